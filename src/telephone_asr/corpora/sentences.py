@@ -1,0 +1,176 @@
+"""Templates into sentences: hanzi alone, with random names, numbers, dates and amounts."""
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ruamel.yaml import YAML, YAMLError
+
+from telephone_asr.errors import InputError
+
+PARTS = ("wideband", "calls")
+KINDS = ("turns", "content", "sentences")
+
+_DIGITS = "零一二三四五六七八九"
+_UNITS = ((10_000, "万"), (1_000, "千"), (100, "百"), (10, "十"))
+_SLOT = re.compile(r"\{([^{}]*)\}")
+_NUMBER_RANGE = re.compile(r"(\d+)-(\d+)(?::([1-9]\d*))?")
+_TEMPLATE = re.compile(r"(?:[\u4e00-\u9fff]|\{[^{}]*\})+")
+
+
+def generator(seed: int, key: str) -> np.random.Generator:
+    """The generator that belongs to `key` (an utterance id): the same in any process and order."""
+    return np.random.Generator(
+        np.random.SFC64(np.random.SeedSequence([seed, zlib.crc32(key.encode())]))
+    )
+
+
+def numeral(number: int) -> str:
+    """A whole number below 100,000 as it is said.
+
+    >>> [numeral(n) for n in (0, 12, 20, 205, 320, 2_005, 12_000)]
+    ['零', '十二', '二十', '两百零五', '三百二十', '两千零五', '一万两千']
+    """
+    if number < 10:
+        return _DIGITS[number]
+    said, rest, gap = "", number, False
+    for value, unit in _UNITS:
+        count, rest = divmod(rest, value)
+        if not count:
+            gap = bool(said)
+            continue
+        digit = "两" if count == 2 and value >= 100 else _DIGITS[count]
+        said += ("零" if gap else "") + digit + unit
+        gap = False
+    if rest:
+        said += ("零" if gap else "") + _DIGITS[rest]
+    return said.removeprefix("一") if 10 <= number < 20 else said
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The text side of the specification; every template in it has been checked."""
+
+    mix: dict[str, float]
+    words: dict[str, list[str]]
+    turns: list[str]
+    content: list[str]
+    sentences: dict[str, list[str]]  # by scene
+    calls: dict[str, list[str]]  # by scene
+
+    def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
+        """A random (scene, sentence); the sentence may be one that belongs to the other part."""
+        scene = _choice(list(self.sentences), rng)
+        kind = KINDS[rng.choice(len(KINDS), p=[self.mix[kind] for kind in KINDS])]
+        templates = {"turns": self.turns, "content": self.content}.get(kind)
+        if templates is None:
+            templates = self.sentences[scene] + (self.calls[scene] if part == "calls" else [])
+        return scene, self.fill(_choice(templates, rng), rng)
+
+    def fill(self, template: str, rng: np.random.Generator) -> str:
+        """The template with every slot replaced by a random word or number."""
+
+        def replace(slot: re.Match) -> str:
+            if bounds := _NUMBER_RANGE.fullmatch(slot[1]):
+                return numeral(int(rng.choice(_numbers(bounds))))
+            return self.fill(_choice(self.words[slot[1]], rng), rng)
+
+        return _SLOT.sub(replace, template)
+
+    def characters(self) -> list[str]:
+        """Every character that a sentence can hold, sorted."""
+        texts = [*self.turns, *self.content, *_DIGITS, "两", *(unit for _, unit in _UNITS)]
+        for templates in (*self.words.values(), *self.sentences.values(), *self.calls.values()):
+            texts += templates
+        return sorted(set(_SLOT.sub("", "".join(texts))))
+
+
+def part_of(sentence: str) -> str:
+    """The part that a sentence belongs to: a quarter of all sentences are kept for the calls.
+
+    The sentence alone decides, so the parts share none, whatever their lengths and seeds.
+    """
+    return "calls" if zlib.crc32(sentence.encode()) % 4 == 0 else "wideband"
+
+
+def load_spec(path: Path) -> dict:
+    """The specification as plain data.
+
+    Raises InputError where it cannot be read or one of its sections is missing.
+    """
+    try:
+        spec = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise InputError(
+            f"{path}: cannot be read as YAML: {' '.join(str(error).split())}."
+        ) from error
+    for key in ("mix", "words", "turns", "content", "scenes", "readings", "voices"):
+        if not isinstance(spec, dict) or not spec.get(key):
+            raise InputError(f"{path}: the section '{key}' is missing or empty; add it.")
+    return spec
+
+
+def grammar(path: Path, spec: dict) -> Grammar:
+    """The checked grammar of a loaded specification; `path` is named in the errors."""
+    mix = spec["mix"]
+    numbers = isinstance(mix, dict) and all(isinstance(v, int | float) for v in mix.values())
+    if not numbers or set(mix) != set(KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
+        raise InputError(f"{path}: 'mix' must give {', '.join(KINDS)} shares that add up to 1.")
+    words = _mapping(path, "words", spec["words"])
+    lists = {f"words.{name}": templates for name, templates in words.items()}
+    lists |= {"turns": spec["turns"], "content": spec["content"]}
+    scenes = _mapping(path, "scenes", spec["scenes"])
+    for scene, parts in scenes.items():
+        parts = _mapping(path, f"scenes.{scene}", parts)
+        lists |= {f"scenes.{scene}.{key}": parts.get(key) for key in ("sentences", "calls")}
+    for key, templates in lists.items():
+        _check(path, key, templates, words)
+    return Grammar(
+        mix,
+        words,
+        spec["turns"],
+        spec["content"],
+        {scene: parts["sentences"] for scene, parts in scenes.items()},
+        {scene: parts["calls"] for scene, parts in scenes.items()},
+    )
+
+
+def _mapping(path: Path, key: str, value: object) -> dict:
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: '{key}' must be a mapping of names to lists.")
+    return value
+
+
+def _check(path: Path, key: str, templates: object, words: dict) -> None:
+    """Raises InputError unless `templates` is a list of templates whose slots all exist."""
+    if not isinstance(templates, list) or not templates:
+        raise InputError(f"{path}: '{key}' must be a list with at least one template.")
+    for template in templates:
+        if not isinstance(template, str) or not _TEMPLATE.fullmatch(template):
+            raise InputError(
+                f"{path}: '{key}' holds {template!r}, but only hanzi and {{slots}} go."
+            )
+        for slot in _SLOT.findall(template):
+            bounds = _NUMBER_RANGE.fullmatch(slot)
+            # A list may only use lists above it, so that no template contains itself.
+            earlier = list(words)
+            if key.startswith("words."):
+                earlier = earlier[: earlier.index(key.removeprefix("words."))]
+            if bounds and not 0 <= max(_numbers(bounds), default=-1) < 100_000:
+                raise InputError(f"{path}: '{key}' has no number below 100,000 in {{{slot}}}.")
+            if not bounds and slot not in earlier:
+                raise InputError(
+                    f"{path}: '{key}' uses {{{slot}}}, but no list above has that name."
+                )
+
+
+def _numbers(bounds: re.Match) -> range:
+    low, high, step = bounds.groups(default="1")
+    return range(int(low), int(high) + 1, int(step))
+
+
+def _choice(entries: Sequence[str], rng: np.random.Generator) -> str:
+    return entries[rng.integers(len(entries))]

@@ -1,0 +1,95 @@
+"""Manifest lines in FunASR's messages format, written and read.
+
+FunASR's own dataset (funasr/datasets/fun_asr_datasets) reads them as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+
+SYSTEM = "You are a helpful assistant."
+PROMPT = "语音转写："
+PROMPT_VERBATIM = "语音转写，不进行文本规整："
+# Digits, Latin letters' case aside, and punctuation: what a normalised transcript may hold.
+_NORMALISED = re.compile(r"[0-9０-９，。？！、；：,.?!;:%]")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance to train on or to score."""
+
+    key: str
+    text: str
+    prompt: str
+    speech_length: int  # 10 ms fbank frames
+    text_length: int  # tokens
+    duration_s: float
+    speaker: str
+    scene: str
+    source: str  # wideband, simulated or telecall
+
+
+def corpus_prompt(texts: Iterable[str]) -> str:
+    """The prompt for a corpus: verbatim where its transcripts hold neither digits nor punctuation."""
+    return PROMPT if any(_NORMALISED.search(text) for text in texts) else PROMPT_VERBATIM
+
+
+def manifest_line(example: Example, audio: str) -> str:
+    """One line of JSON; `audio` is where `telephone-asr unpack` puts the sound."""
+    user = f"{example.prompt}<|startofspeech|>!{audio}<|endofspeech|>"
+    fields = {
+        "key": example.key,
+        "messages": [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": user},
+            {"role": "assistant", "content": example.text},
+        ],
+        "speech_length": example.speech_length,
+        "text_length": example.text_length,
+        "duration": round(example.duration_s, 4),
+        "speaker": example.speaker,
+        "scene": example.scene,
+        "source": example.source,
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def read_manifest(path: Path) -> list[Example]:
+    """The examples of a manifest, in its order.
+
+    Raises:
+        InputError: the file is missing or a line of it is none of ours; the line is named.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
+    examples = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                fields = json.loads(line)
+                user, assistant = fields["messages"][1:3]
+                examples.append(
+                    Example(
+                        key=fields["key"],
+                        text=assistant["content"],
+                        prompt=user["content"].split("<|startofspeech|>")[0],
+                        speech_length=fields["speech_length"],
+                        text_length=fields["text_length"],
+                        duration_s=fields["duration"],
+                        speaker=fields["speaker"],
+                        scene=fields["scene"],
+                        source=fields["source"],
+                    )
+                )
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise InputError(
+                    f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
+                    "run `dvc repro manifests`."
+                ) from None
+    return examples

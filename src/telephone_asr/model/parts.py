@@ -1,0 +1,185 @@
+"""The parts of Fun-ASR-Nano that the stages train: what trains, what is frozen, checkpoints.
+
+A checkpoint holds the trained part alone, and says in checkpoint.json which base model and which
+checkpoints below it belongs to; it loads onto exactly those.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephone_asr.errors import InputError
+from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, load
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINTS = ("base", "encoder", "adapter", "lora")  # each stands on those before it
+WEIGHTS = {
+    "base": "model.pt",
+    "encoder": "encoder.safetensors",
+    "adapter": "adapter.safetensors",
+    "lora": "adapter_model.safetensors",  # PEFT's own name
+}
+PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",)}
+LORA_TARGETS = ["q_proj", "v_proj"]
+
+
+@dataclass(frozen=True)
+class LoraSize:
+    r: int
+    alpha: int
+    dropout: float
+
+
+def choose_trained(
+    nano: FunASRNano, prefixes: tuple[str, ...]
+) -> dict[str, torch.nn.Parameter]:
+    """Lets exactly the parameters with these prefixes train and puts the rest to eval mode.
+
+    Returns them by name. Raises ValueError where a prefix names none.
+    """
+    model = nano.model
+    model.eval()
+    trained = {}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(prefixes))
+        if parameter.requires_grad:
+            trained[name] = parameter
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in trained):
+            raise ValueError(f"no parameter of the model starts with {prefix}")
+        model.get_submodule(prefix.rstrip(".")).train()
+    return trained
+
+
+def add_lora(nano: FunASRNano, size: LoraSize, seed: int) -> dict[str, torch.nn.Parameter]:
+    """Puts LoRA on the language model's q and v projections (in place); only it trains."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    model = nano.model
+    model.eval()
+    model.requires_grad_(False)
+    config = LoraConfig(
+        r=size.r,
+        lora_alpha=size.alpha,
+        lora_dropout=size.dropout,
+        target_modules=LORA_TARGETS,
+        task_type="CAUSAL_LM",
+    )
+    nano.peft = get_peft_model(model.llm, config)  # the layers inside model.llm are replaced
+    for module in model.llm.modules():
+        if hasattr(module, "lora_dropout"):
+            module.train()
+    return {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def frozen_sha256(nano: FunASRNano) -> str:
+    """A hash of every weight and buffer that does not train."""
+    digest = hashlib.sha256()
+    trained = {name for name, p in nano.model.named_parameters() if p.requires_grad}
+    for name, tensor in sorted(nano.model.state_dict().items()):
+        if name not in trained:
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(_bytes()).numpy())
+    return digest.hexdigest()
+
+
+def _bytes() -> torch.dtype:
+    import torch
+
+    return torch.uint8
+
+
+def save_checkpoint(
+    directory: Path, stage: str, nano: FunASRNano, weights: Mapping[str, Any], facts: dict[str, Any]
+) -> None:
+    """Writes the trained part and checkpoint.json with its hash, and those it stands on.
+
+    Args:
+        weights: the trained parameters by their names in the model.
+        facts: what else to note: step, CER, params, versions.
+    """
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    if stage == "lora":
+        nano.peft.save_pretrained(directory)
+        (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+        _forget_base_path(directory / "adapter_config.json")
+    else:
+        save_file({k: v.contiguous() for k, v in weights.items()}, directory / WEIGHTS[stage])
+    models = directory.parent
+    below = CHECKPOINTS[: CHECKPOINTS.index(stage)]
+    content = {
+        "stage": stage,
+        "sha256": file_sha256(directory / WEIGHTS[stage]),
+        "stands_on": {name: file_sha256(models / name / WEIGHTS[name]) for name in below},
+        "trainable_parameters": sum(w.numel() for w in weights.values()),
+        **facts,
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (directory / "checkpoint.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _forget_base_path(path: Path) -> None:
+    """The path of the base model on the machine that trained is nobody else's business."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["base_model_name_or_path"] = "the language model of models/base"
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_checkpoint(models: Path, name: str, fs: int) -> FunASRNano:
+    """The base model with the checkpoints up to `name` (of CHECKPOINTS) on it, in eval mode.
+
+    Raises:
+        InputError: a checkpoint is missing, was trained on another one than lies below it here,
+            or does not hold exactly the weights of its part.
+    """
+    nano = load(models / "base", fs)
+    hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
+    for stage in CHECKPOINTS[1 : CHECKPOINTS.index(name) + 1]:
+        directory = models / stage
+        path = directory / WEIGHTS[stage]
+        if not path.is_file() or not (directory / "checkpoint.json").is_file():
+            raise InputError(f"{directory} holds no checkpoint: run `dvc repro train_{stage}`.")
+        note = json.loads((directory / "checkpoint.json").read_text(encoding="utf-8"))
+        hashes[stage] = file_sha256(path)
+        for other, expected in {**note["stands_on"], stage: note["sha256"]}.items():
+            if hashes.get(other) != expected:
+                raise InputError(
+                    f"{directory / 'checkpoint.json'}: {stage} was trained on another {other} than "
+                    f"{models / other / WEIGHTS[other]}: run `dvc repro` or `dvc checkout`."
+                )
+        _put_on(nano, stage, directory)
+    return nano
+
+
+def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
+    if stage == "lora":
+        from peft import PeftModel
+
+        nano.peft = PeftModel.from_pretrained(nano.model.llm, str(directory))
+        nano.peft.eval()
+        return
+    from safetensors.torch import load_file
+
+    weights = load_file(directory / WEIGHTS[stage])
+    own = nano.model.state_dict()
+    prefixes = PREFIXES[stage] + (CTC_BRANCH if any(k.startswith(CTC_BRANCH) for k in weights) else ())
+    expected = {name for name, _ in nano.model.named_parameters() if name.startswith(prefixes)}
+    wrong = {k for k in expected & set(weights) if own[k].shape != weights[k].shape}
+    wrong |= expected ^ set(weights)
+    if wrong:
+        raise InputError(
+            f"{directory / WEIGHTS[stage]} is not the {stage} of this base model: "
+            f"{len(wrong)} weights missing, unexpected or of another shape ({sorted(wrong)[0]})."
+        )
+    nano.model.load_state_dict(weights, strict=False)

@@ -1,0 +1,138 @@
+"""Fun-ASR-Nano model directories: loading them whole and strictly, or saying what is wrong.
+
+The layout is FunASR's own: config.yaml, configuration.json, model.pt, and the language model's
+config and tokenizer in a directory of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephone_asr.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+CTC_BRANCH = ("ctc_decoder.", "ctc.")
+
+
+@dataclass
+class FunASRNano:
+    """A loaded model with what belongs to it."""
+
+    model: torch.nn.Module  # funasr.models.fun_asr_nano.model.FunASRNano, in eval mode
+    tokenizer: Any  # transformers tokenizer of the language model
+    config: dict[str, Any]  # config.yaml with the paths of configuration.json filled in
+    directory: Path
+
+    @property
+    def has_ctc(self) -> bool:
+        return self.model.ctc_decoder is not None
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
+            hashlib, "file_digest"
+        ) else hashlib.sha256(file.read()).hexdigest()
+
+
+def check_directory(directory: Path, key: str = "base.path") -> None:
+    """Raises InputError where a Fun-ASR-Nano directory lacks a file it must have."""
+    if not directory.is_dir():
+        raise InputError(
+            f"params.yaml: {key}: {directory.absolute()} is no directory; "
+            "expected a Fun-ASR-Nano model directory."
+        )
+    for name in ("config.yaml", "configuration.json", "model.pt"):
+        if not (directory / name).is_file():
+            raise InputError(
+                f"params.yaml: {key}: {directory.absolute()} has no {name}; "
+                "expected config.yaml, configuration.json and model.pt as FunASR ships them."
+            )
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """config.yaml, with the relative paths of configuration.json made into real ones."""
+    # FunASR's own merging, so that we and funasr.AutoModel see the same configuration.
+    from funasr.download.download_model_from_hub import add_file_root_path
+    from omegaconf import OmegaConf
+
+    metas = json.loads((directory / "configuration.json").read_text(encoding="utf-8"))
+    paths: dict[str, Any] = {}
+    add_file_root_path(str(directory), metas.get("file_path_metas", {}), paths)
+    merged = OmegaConf.merge(OmegaConf.load(directory / "config.yaml"), paths)
+    return OmegaConf.to_container(merged, resolve=True)
+
+
+def load(directory: Path, fs: int | None = None) -> FunASRNano:
+    """Builds the model of a directory and loads every weight of it.
+
+    Args:
+        fs: sample rate in Hz the front end is to work at; None keeps the directory's own.
+
+    Raises:
+        InputError: a file is missing, the front end does not fit the encoder, or model.pt and
+            config.yaml do not describe the same model.
+    """
+    check_directory(directory)
+    import_funasr()
+    import torch
+    from funasr.register import tables
+    from transformers import AutoTokenizer
+
+    config = read_config(directory)
+    config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
+    if fs is not None:
+        config["frontend_conf"]["fs"] = fs
+    tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
+    state = torch.load(directory / "model.pt", map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    if not any(key.startswith(CTC_BRANCH) for key in state):
+        # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
+        config.pop("ctc_decoder", None)
+    _check_input_size(directory, config, state)
+    arguments = dict(config, input_size=_input_size(config))
+    model = tables.model_classes[config["model"]](**arguments)
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    # Tied embeddings may be stored once; everything else must be there, and nothing more.
+    missing = [key for key in missing if not (key == "llm.lm_head.weight" and _tied(model))]
+    if missing or unexpected:
+        raise InputError(
+            f"{directory / 'model.pt'} is not the model of its config.yaml: "
+            f"{len(missing)} weights missing ({', '.join(missing[:3])}), "
+            f"{len(unexpected)} unexpected ({', '.join(unexpected[:3])})."
+        )
+    model.eval()
+    return FunASRNano(model, tokenizer, config, directory)
+
+
+def import_funasr() -> None:
+    """Imports what Fun-ASR-Nano needs of FunASR (and registers its classes), quietly."""
+    logging.getLogger("jieba").setLevel(logging.ERROR)
+    import funasr  # noqa: F401
+
+
+def _tied(model: torch.nn.Module) -> bool:
+    return bool(model.llm.config.tie_word_embeddings)
+
+
+def _input_size(config: dict[str, Any]) -> int:
+    return config["frontend_conf"]["n_mels"] * config["frontend_conf"]["lfr_m"]
+
+
+def _check_input_size(directory: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
+    first_norm = state.get("audio_encoder.encoders0.0.norm1.weight")
+    expected = _input_size(config)
+    if first_norm is not None and len(first_norm) != expected:
+        frontend = config["frontend_conf"]
+        raise InputError(
+            f"{directory / 'config.yaml'}: frontend_conf gives n_mels × lfr_m = "
+            f"{frontend['n_mels']} × {frontend['lfr_m']} = {expected} values a frame, but the "
+            f"encoder in model.pt takes {len(first_norm)}."
+        )

@@ -1,0 +1,46 @@
+"""The tiny model's tokenizer: one token a character, and a few for the words of the chat template."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable
+from pathlib import Path
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+# Whole phrases of the prompt are one token each: a model of a few layers learns to listen only
+# when little stands between the speech and the transcript.
+PROMPT_TOKENS = (
+    "system\nYou are a helpful assistant.",
+    "user\n",
+    "assistant\n",
+    "<think>\n\n</think>\n\n",
+    "语音转写：",
+    "语音转写，不进行文本规整：",
+    "\n",
+)
+ALWAYS = string.digits + string.ascii_letters + "，。？！、：； .,?!%-'"
+
+
+def build_tokenizer(texts: Iterable[str], directory: Path) -> None:
+    """Writes a Hugging Face tokenizer that knows every character of the texts.
+
+    A full-size language model's tokenizer knows every character there is; this one knows those of
+    the corpora (and ASCII and punctuation), whichever set an utterance later falls into.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    characters = sorted(set(ALWAYS).union(*texts) - {"\n"})
+    vocabulary = {token: i for i, token in enumerate([PAD, START, END, "<unk>", *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([PAD, START, END])
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in PROMPT_TOKENS])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    ).save_pretrained(directory)

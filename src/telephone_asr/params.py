@@ -1,0 +1,227 @@
+"""The typed view of params.yaml: every number a person tunes, checked before any work starts.
+
+The library's own option classes (the telephone line, the length filter, ...) are the types of their
+sections, so a parameter has one name and one meaning everywhere. An unknown key, a missing key or
+a value of the wrong type is an InputError that names the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from telephone_asr.channel.line import Line
+from telephone_asr.errors import InputError
+from telephone_asr.manifests.quality import Filter
+from telephone_asr.manifests.split import Split
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one corpus comes from."""
+
+    kind: Literal["synthetic", "kaldi", "lhotse", "calls"]
+    path: str
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """The embedded corpus."""
+
+    wideband_minutes: float
+    calls_minutes: float
+    wrong_transcripts: float  # share of the calls whose transcript is wrong and marked so
+    line: Line  # the calls' own line, harsher than the simulated one
+
+
+@dataclass(frozen=True)
+class Corpus:
+    wideband: Source
+    calls: Source
+    synthetic: Synthetic
+    sample_size: int | None  # so many utterances of each corpus, for a quick look; null: all
+    shard_size: int  # utterances a shard
+    max_rejected_share: float  # more unusable utterances than this stop the stage
+
+
+@dataclass(frozen=True)
+class Frontend:
+    fs: int  # Hz; audio of another rate is resampled to it
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """Size and training of the embedded base model; see model/tiny.py for the recipe."""
+
+    encoder_blocks: int
+    tp_blocks: int
+    encoder_dim: int
+    llm_layers: int
+    llm_dim: int
+    lr: float
+    ctc_epochs: int
+    llm_epochs: int
+    max_frames: int  # 60 ms frames a batch, padding counted
+
+
+@dataclass(frozen=True)
+class Base:
+    kind: Literal["tiny", "directory"]
+    path: str | None  # of a Fun-ASR-Nano model directory, where kind is directory
+    sha256: str | None  # of its model.pt; null: not checked
+    tiny: TinyModel
+
+
+@dataclass(frozen=True)
+class EncoderStage:
+    lr: float | None  # null: train.lr
+    epochs: int
+    ctc_weight: float  # share of the CTC branch's loss, where the base model has one
+
+
+@dataclass(frozen=True)
+class AdapterStage:
+    lr: float | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class LoraStage:
+    lr: float | None
+    epochs: int
+    r: int
+    alpha: int
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Train:
+    lr: float  # the base learning rate of all three stages
+    warmup_share: float  # of the steps, linear from 0
+    max_frames: int  # 60 ms frames a batch, padding counted
+    clip: float  # largest norm of the gradient
+    evaluations: int  # validation passes a stage; the best checkpoint is kept
+    valid_utterances: int  # at most so many are decoded in each of them
+    cache_mb: int  # memory for features and for frozen parts' outputs; what does not fit is redone
+    encoder: EncoderStage
+    adapter: AdapterStage
+    lora: LoraStage
+
+
+@dataclass(frozen=True)
+class Decode:
+    batch_size: int
+    max_tokens: int  # a transcript longer than this is cut off
+
+
+@dataclass(frozen=True)
+class Params:
+    seed: int
+    corpus: Corpus
+    channel: Line
+    filter: Filter
+    split: Split
+    frontend: Frontend
+    base: Base
+    train: Train
+    decode: Decode
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks params.yaml.
+
+    Raises:
+        InputError: the file is missing, is no YAML, or a key is unknown, missing or ill-typed.
+    """
+    # ruamel.yaml follows YAML 1.2, where 1e-4 is a number; PyYAML reads it as a string.
+    from ruamel.yaml import YAML, YAMLError
+
+    if not path.is_file():
+        raise InputError(f"{path.absolute()} does not exist: run from the repository's root.")
+    try:
+        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line} is no valid YAML: {getattr(error, 'problem', '')}") from None
+    params = _build(Params, tree, "")
+    _cross_check(params)
+    return params
+
+
+def stage_lr(train: Train, stage: EncoderStage | AdapterStage | LoraStage) -> float:
+    """The stage's own learning rate, or the common one where it has none."""
+    return train.lr if stage.lr is None else stage.lr
+
+
+def _cross_check(params: Params) -> None:
+    if params.frontend.fs not in (8_000, 16_000):
+        raise InputError(f"params.yaml: frontend.fs: expected 8000 or 16000, got {params.frontend.fs}.")
+    if params.base.kind == "directory" and not params.base.path:
+        raise InputError(
+            "params.yaml: base.path: expected a model directory, because base.kind is directory."
+        )
+    rates = {"train.lr": params.train.lr, "base.tiny.lr": params.base.tiny.lr}
+    for name in ("encoder", "adapter", "lora"):
+        rates[f"train.{name}.lr"] = getattr(params.train, name).lr
+    for key, rate in rates.items():
+        if rate is not None and not 0 < rate < 1:
+            raise InputError(f"params.yaml: {key}: expected a number between 0 and 1, got {rate}.")
+
+
+def _build(kind: Any, value: Any, key: str) -> Any:
+    """`value` as the type `kind`, or an InputError that names `key`."""
+    if dataclasses.is_dataclass(kind):
+        return _build_section(kind, value, key)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _build(next(a for a in arguments if a is not type(None)), value, key)
+    if origin is Literal:
+        if value not in arguments:
+            raise _ill_typed(key, " or ".join(map(str, arguments)), value)
+        return value
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) != len(arguments):
+            raise _ill_typed(key, f"a list of {len(arguments)} values", value)
+        return tuple(
+            _build(a, v, f"{key}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True))
+        )
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:  # exact: True is no int here
+        names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        raise _ill_typed(key, names[kind], value)
+    return value
+
+
+def _build_section(kind: Any, value: Any, key: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise _ill_typed(key or "(top level)", "a section with keys", value)
+    prefix = f"{key}." if key else ""
+    hints = typing.get_type_hints(kind)
+    for name in value:
+        if name not in hints:
+            raise InputError(
+                f"params.yaml: {prefix}{name}: unknown key; expected one of {', '.join(hints)}."
+            )
+    missing = [name for name in hints if name not in value]
+    if missing:
+        raise InputError(f"params.yaml: {prefix}{missing[0]}: missing key; add it.")
+    fields = {name: _build(hint, value[name], prefix + name) for name, hint in hints.items()}
+    try:
+        return kind(**fields)
+    except InputError as error:  # a section that checks its own values names keys within itself
+        raise InputError(f"params.yaml: {prefix}{error}") from None
+
+
+def _ill_typed(key: str, expected: str, value: Any) -> InputError:
+    return InputError(
+        f"params.yaml: {key}: expected {expected}, got {value!r} ({type(value).__name__})."
+    )

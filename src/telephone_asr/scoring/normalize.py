@@ -1,0 +1,145 @@
+"""One spelling for texts that say the same, so that a character error is a hearing error.
+
+Reference and hypothesis both pass through `normalize` before they are compared. Change a rule and
+raise `VERSION`: rates of two versions cannot be compared.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from cn2an import an2cn, cn2an
+
+VERSION = 1
+
+# Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
+_HANZI_DIGIT = "零一二三四五六七八九幺"
+_DIGIT = "0-9" + _HANZI_DIGIT
+_BIG = "百千万亿"
+_NUMERAL = f"{_DIGIT}十{_BIG}两"
+_LATIN = "a-zß-ɏ"  # after lower-casing
+_TO_ARABIC = str.maketrans(_HANZI_DIGIT, "01234567891")
+
+_TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>")
+_PERCENT = re.compile(rf"([{_NUMERAL}]+(?:[.点][{_NUMERAL}]+)?)\s*%")
+_POINT = re.compile(r"(?<=[0-9])(?:\.(?=[0-9])|:(?=[0-9]{2}))")
+_JOINER = re.compile(r"['’‐-]")
+_NOT_A_CHARACTER = re.compile(r"[\W_]+")
+_SPACE_NOT_INSIDE_LATIN = re.compile(rf"(?<![{_LATIN}]) | (?![{_LATIN}])")
+
+# Words with 一 often stand beside a number (三百一共, 统一二十) and are no part of it. 一样 and
+# 一下 are words in 三百一样 and 300一样, but the end of a number in 十一下 (eleven times).
+_AFTER_ONE = "定些共直起般旦切律致"
+_WORD = rf"一[{_AFTER_ONE}]|(?<![{_HANZI_DIGIT}十])一[样下]|(?<![{_NUMERAL}])万一|统一|唯一"
+_ARABIC_ONE_IN_WORD = re.compile(rf"(?<![0-9])1(?=[{_AFTER_ONE}样下])")
+# A number begins with a digit or 十 (千万别 and 万 alone are words), and ends before such a word or
+# the next percentage (百分之三十百分之五 is 30%, 5%). 两 belongs to it in 两百, not in 两个.
+_TWO = f"两(?=[{_BIG}])"
+_MORE = rf"(?!{_WORD}|百分之[{_NUMERAL}])(?:[{_DIGIT}十{_BIG}]|{_TWO})"
+_NUMBER = re.compile(
+    rf"(?P<word>{_WORD})"
+    r"|(?<=百分之)(?P<whole>百)"
+    # The 5 of 3.5万: the fraction of a 万, not fifty thousand.
+    rf"|(?<=[{_DIGIT}十{_BIG}]点)(?P<fraction>[{_DIGIT}]+)(?=[万亿])"
+    rf"|(?P<number>(?:[{_DIGIT}十]|{_TWO})(?:{_MORE})*)"
+    rf"|(?<![{_NUMERAL}])(?P<two>两)(?![{_DIGIT}十])"
+)
+
+
+def normalize(text: str) -> str:
+    """The text as it is scored: lower case, no punctuation, numbers in Arabic digits.
+
+    Width, case, punctuation and tags; white space stays between Latin words only:
+
+    >>> normalize("您好，ＡＢＣ　Bank！")
+    '您好abc bank'
+    >>> normalize("我 要 用 Wi-Fi, it's OK.")
+    '我要用wifi its ok'
+    >>> normalize("<|zh|>喂<SPOKEN_NOISE>你好")
+    '喂你好'
+
+    **Numbers become Arabic digits.** One string of digits is read in several ways (2024 as
+    二零二四 or 两千零二十四; 320 as 三百二十, 三百二 or 三二零), and nobody can tell from "320"
+    which it was. From hanzi to digits there is one answer, from digits to hanzi a guess, and a
+    wrong guess counts several errors where none was made. The price: readings of one number are
+    not told apart (三五 and 三十五, 二个 and 两个), and a number weighs as many characters as it
+    has digits.
+
+    >>> def all_of(*texts):
+    ...     return sorted({normalize(text) for text in texts})
+    >>> all_of("三百二十", "三百二", "320", "３２０")
+    ['320']
+    >>> all_of("两百", "二百"), all_of("一万二", "1万2", "12,000"), all_of("三万五百", "三万零五百")
+    (['200'], ['12000'], ['30500'])
+    >>> all_of("2024年", "二零二四年", "二〇二四年", "两千零二十四年")
+    ['2024年']
+    >>> all_of("3月15号", "三月十五号")
+    ['3月15号']
+    >>> all_of("138 1234 5678", "一三八一二三四五六七八", "幺三八幺二三四五六七八")
+    ['13812345678']
+    >>> all_of("5%", "百分之五"), all_of("100%", "百分之百", "百分之一百")
+    (['百分之5'], ['百分之100'])
+
+    A decimal point and the colon of a time are read 点. A fraction of 万 or 亿 keeps its unit:
+
+    >>> all_of("3.5", "三点五"), all_of("12:30", "十二点三十"), all_of("3.5万", "三点五万")
+    (['3点5'], ['12点30'], ['3点5万'])
+
+    一 in a common word stays 一, and is not drawn into a number beside it. Elsewhere single digits
+    are rewritten even inside a word: 1 and 一 then agree, and different texts stay different.
+
+    >>> all_of("一样"), all_of("点一下", "点1下"), all_of("三百一共", "300一共"), all_of("十一下")
+    (['一样'], ['点一下'], ['300一共'], ['11下'])
+    >>> all_of("万一"), all_of("千万别"), all_of("第一个", "第1个"), all_of("两个", "2个")
+    (['万一'], ['千万别'], ['第1个'], ['2个'])
+
+    What is not one well-formed number keeps its hanzi, so that 三四百 (three or four hundred) is
+    never 3400, nor 两三个 twenty-three:
+
+    >>> all_of("三四百"), all_of("十五六个"), all_of("两三个"), all_of("半斤八两"), all_of("老幺")
+    (['三四百'], ['十五六个'], ['两3个'], ['半斤8两'], ['老幺'])
+
+    Not covered: amounts with 块 or ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges
+    (3-5), formal numerals (壹), numbers said one after another (一百二二百三).
+    """
+    text = unicodedata.normalize("NFKC", text).lower().replace("〇", "零")
+    text = _TAG.sub(" ", text)
+    text = _PERCENT.sub(r"百分之\1", text)
+    text = _POINT.sub("点", text)
+    text = _NOT_A_CHARACTER.sub(" ", _JOINER.sub("", text))
+    text = _SPACE_NOT_INSIDE_LATIN.sub("", text)
+    # Numbers come last: whether a text has punctuation must not change how it is read.
+    return _NUMBER.sub(_in_digits, _ARABIC_ONE_IN_WORD.sub("一", text))
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    found = match.group()
+    match match.lastgroup:
+        case "word":
+            return found
+        case "whole":
+            return "100"
+        case "two":
+            return "2"
+        case "fraction":
+            return found.translate(_TO_ARABIC)
+    return _number(found)
+
+
+@lru_cache(maxsize=10_000)
+def _number(numeral: str) -> str:
+    """A run of numeral characters in Arabic digits, or as it is if it is not one number."""
+    if numeral == "幺":  # alone it is a word: 老幺, 幺妹
+        return numeral
+    if not re.search(f"[十{_BIG}]", numeral):
+        return numeral.translate(_TO_ARABIC)  # read digit by digit, leading zeros kept
+    if re.search(r"[0-9]{5}|(?<![0-9])0[0-9]|幺|零$", numeral):
+        return numeral  # cn2an takes 三百零 for 300; it is a number cut off
+    spelled = re.sub(r"[0-9]+", lambda digits: an2cn(digits.group()), numeral).replace("两", "二")
+    # 三百二 is 三百二十. cn2an knows this too, but fails on 一亿二 and takes 三四百二 for 720.
+    if ending := re.search(r"([百千万亿])[一二三四五六七八九]$", spelled):
+        spelled += {"百": "十", "千": "百", "万": "千", "亿": "千万"}[ending.group(1)]
+    try:
+        return str(cn2an(spelled, "normal"))
+    except (ValueError, KeyError):  # KeyError: cn2an on 一百零十五
+        return numeral

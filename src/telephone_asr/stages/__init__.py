@@ -1,0 +1,32 @@
+"""One short module for each stage of dvc.yaml: read params, call the library, write outs.
+
+Stages run from the repository's root, as `python -m telephone_asr.stages.<name>`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+
+RAW = Path("data/raw")
+SIMULATED = Path("data/simulated")
+TELECALL = Path("data/telecall")
+MANIFESTS = Path("data/manifests")
+MODELS = Path("models")
+METRICS = Path("metrics")
+SCRATCH = Path(".scratch")
+# Where the sound of each manifest's corpus lies.
+SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a stage or command; a user's mistake ends in one sentence, not in a traceback."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: run the same command again to go on.")

@@ -1,0 +1,43 @@
+"""telecall: the calls as the models will hear them, mono at 8 kHz, into shards of data/telecall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from tqdm import tqdm
+
+from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.params import load_params
+from telephone_asr.shards import Utterance, count_shards, read_shard, write_shards
+from telephone_asr.stages import RAW, TELECALL, run
+
+
+def main() -> None:
+    params = load_params()
+    total = write_shards(TELECALL, _calls(), params.corpus.shard_size)
+    print(f"{TELECALL}: {total} calls at {TELEPHONE_RATE_HZ} Hz")
+
+
+def _calls() -> Iterator[Utterance]:
+    for index in tqdm(range(count_shards(RAW / "calls")), "calls", unit="shard"):
+        for utterance in read_shard(RAW / "calls", index):
+            yield at_telephone_rate(utterance)
+
+
+def at_telephone_rate(utterance: Utterance) -> Utterance:
+    """The utterance at 8 kHz; one that is there already keeps its samples to the bit."""
+    import soxr
+
+    if utterance.sample_rate_hz == TELEPHONE_RATE_HZ:
+        return utterance
+    samples = soxr.resample(
+        utterance.samples.astype(np.float32), utterance.sample_rate_hz, TELEPHONE_RATE_HZ
+    )
+    samples = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    return replace(utterance, samples=samples, sample_rate_hz=TELEPHONE_RATE_HZ)
+
+
+if __name__ == "__main__":
+    run(main)

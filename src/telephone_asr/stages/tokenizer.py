@@ -1,0 +1,44 @@
+"""tokenizer: the tokenizer of the model to be, before there is a model.
+
+The manifests count tokens, and the tiny base model is trained on the manifests: its tokenizer
+therefore comes first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from telephone_asr.model.pretrained import check_directory, read_config
+from telephone_asr.model.tokenizer import build_tokenizer
+from telephone_asr.params import load_params
+from telephone_asr.shards import read_cuts
+from telephone_asr.stages import MODELS, RAW, run
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+def main() -> None:
+    params = load_params()
+    directory = MODELS / "tokenizer"
+    if params.base.kind == "tiny":
+        cuts = (cut for part in ("wideband", "calls") for cut in read_cuts(RAW / part))
+        build_tokenizer((cut["supervisions"][0]["text"] for cut in cuts), directory)
+        return
+    check_directory(Path(params.base.path))
+    source = Path(read_config(Path(params.base.path))["tokenizer_conf"]["init_param_path"])
+    directory.mkdir(parents=True)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, directory / name)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,92 @@
+"""Where a training keeps its state, so that it goes on after a kill as if nothing had happened.
+
+DVC deletes a stage's outs before it runs, so the state lies outside of them: in `.scratch/` at the
+repository's root, in a directory named by a hash of everything the result depends on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from telephone_asr.errors import InputError
+
+
+def fingerprint(texts: Iterable[str], paths: Iterable[Path]) -> str:
+    """A hash of texts (params, versions) and of the bytes of files and directories."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    for path in paths:
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if "__pycache__" in file.parts:
+                continue
+            digest.update(str(file.relative_to(path.parent)).encode() + b"\0")
+            with open(file, "rb") as opened:
+                while block := opened.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+class Scratch:
+    """The directory of one training, held by one process at a time."""
+
+    def __init__(self, root: Path, name: str, fingerprint_: str):
+        self.directory = root / f"{name}-{fingerprint_[:16]}"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
+        except OSError as error:
+            raise InputError(
+                f"{self.directory.absolute()}: cannot keep the training's state there ({error}); "
+                "make it writable."
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            raise InputError(
+                f"{name} is being trained already, by process {self._lock.read().strip()} "
+                f"({self.directory}): wait for it or stop it."
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def load(self, name: str) -> Any | None:
+        """What was saved under a name, or None."""
+        import torch
+
+        path = self.directory / name
+        return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+    def save(self, name: str, state: Any) -> None:
+        """Saves tensors and plain values: whole, or the earlier ones stay."""
+        import torch
+
+        path = self.directory / name
+        temporary = path.with_name(name + ".tmp")
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            raise InputError(
+                f"{path.absolute()}: cannot save the training's state ({error}); free some space "
+                "and run again: it goes on from the last state saved."
+            ) from None
+
+    def close(self, remove: bool) -> None:
+        """Gives the lock back; with `remove`, once the result is written, clears everything."""
+        if remove:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        self._lock.close()

@@ -1,0 +1,130 @@
+"""Text normalisation: the docstring's examples, and random numbers as cn2an spells them."""
+
+import doctest
+import random
+
+import pytest
+from cn2an import an2cn
+
+from telephone_asr.scoring import normalize as module
+from telephone_asr.scoring.normalize import normalize
+
+
+def test_doctests():
+    result = doctest.testmod(module)
+    assert result.attempted >= 14
+    assert result.failed == 0
+
+
+def test_whole_numbers_as_they_are_spelled():
+    generator = random.Random(1)
+    for _ in range(2000):
+        number = generator.randrange(10 ** generator.randint(1, 10))
+        spelled = an2cn(str(number))
+        assert normalize(f"还款{spelled}元。") == normalize(f"还款{number}元") == f"还款{number}元"
+        assert normalize(f"{number:,}") == str(number)
+
+
+def test_colloquial_ending_is_the_next_lower_unit():
+    for unit, short in {"百": 10, "千": 100, "万": 1000, "亿": 10_000_000}.items():
+        for digit, value in zip("一二三四五六七八九", range(1, 10), strict=True):
+            expected = str(3 * short * 10 + value * short)
+            assert normalize(f"三{unit}{digit}") == normalize(f"3{unit}{value}") == expected
+
+
+def test_digit_strings_keep_their_zeros():
+    generator = random.Random(2)
+    for _ in range(500):
+        digits = "".join(generator.choices("0123456789", k=generator.randint(1, 18)))
+        hanzi = digits.translate(str.maketrans("0123456789", "零一二三四五六七八九"))
+        assert normalize(hanzi) == normalize(digits) == digits
+        if len(digits) > 1:
+            assert normalize(hanzi.replace("一", "幺")) == digits
+
+
+def test_decimals_and_percentages():
+    generator = random.Random(3)
+    for _ in range(500):
+        number = f"{generator.randrange(1000)}.{generator.randrange(1, 100):02d}"
+        spelled = an2cn(number)
+        assert normalize(spelled) == normalize(number)
+        assert (
+            normalize(f"百分之{spelled}的")
+            == normalize(f"{number}%的")
+            == normalize(spelled + "%的")
+        )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("十万", "10万"),
+        ("三百万", "300万"),
+        ("十二亿三千万", "12亿3000万"),
+        ("十二亿三千万", "1230000000"),
+        ("一千零五", "1005"),
+        ("两万五", "25000"),
+        ("两点", "2点"),
+        ("一百十", "110"),
+        ("三点零五分", "3:05分"),
+        ("万一三百块", "万一300块"),
+        ("千万一百块", "千万100块"),
+        ("统一二十块", "统一20块"),
+        ("三百一样", "300一样"),
+        ("二十一起", "20一起"),
+        ("百分之三百分之五", "3%，5%"),
+        ("百分之三十百分之五", "30%，5%"),
+        ("尾号零零七", "尾号007"),
+        ("iPhone十五", "iPhone 15"),
+        ("第一，二十个", "第一二十个"),
+        ("ＯＫ，ｂｙｅ", "ok bye"),
+        ("嗯<|nospeech|>好", "嗯 好"),
+        ("<SPOKEN_NOISE>", ""),
+        ("你好\u200b\u3000。…—～￥＋😀", "你好"),
+    ],
+)
+def test_equal(one, other):
+    assert normalize(one) == normalize(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("三百二十", "三百零二"),
+        ("一万二", "一万零二"),
+        ("三四百", "三千四百"),
+        ("十五六", "一百五十六"),
+        ("两三个", "二十三个"),
+        ("三两个", "三十二个"),
+        ("三百零", "三百"),
+        ("万一", "一万"),
+        ("千万", "一千万"),
+        ("一样", "两样"),
+        ("一下", "十一下"),
+        ("三百一样", "三百一十样"),
+        ("统一", "同一"),
+        ("老幺", "老一"),
+        ("三点五", "三五"),
+        ("百分之五", "五"),
+        ("a b", "ab"),
+        ("零食", "食"),
+    ],
+)
+def test_different(one, other):
+    assert normalize(one) != normalize(other)
+
+
+def test_normalising_twice_changes_nothing():
+    generator = random.Random(4)
+    alphabet = "零一二三四五六七八九十百千万亿两幺点分之样定下统0123456789.,:% aB，。"
+    for _ in range(5000):
+        text = "".join(generator.choices(alphabet, k=generator.randint(0, 12)))
+        once = normalize(text)
+        assert normalize(once) == once, text
+
+
+def test_hanzi_without_numerals_are_untouched():
+    text = "您好请问是王先生吗我这边是客服中心"
+    assert normalize(text) == text
+    assert normalize(" ".join(text)) == text
+    assert normalize("，".join(text)) == text

@@ -1,0 +1,153 @@
+"""The synthetic corpus as its users get it: planned, spoken, the same every time."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from telephone_asr.corpora import synthetic
+from telephone_asr.corpora.synthetic import Utterance, plan, speak
+from telephone_asr.errors import InputError
+
+SPEC = Path(synthetic.__file__).with_name("synthetic.yaml")
+SCENES = {"telesales", "customer_service", "debt_collection"}
+
+
+@pytest.fixture(scope="module")
+def wideband() -> list[Utterance]:
+    return plan(SPEC, "wideband", 60, seed=0)
+
+
+@pytest.fixture(scope="module")
+def calls() -> list[Utterance]:
+    return plan(SPEC, "calls", 15, seed=0, wrong_transcripts=0.06)
+
+
+def test_parts_share_no_sentence_no_voice_and_no_id(
+    wideband: list[Utterance], calls: list[Utterance]
+) -> None:
+    for part in (wideband, calls):
+        assert len({u.text for u in part}) == len({u.said for u in part}) == len(part)
+    for other in (wideband, plan(SPEC, "wideband", 30, seed=7)):
+        assert not {t for u in other for t in (u.text, u.said)} & {
+            t for u in calls for t in (u.text, u.said)
+        }
+    assert not {u.speaker for u in wideband} & {u.speaker for u in calls}
+    assert not {u.id for u in wideband} & {u.id for u in calls}
+    assert wideband[123].id == "syn-w-000123"
+
+
+def test_utterances_spread_evenly_over_voices_and_scenes(
+    wideband: list[Utterance], calls: list[Utterance]
+) -> None:
+    for part, least in ((wideband, 24), (calls, 10)):
+        speakers = Counter(u.speaker for u in part)
+        assert len(speakers) >= least
+        assert max(speakers.values()) - min(speakers.values()) <= 1
+        scenes = Counter(u.scene for u in part)
+        assert set(scenes) == SCENES
+        assert min(scenes.values()) > 0.25 * len(part)
+
+
+def test_an_hour_is_enough_to_learn_every_character(
+    wideband: list[Utterance], calls: list[Utterance]
+) -> None:
+    count = Counter("".join(u.said for u in wideband))
+    assert min(count.values()) >= 8
+    assert np.mean([n >= 15 for n in count.values()]) > 0.9
+    assert set("".join(u.said + u.text for u in calls)) <= set(count)
+    assert 9 < np.mean([len(u.said) for u in wideband]) < 10.5
+
+
+def test_wrong_transcripts_are_marked_and_keep_what_was_said(calls: list[Utterance]) -> None:
+    for utterance in calls:
+        assert utterance.annotation_error == (utterance.text != utterance.said)
+    wrong = [u for u in calls if u.annotation_error]
+    assert len(wrong) == pytest.approx(0.06 * len(calls), abs=1)
+    # Wrong enough to be noticed: no more than 7 characters of 10 are right.
+    for u in wrong:
+        right = sum(a == b for a, b in zip(u.text, u.said, strict=False))
+        assert right <= 0.75 * len(u.said)
+
+
+def test_plans_are_the_same_every_time_and_grow_at_the_end(wideband: list[Utterance]) -> None:
+    assert plan(SPEC, "wideband", 60, seed=0) == wideband
+    shorter = plan(SPEC, "wideband", 10, seed=0)
+    assert shorter == wideband[: len(shorter)]
+    assert {u.said for u in plan(SPEC, "wideband", 10, seed=1)} != {u.said for u in shorter}
+
+
+def test_speech_is_as_long_as_planned_and_never_clips(wideband: list[Utterance]) -> None:
+    some = wideband[:168]  # every voice six times
+    spoken = list(speak(SPEC, some, seed=0, workers=2))
+    assert [u for u, _ in spoken] == some
+    durations_s = np.array([len(audio) / synthetic.SAMPLE_RATE_HZ for _, audio in spoken])
+    planned_s = sum(synthetic.OVERHEAD_S + synthetic.CHARACTER_S * len(u.said) for u in some)
+    assert durations_s.sum() == pytest.approx(planned_s, rel=0.08)
+    assert np.mean((durations_s > 1.3) & (durations_s < 3.7)) > 0.75
+    for _, audio in spoken:
+        assert audio.dtype == np.int16
+        assert 6_000 < np.abs(audio.astype(int)).max() < 32_000
+
+
+def test_same_seed_same_bytes_in_any_order(calls: list[Utterance]) -> None:
+    some = calls[:12]
+    first = {u.id: audio.tobytes() for u, audio in speak(SPEC, some, seed=0)}
+    again = {u.id: audio.tobytes() for u, audio in speak(SPEC, some[::-1], seed=0, workers=2)}
+    other = {u.id: audio.tobytes() for u, audio in speak(SPEC, some, seed=1)}
+    assert first == again
+    assert all(first[id] != other[id] for id in first)
+
+
+def test_the_voice_says_what_was_said_not_the_transcript(calls: list[Utterance]) -> None:
+    utterance = next(u for u in calls if u.annotation_error)
+    honest = Utterance(**{**vars(utterance), "text": utterance.said, "annotation_error": False})
+    (_, wrong), (_, right) = speak(SPEC, [utterance, honest], seed=0)
+    assert np.array_equal(wrong, right)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("variant: f1,", "variant: nobody,", "voices.wideband.f01.variant"),
+        ("tract: 1.00", "tract: 3.00", "voices.wideband.f01.tract"),
+        ("pitch: 50, ", "", "voices.wideband.f01"),
+        ("  calls:\n    f01", "  call:\n    f01", "voices.calls"),
+        ("还款: huan2 kuan3", "还款: huan2", "readings.还款"),
+    ],
+)
+def test_a_malformed_voice_or_reading_is_an_error_that_names_it(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    text = SPEC.read_text(encoding="utf-8")
+    assert old in text
+    broken.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        list(speak(broken, [], seed=0))
+    assert str(broken) in str(error.value)
+    assert named in str(error.value)
+
+
+def test_asking_for_more_than_the_templates_give_is_an_error(tmp_path: Path) -> None:
+    small = tmp_path / "small.yaml"
+    text = SPEC.read_text(encoding="utf-8")
+    mix = "mix: {turns: 0.14, content: 0.30, sentences: 0.56}"
+    assert mix in text
+    text = text.replace(mix, "mix: {turns: 1, content: 0, sentences: 0}")
+    small.write_text(
+        text.replace('"{time}再说", ', "").replace('"{person}{remark}"', "好"), "utf-8"
+    )
+    with pytest.raises(InputError, match="fewer minutes"):
+        plan(small, "calls", 600, seed=0)
+
+
+def test_neither_torch_nor_lhotse_is_imported() -> None:
+    code = (
+        "import sys, telephone_asr.corpora.synthetic;"
+        "sys.exit(bool({'torch', 'lhotse'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
