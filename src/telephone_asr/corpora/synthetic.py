@@ -24,6 +24,7 @@ MARGIN_S = (0.05, 0.2)  # silence before and after the speech
 LEVEL_DB = (-12.0, -2.0)  # peak of an utterance, relative to full scale
 RATE_JITTER = 0.06
 PITCH_JITTER = 4  # of espeak's 99
+TRACT_JITTER = 0.02
 VOICE_LIMITS = {"pitch": (0, 99), "range": (0, 99), "rate": (80, 450), "tract": (0.8, 1.25)}
 
 
@@ -128,7 +129,7 @@ def _request(
         pitch=int(np.clip(voice["pitch"] + rng.integers(-PITCH_JITTER, PITCH_JITTER + 1), 0, 99)),
         pitch_range=voice["range"],
         rate=round(voice["rate"] * rng.uniform(1 - RATE_JITTER, 1 + RATE_JITTER)),
-        tract=voice["tract"],
+        tract=voice["tract"] * rng.uniform(1 - TRACT_JITTER, 1 + TRACT_JITTER),
         level_db=rng.uniform(*LEVEL_DB),
         before_s=before_s,
         after_s=after_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Shares of the speakers; the rest trains."""
+    """Shares of the speakers, rounded up; the rest trains."""
 
     valid: float
     test: float
@@ -29,16 +30,16 @@ class Split:
 def assign(groups: Iterable[str], split: Split, seed: int) -> dict[str, str]:
     """The split of each group (a speaker, or a recording where speakers are too few).
 
-    A group's place in [0, 1) is a hash of its name and the seed: neither the order of the corpus
-    nor the other groups move it. Where hashing leaves test or validation without any group, the
-    groups nearest to it fill in, so that three groups always make three sets.
+    Groups are ranked by a hash of their name and the seed; the first make the test set, the next
+    the validation set, each of its share rounded up. So the order of the corpus does not matter,
+    and new groups move an old one only across a border that they push on.
     """
-    places = sorted((_place(group, seed), group) for group in set(groups))
-    n_test = max(1, sum(place < split.test for place, _ in places))
-    n_valid = max(1, sum(place < split.test + split.valid for place, _ in places) - n_test)
+    ranked = sorted(set(groups), key=lambda group: _place(group, seed))
+    n_test = math.ceil(split.test * len(ranked))
+    n_valid = math.ceil(split.valid * len(ranked))
     names = ["test"] * n_test + ["valid"] * n_valid
-    names += ["train"] * (len(places) - len(names))
-    return {group: name for (_, group), name in zip(places, names, strict=False)}
+    names += ["train"] * max(0, len(ranked) - len(names))
+    return dict(zip(ranked, names, strict=False))
 
 
 def _place(group: str, seed: int) -> float:

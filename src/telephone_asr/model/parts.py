@@ -83,19 +83,19 @@ def add_lora(nano: FunASRNano, size: LoraSize, seed: int) -> dict[str, torch.nn.
 
 def frozen_sha256(nano: FunASRNano) -> str:
     """A hash of every weight and buffer that does not train."""
-    digest = hashlib.sha256()
-    trained = {name for name, p in nano.model.named_parameters() if p.requires_grad}
-    for name, tensor in sorted(nano.model.state_dict().items()):
-        if name not in trained:
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(_bytes()).numpy())
-    return digest.hexdigest()
+    state = nano.model.state_dict(keep_vars=True)
+    return weights_sha256({name: t for name, t in state.items() if not t.requires_grad})
 
 
-def _bytes() -> torch.dtype:
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """A hash of tensors and their names."""
     import torch
 
-    return torch.uint8
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def save_checkpoint(

@@ -29,6 +29,7 @@ class FunASRNano:
     tokenizer: Any  # transformers tokenizer of the language model
     config: dict[str, Any]  # config.yaml with the paths of configuration.json filled in
     directory: Path
+    peft: Any = None  # the PeftModel around the language model, where LoRA is on it
 
     @property
     def has_ctc(self) -> bool:

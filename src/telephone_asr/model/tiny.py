@@ -41,6 +41,8 @@ def write_tiny(directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed:
         num_key_value_heads=2,
         head_dim=size.llm_dim // 4,
         max_position_embeddings=4096,
+        # The default of 0.02 is meant for a width of 1024 and keeps a narrow model from listening.
+        initializer_range=size.llm_dim**-0.5,
         tie_word_embeddings=True,
         eos_token_id=vocabulary.eos_token_id,
         pad_token_id=vocabulary.pad_token_id,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from telephone_asr.model.fun_asr_nano import prompt_embeddings
+from telephone_asr.model.fun_asr_nano import ctc_log_probs, prompt_embeddings
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
@@ -39,3 +39,15 @@ def greedy(
     )
     texts = nano.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [" ".join(text.replace("/sil", " ").split()) for text in texts]
+
+
+@torch.inference_mode()
+def ctc_greedy(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> list[str]:
+    """The CTC branch's own transcripts: the best token of each frame, repetitions and blanks out."""
+    best = ctc_log_probs(nano, encoded, lengths).argmax(dim=-1).cpu()
+    texts = []
+    for row, length in zip(best, lengths.tolist(), strict=True):
+        tokens = torch.unique_consecutive(row[:length])
+        tokens = tokens[tokens != nano.model.blank_id].tolist()
+        texts.append(nano.model.ctc_tokenizer.decode(tokens))
+    return texts

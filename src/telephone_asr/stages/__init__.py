@@ -5,6 +5,7 @@ Stages run from the repository's root, as `python -m telephone_asr.stages.<name>
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,3 +31,9 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes metrics: indented, UTF-8, so that a difference reads well in a pull request."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

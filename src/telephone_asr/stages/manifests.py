@@ -14,7 +14,7 @@ from telephone_asr.manifests.split import SPLITS, Split, assign
 from telephone_asr.model.frontend import fbank_frames
 from telephone_asr.params import Params, load_params
 from telephone_asr.shards import REJECTED, read_cuts, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, RAW, SHARDS, run
+from telephone_asr.stages import MANIFESTS, METRICS, MODELS, RAW, SHARDS, run, write_json
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
@@ -27,9 +27,7 @@ def main() -> None:
     params = load_params()
     tokenizer = AutoTokenizer.from_pretrained(MODELS / "tokenizer")
     metrics = {source: make_manifests(source, params, tokenizer) for source in SHARDS}
-    text = json.dumps(metrics, indent=2, ensure_ascii=False)
-    METRICS.mkdir(exist_ok=True)
-    (METRICS / "data.json").write_text(text + "\n", encoding="utf-8")
+    write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
         print(f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all")

@@ -1,0 +1,163 @@
+"""`telephone-asr`: what people do that is no stage of the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+from telephone_asr.stages import MANIFESTS, MODELS, SHARDS, run
+
+PROFILES = Path("profiles")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="telephone-asr", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    profile = commands.add_parser("profile", help="write a profile's keys into params.yaml")
+    profile.add_argument("name", help="a file of profiles/, without .yaml")
+    profile.set_defaults(run=lambda a: write_profile(PROFILES / f"{a.name}.yaml"))
+
+    unpack = commands.add_parser(
+        "unpack", help="write the sound of the manifests to the files they name"
+    )
+    unpack.set_defaults(run=lambda _: unpack_sound())
+
+    transcribe = commands.add_parser("transcribe", help="print the text of sound files")
+    transcribe.add_argument("files", nargs="+", type=Path)
+    transcribe.add_argument("--model", type=Path, default=MODELS / "final")
+    transcribe.set_defaults(run=lambda a: transcribe_files(a.files, a.model))
+
+    simulate = commands.add_parser("simulate", help="put one file through the telephone line")
+    simulate.add_argument("source", type=Path)
+    simulate.add_argument("target", type=Path)
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.set_defaults(run=lambda a: simulate_file(a.source, a.target, a.seed))
+
+    arguments = parser.parse_args()
+    run(lambda: arguments.run(arguments))
+
+
+def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
+    """Sets the keys of a profile in params.yaml; its other keys and its comments stay.
+
+    Raises:
+        InputError: there is no such profile, or it has a key that params.yaml does not know.
+    """
+    from ruamel.yaml import YAML
+
+    from telephone_asr.params import load_params
+
+    if not profile.is_file():
+        known = ", ".join(sorted(p.stem for p in profile.parent.glob("*.yaml"))) or "none"
+        raise InputError(f"{profile} does not exist; the profiles here are: {known}.")
+    yaml = YAML()
+    yaml.width = 4096  # ruamel would fold long lines
+    before = params.read_text(encoding="utf-8")
+    tree = yaml.load(before)
+    _merge(tree, YAML(typ="safe").load(profile.read_text(encoding="utf-8")) or {}, str(profile))
+    with open(params, "w", encoding="utf-8") as file:
+        yaml.dump(tree, file)
+    try:
+        load_params(params)
+    except InputError:
+        params.write_text(before, encoding="utf-8")
+        raise
+    print(f"{params}: now with the keys of {profile}")
+
+
+def _merge(tree, changes, place: str) -> None:
+    for key, value in changes.items():
+        if key not in tree:
+            raise InputError(f"{place}: {key}: params.yaml has no such key.")
+        if isinstance(value, dict):
+            _merge(tree[key], value, f"{place}: {key}")
+        else:
+            tree[key] = value
+
+
+def unpack_sound() -> None:
+    """Writes every utterance of the manifests where its line says it is, for FunASR's trainer."""
+    import json
+
+    from tqdm import tqdm
+
+    from telephone_asr.shards import sound_index
+
+    for source, directory in SHARDS.items():
+        lines = [
+            json.loads(line)
+            for path in sorted((MANIFESTS / source).glob("t*.jsonl"))
+            + [MANIFESTS / source / "valid.jsonl"]
+            for line in _lines(path)
+        ]
+        sounds = sound_index(directory)
+        for line in tqdm(lines, f"unpacks {source}", unit="utterance"):
+            user = line["messages"][1]["content"]
+            path = Path(user.split("<|startofspeech|>!")[1].removesuffix("<|endofspeech|>"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(sounds.read_file(line["key"]))
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def transcribe_files(files: list[Path], model: Path) -> None:
+    """Prints file and text, a line each."""
+    from telephone_asr.corpora.imported import Item, load
+    from telephone_asr.manifests.messages import PROMPT_VERBATIM
+    from telephone_asr.model import fun_asr_nano, pretrained
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.scoring.decode import greedy
+    from telephone_asr.shards import Rejected
+
+    pretrained.check_directory(model, "--model")
+    nano = pretrained.load(model)
+    frontend = Frontend(nano.config["frontend_conf"])
+    import torch
+
+    failed = False
+    for path in files:
+        sound = load(Item(path.stem, path))
+        if isinstance(sound, Rejected):
+            print(f"error: {sound.detail}", file=sys.stderr)
+            failed = True
+            continue
+        features = frontend(sound.samples, sound.sample_rate_hz)
+        with torch.inference_mode():
+            lengths = torch.tensor([len(features)])
+            hidden, lengths = fun_asr_nano.encode(nano, features[None], lengths)
+            hidden, lengths = fun_asr_nano.adapt(nano, hidden, lengths)
+        print(f"{path}\t{greedy(nano, [PROMPT_VERBATIM], hidden, lengths, max_tokens=200)[0]}")
+    if failed:
+        sys.exit(1)
+
+
+def simulate_file(source: Path, target: Path, seed: int) -> None:
+    """Writes a file as a telephone would carry it, by the `channel` section of params.yaml."""
+    import soundfile
+
+    from telephone_asr.channel import line as channel
+    from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+    from telephone_asr.corpora.imported import Item, load
+    from telephone_asr.params import load_params
+    from telephone_asr.shards import Rejected
+
+    sound = load(Item(source.stem, source))
+    if isinstance(sound, Rejected):
+        raise InputError(f"{sound.detail}.")
+    rng = channel.generator(seed, source.stem)
+    samples, done = channel.simulate(
+        sound.samples, sound.sample_rate_hz, load_params().channel, None, rng, ""
+    )
+    soundfile.write(target, samples, TELEPHONE_RATE_HZ)
+    print(f"{target}: {', '.join(f'{k} {v}' for k, v in done.items() if v is not None)}")
+
+
+if __name__ == "__main__":
+    main()

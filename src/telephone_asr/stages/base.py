@@ -1,0 +1,93 @@
+"""base: the model to adapt. A directory that exists, or the tiny one, trained here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+from telephone_asr.model import parts
+from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
+from telephone_asr.params import Base, Params, load_params
+from telephone_asr.stages import MODELS, run
+from telephone_asr.stages.training import Plan, Training
+
+BASE = MODELS / "base"
+
+
+def main() -> None:
+    params = load_params()
+    if params.base.kind == "directory":
+        copy_directory(params.base, BASE)
+        load(BASE, params.frontend.fs)  # says at once whether it is whole
+    else:
+        train_tiny(params)
+
+
+def copy_directory(base: Base, target: Path) -> None:
+    """Copies a Fun-ASR-Nano directory as it is.
+
+    Raises InputError where it is incomplete or its model.pt is not the one named by base.sha256.
+    """
+    source = Path(base.path)
+    check_directory(source)
+    found = file_sha256(source / "model.pt")
+    if base.sha256 is not None and base.sha256 != found:
+        raise InputError(
+            f"params.yaml: base.sha256: expected {base.sha256}, but {source / 'model.pt'} has "
+            f"{found}: another version of the model?"
+        )
+    shutil.copytree(source, target)
+
+
+def train_tiny(params: Params) -> None:
+    """Trains the tiny model on the wideband speech, in two steps.
+
+    First CTC alone teaches the encoder to hear; then the encoder is frozen, and the adaptor and the
+    language model learn to write what it hears. Training all of it at once, with the language
+    model's loss alone, ends in a model that knows the sentences and does not listen.
+    """
+    from telephone_asr.model.tiny import write_tiny
+
+    tiny = params.base.tiny
+    building = MODELS / ".base"  # becomes models/base when it is whole
+    shutil.rmtree(building, ignore_errors=True)
+    write_tiny(building, tiny, MODELS / "tokenizer", params.frontend.fs, params.seed)
+    nano = load(building)
+    data = ("wideband",)
+    common = {"train": data, "valid": data, "lr": tiny.lr, "max_frames": tiny.max_frames}
+
+    listening = Plan(
+        name="base_ctc",
+        level="features",
+        epochs=tiny.ctc_epochs,
+        llm_weight=0.0,
+        ctc_weight=1.0,
+        **common,
+    )
+    first = Training(listening, params, nano)
+    by_ctc = first.run(parts.choose_trained(nano, ("audio_encoder.", *CTC_BRANCH)))
+
+    writing = Plan(
+        name="base_llm",
+        level="encoded",
+        epochs=tiny.llm_epochs,
+        llm_weight=1.0,
+        ctc_weight=0.0,
+        **common,
+    )
+    second = Training(writing, params, nano)
+    by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
+
+    import torch
+
+    torch.save(nano.model.state_dict(), building / "model.pt")
+    shutil.rmtree(BASE, ignore_errors=True)
+    building.rename(BASE)
+    first.finish()
+    second.finish()
+    print(f"{BASE}: validation CER {by_llm.cer:.4f} ({by_ctc.cer:.4f} by CTC alone)")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,18 @@
+"""train_lora: stage 3, LoRA on the language model's q and v projections, on real calls."""
+
+from __future__ import annotations
+
+from telephone_asr.params import load_params
+from telephone_asr.stages import run
+from telephone_asr.stages.training import stage_plan, train_stage
+
+
+def main() -> None:
+    params = load_params()
+    data = ("telecall",)
+    plan = stage_plan("lora", params, params.train.lora, data, data, "adapted")
+    train_stage("lora", params, plan)
+
+
+if __name__ == "__main__":
+    run(main)
