@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.split import SPLITS
 from telephone_asr.stages import MANIFESTS, MODELS, SHARDS, run
 
 PROFILES = Path("profiles")
@@ -89,9 +90,8 @@ def unpack_sound() -> None:
     for source, directory in SHARDS.items():
         lines = [
             json.loads(line)
-            for path in sorted((MANIFESTS / source).glob("t*.jsonl"))
-            + [MANIFESTS / source / "valid.jsonl"]
-            for line in _lines(path)
+            for name in SPLITS
+            for line in _lines(MANIFESTS / source / f"{name}.jsonl")
         ]
         sounds = sound_index(directory)
         for line in tqdm(lines, f"unpacks {source}", unit="utterance"):

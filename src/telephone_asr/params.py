@@ -55,18 +55,23 @@ class Frontend:
 
 
 @dataclass(frozen=True)
+class TinyTraining:
+    lr: float
+    epochs: int
+    max_frames: int  # 60 ms frames a batch, padding counted
+
+
+@dataclass(frozen=True)
 class TinyModel:
-    """Size and training of the embedded base model; see model/tiny.py for the recipe."""
+    """Size and training of the embedded base model; see stages/base.py for the recipe."""
 
     encoder_blocks: int
     tp_blocks: int
     encoder_dim: int
     llm_layers: int
     llm_dim: int
-    lr: float
-    ctc_epochs: int
-    llm_epochs: int
-    max_frames: int  # 60 ms frames a batch, padding counted
+    ctc: TinyTraining
+    llm: TinyTraining
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,13 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise InputError(f"{path.absolute()} does not exist: run from the repository's root.")
     try:
         tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line} is no valid YAML: {getattr(error, 'problem', '')}") from None
+        problem = getattr(error, "problem", None) or getattr(error, "reason", error)
+        raise InputError(f"{path}{line} is no valid YAML: {problem}") from None
     params = _build(Params, tree, "")
     _cross_check(params)
     return params
@@ -159,14 +167,58 @@ def stage_lr(train: Train, stage: EncoderStage | AdapterStage | LoraStage) -> fl
     return train.lr if stage.lr is None else stage.lr
 
 
+_MANY = float("inf")
+_RANGES = {
+    "seed": (0, _MANY),
+    "corpus.sample_size": (1, _MANY),
+    "corpus.shard_size": (1, _MANY),
+    "corpus.max_rejected_share": (0, 1),
+    "corpus.synthetic.wideband_minutes": (0, _MANY),
+    "corpus.synthetic.calls_minutes": (0, _MANY),
+    "corpus.synthetic.wrong_transcripts": (0, 1),
+    **{
+        f"base.tiny.{name}": (1, _MANY)
+        for name in ("encoder_blocks", "tp_blocks", "encoder_dim", "llm_layers", "llm_dim")
+    },
+    "base.tiny.ctc.epochs": (0, _MANY),
+    "base.tiny.llm.epochs": (0, _MANY),
+    "base.tiny.ctc.max_frames": (1, _MANY),
+    "base.tiny.llm.max_frames": (1, _MANY),
+    "train.warmup_share": (0, 1),
+    "train.max_frames": (1, _MANY),
+    "train.clip": (0, _MANY),
+    "train.evaluations": (1, _MANY),
+    "train.valid_utterances": (1, _MANY),
+    "train.cache_mb": (0, _MANY),
+    "train.encoder.epochs": (0, _MANY),
+    "train.adapter.epochs": (0, _MANY),
+    "train.lora.epochs": (0, _MANY),
+    "train.encoder.ctc_weight": (0, 1),
+    "train.lora.r": (1, _MANY),
+    "train.lora.dropout": (0, 1),
+    "decode.batch_size": (1, _MANY),
+    "decode.max_tokens": (1, _MANY),
+}
+
+
 def _cross_check(params: Params) -> None:
     if params.frontend.fs not in (8_000, 16_000):
-        raise InputError(f"params.yaml: frontend.fs: expected 8000 or 16000, got {params.frontend.fs}.")
+        raise InputError(
+            f"params.yaml: frontend.fs: expected 8000 or 16000, got {params.frontend.fs}."
+        )
     if params.base.kind == "directory" and not params.base.path:
         raise InputError(
             "params.yaml: base.path: expected a model directory, because base.kind is directory."
         )
-    rates = {"train.lr": params.train.lr, "base.tiny.lr": params.base.tiny.lr}
+    for key, (low, high) in _RANGES.items():
+        value = params
+        for name in key.split("."):
+            value = getattr(value, name)
+        if value is not None and not low <= value <= high:
+            raise InputError(f"params.yaml: {key}: expected {low} to {high}, got {value}.")
+    rates = {"train.lr": params.train.lr}
+    rates["base.tiny.ctc.lr"] = params.base.tiny.ctc.lr
+    rates["base.tiny.llm.lr"] = params.base.tiny.llm.lr
     for name in ("encoder", "adapter", "lora"):
         rates[f"train.{name}.lr"] = getattr(params.train, name).lr
     for key, rate in rates.items():
@@ -191,7 +243,8 @@ def _build(kind: Any, value: Any, key: str) -> Any:
         if not isinstance(value, list) or len(value) != len(arguments):
             raise _ill_typed(key, f"a list of {len(arguments)} values", value)
         return tuple(
-            _build(a, v, f"{key}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True))
+            _build(a, v, f"{key}[{i}]")
+            for i, (a, v) in enumerate(zip(arguments, value, strict=True))
         )
     if kind is float and type(value) is int:
         return float(value)

@@ -102,7 +102,10 @@ def _tar_members(utterance: Utterance, recording: dict) -> bytes:
     sound, suffix = _sound_file(utterance.samples, utterance.sample_rate_hz)
     description = json.dumps(recording).encode() + b"\n"
     packed = bytearray()
-    for name, content in ((f"{utterance.id}.{suffix}", sound), (f"{utterance.id}.json", description)):
+    for name, content in (
+        (f"{utterance.id}.{suffix}", sound),
+        (f"{utterance.id}.json", description),
+    ):
         member = tarfile.TarInfo(name)
         member.size = len(content)
         packed += member.tobuf(tarfile.PAX_FORMAT)
@@ -113,7 +116,7 @@ def _tar_members(utterance: Utterance, recording: dict) -> bytes:
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
     """A WAV of G.711 codes where they give the samples back exactly, FLAC otherwise."""
-    for law, subtype, encoding in (("mulaw", "ULAW", 7), ("alaw", "ALAW", 6)):
+    for law, encoding in (("mulaw", 7), ("alaw", 6)):
         codes = g711.encode(samples, law)
         if np.array_equal(g711.decode(codes, law), samples):
             return _g711_wav(codes, sample_rate_hz, encoding), "wav"
@@ -123,7 +126,7 @@ def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
 
 
 def _g711_wav(codes: np.ndarray, sample_rate_hz: int, encoding: int) -> bytes:
-    """A WAV with these codes as they are (RFC 2361); libsndfile's own encoder differs from G.711."""
+    """A WAV with these codes as they are (RFC 2361); libsndfile would encode otherwise."""
     n = len(codes)
     fmt = struct.pack("<HHIIHHH", encoding, 1, sample_rate_hz, sample_rate_hz, 1, 8, 0)
     fact = struct.pack("<4sII", b"fact", 4, n)
@@ -178,27 +181,33 @@ def read_cuts(directory: Path) -> Iterator[dict]:
     if not paths:
         raise InputError(f"{directory} holds no shards (cuts.*.jsonl.gz): run `dvc repro`.")
     for path in paths:
+        yield from _read_lines(path)
+
+
+def _read_lines(path: Path) -> list[dict]:
+    try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            yield from map(json.loads, file)
+            return [json.loads(line) for line in file]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise _damaged(path, str(error)) from None
 
 
 def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
     """The utterances of one shard, in order, with their sound."""
     sounds = SoundIndex([_tar_path(directory, index)])
-    with gzip.open(_cuts_path(directory, index), "rt", encoding="utf-8") as file:
-        for cut in map(json.loads, file):
-            supervision = cut["supervisions"][0]
-            samples, sample_rate_hz = sounds.read(cut["id"])
-            yield Utterance(
-                id=cut["id"],
-                samples=samples,
-                sample_rate_hz=sample_rate_hz,
-                text=supervision["text"],
-                speaker=supervision["speaker"],
-                scene=supervision["custom"]["scene"],
-                annotation_error=supervision["custom"]["annotation_error"],
-                custom=cut.get("custom") or {},
-            )
+    for cut in _read_lines(_cuts_path(directory, index)):
+        supervision = cut["supervisions"][0]
+        samples, sample_rate_hz = sounds.read(cut["id"])
+        yield Utterance(
+            id=cut["id"],
+            samples=samples,
+            sample_rate_hz=sample_rate_hz,
+            text=supervision["text"],
+            speaker=supervision["speaker"],
+            scene=supervision["custom"]["scene"],
+            annotation_error=supervision["custom"]["annotation_error"],
+            custom=cut.get("custom") or {},
+        )
 
 
 def count_shards(directory: Path) -> int:
@@ -242,8 +251,8 @@ class SoundIndex:
             unpacked = zlib.decompress(packed, wbits=31)
         except zlib.error as error:
             raise _damaged(self._paths[number], f"at utterance {key}, {error}") from None
-        member = tarfile.TarInfo.frombuf(unpacked[: tarfile.BLOCKSIZE], "utf-8", "strict")
-        return unpacked[tarfile.BLOCKSIZE :][: member.size]
+        member, start = _first_member(unpacked)
+        return unpacked[start : start + member.size]
 
 
 def sound_index(directory: Path) -> SoundIndex:
@@ -253,8 +262,10 @@ def sound_index(directory: Path) -> SoundIndex:
 
 def _index(path: Path) -> Iterator[tuple[str, int, int]]:
     """File name, offset and size of each utterance's gzip member in a tar."""
+    if not path.is_file():
+        raise _damaged(path, "it is missing")
     packed = path.read_bytes()
-    offset = 0
+    offset, unpacked = 0, b""
     while offset < len(packed):
         unpacker = zlib.decompressobj(wbits=31)
         try:
@@ -265,12 +276,21 @@ def _index(path: Path) -> Iterator[tuple[str, int, int]]:
             raise _damaged(path, "it ends early")
         size = len(packed) - offset - len(unpacker.unused_data)
         if unpacked[:1] != b"\0":  # the end of a tar is zeros
-            name = tarfile.TarInfo.frombuf(unpacked[: tarfile.BLOCKSIZE], "utf-8", "strict").name
-            yield name, offset, size
+            yield _first_member(unpacked)[0].name, offset, size
         offset += size
+    if unpacked[:1] != b"\0":
+        raise _damaged(path, "it ends early")
+
+
+def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:
+    """The sound's entry and where its bytes begin; a name that is long or not ASCII has a header of
+    its own before it."""
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
+        member = tar.next()
+        return member, member.offset_data
 
 
 def _damaged(path: Path | str, how: str) -> InputError:
     return InputError(
-        f"{path} is damaged ({how}): run `dvc checkout`, or delete its directory and run `dvc repro`."
+        f"{path} is damaged ({how}): delete its directory and run `dvc checkout` or `dvc repro`."
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ class Item:
     start_s: float = 0.0
     end_s: float | None = None  # None: to the end of the file
     channel: int | None = None  # None: all channels, averaged
+    recording: str = ""  # empty: the item is a recording of its own
     text: str = ""
     speaker: str = ""  # empty: unknown, the recording stands for it
     scene: str = ""
@@ -65,13 +68,22 @@ def load(item: Item) -> Utterance | Rejected:
             last = file.frames if item.end_s is None else round(item.end_s * rate_hz)
             file.seek(min(first, file.frames))
             samples = file.read(max(0, last - first), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+    # ValueError, TypeError: a path that is none, a file that has no header.
+    except (
+        soundfile.LibsndfileError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         return Rejected(item.id, "unreadable_audio", f"{item.audio}: {error}")
     if len(samples) == 0:
         return Rejected(item.id, "empty_audio", f"{item.audio} holds no sound")
     if not np.isfinite(samples).all():
         return Rejected(item.id, "not_finite", f"{item.audio} holds samples that are no numbers")
-    if item.channel is not None and item.channel >= samples.shape[1]:
+    if item.channel is not None and not 0 <= item.channel < samples.shape[1]:
         return Rejected(item.id, "no_such_channel", f"{item.audio} has no channel {item.channel}")
     mono = samples.mean(axis=1) if item.channel is None else samples[:, item.channel]
     return Utterance(
@@ -79,7 +91,7 @@ def load(item: Item) -> Utterance | Rejected:
         samples=np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16),
         sample_rate_hz=rate_hz,
         text=item.text,
-        speaker=item.speaker or item.id,
+        speaker=item.speaker or item.recording or item.id,
         scene=item.scene,
         annotation_error=item.annotation_error,
     )
@@ -94,26 +106,28 @@ def _kaldi(path: Path) -> list[Item]:
     """
     for name in ("wav.scp", "text"):
         if not (path / name).is_file():
-            raise InputError(f"{path / name} does not exist: a Kaldi directory has wav.scp and text.")
+            raise InputError(
+                f"{path / name} does not exist: a Kaldi directory has wav.scp and text."
+            )
     recordings, texts = _table(path / "wav.scp"), _table(path / "text")
     speakers = _table(path / "utt2spk") if (path / "utt2spk").is_file() else {}
     for recording, place in recordings.items():
         if place.endswith("|"):
             raise InputError(
-                f"{path / 'wav.scp'}: {recording} is a command ('{place}'): write the audio to files."
+                f"{path / 'wav.scp'}: {recording} is a command ('{place}'): write files instead."
             )
     if not (path / "segments").is_file():
-        return [
-            _kaldi_item(path, key, place, texts, speakers) for key, place in recordings.items()
-        ]
+        return [_kaldi_item(path, key, place, texts, speakers) for key, place in recordings.items()]
     items = []
     for key, segment in _table(path / "segments").items():
         try:
             recording, start_s, end_s = segment.split()
-            span = {"start_s": float(start_s), "end_s": float(end_s)}
+            span = {"start_s": _seconds(start_s), "end_s": _seconds(end_s), "recording": recording}
             place = recordings[recording]
         except (ValueError, KeyError):
-            detail = f"{path / 'segments'}: '{key} {segment}' names no recording of wav.scp and span"
+            detail = (
+                f"{path / 'segments'}: '{key} {segment}' names no recording of wav.scp and span"
+            )
             items.append(Item(key, problem=Rejected(key, "unreadable_line", detail)))
             continue
         items.append(_kaldi_item(path, key, place, texts, speakers, **span))
@@ -126,6 +140,13 @@ def _kaldi_item(path: Path, key: str, place: str, texts: dict, speakers: dict, *
     return Item(key, path / place, text=texts[key], speaker=speakers.get(key, ""), **span)
 
 
+def _seconds(value: str | float) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError(f"expected a time in seconds, got {value}")
+    return seconds
+
+
 def _table(path: Path) -> dict[str, str]:
     """A Kaldi table: a key, white space, the rest of the line."""
     try:
@@ -134,8 +155,8 @@ def _table(path: Path) -> dict[str, str]:
         raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from None
     table = {}
     for line in filter(str.strip, lines):
-        key, _, rest = line.strip().partition(" ")
-        table[key] = rest.strip()
+        key, *rest = line.split(maxsplit=1)
+        table[key] = rest[0].strip() if rest else ""
     return table
 
 
@@ -160,49 +181,65 @@ def _call(path: Path, number: int, line: bytes) -> Item:
         for name, kind in (("id", str), ("audio", str), ("text", str)):
             if not isinstance(fields.get(name), kind):
                 raise ValueError(f"expected the field '{name}' with a text")
+            fields[name].encode()  # half a character of a pair cannot be written
         if not isinstance(fields.get("annotation_error", False), bool):
             raise ValueError("expected 'annotation_error' to be true or false")
         return Item(
             id=fields["id"],
             audio=path.parent / fields["audio"],
-            start_s=float(fields.get("start") or 0.0),
-            end_s=None if fields.get("end") is None else float(fields["end"]),
+            start_s=_seconds(fields.get("start") or 0.0),
+            end_s=None if fields.get("end") is None else _seconds(fields["end"]),
+            recording=fields["audio"],
             channel=None if fields.get("channel") is None else int(fields["channel"]),
             text=fields["text"],
             speaker=str(fields.get("speaker") or ""),
             scene=str(fields.get("scene") or ""),
             annotation_error=fields.get("annotation_error", False),
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         return Item(place, problem=Rejected(place, "unreadable_line", f"{path}:{number}: {error}"))
 
 
 def _lhotse(path: Path) -> list[Item]:
     """A Lhotse cut manifest (cuts.jsonl or cuts.jsonl.gz) whose audio lies in files."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
-    with opened as file:
-        return [_lhotse_item(path, number, line) for number, line in enumerate(file, start=1)]
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            return [_lhotse_item(path, number, line) for number, line in enumerate(file, start=1)]
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as a Lhotse cut manifest: {error}.") from None
 
 
-def _lhotse_item(path: Path, number: int, line: str) -> Item:
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected a text, got {value!r}")
+    return value
+
+
+def _lhotse_item(path: Path, number: int, line: bytes) -> Item:
     place = f"{path.name}:{number}"
     try:
-        cut = json.loads(line)
-        supervision, source = cut["supervisions"][0], cut["recording"]["sources"][0]
+        cut = json.loads(line.decode("utf-8"))
+        (supervision,), recording, channel = cut["supervisions"], cut["recording"], cut["channel"]
+        if not isinstance(channel, int):
+            raise ValueError(f"expected one channel, got {channel}")
+        if any(t["name"] != "Resample" for t in recording.get("transforms") or []):
+            raise ValueError("expected audio without transforms")
+        (source,) = (s for s in recording["sources"] if channel in s["channels"])
         if source["type"] != "file":
             raise ValueError(f"expected audio in a file, got {source['type']}")
         custom = supervision.get("custom") or {}
         return Item(
             id=cut["id"],
             audio=path.parent / source["source"],
-            start_s=cut["start"],
-            end_s=cut["start"] + cut["duration"],
-            channel=cut["channel"] if len(source["channels"]) > 1 else None,
-            text=supervision.get("text") or "",
+            start_s=_seconds(cut["start"]),
+            end_s=_seconds(cut["start"] + cut["duration"]),
+            channel=source["channels"].index(channel) if len(source["channels"]) > 1 else None,
+            recording=recording["id"],
+            text=_text(supervision.get("text") or ""),
             speaker=supervision.get("speaker") or "",
             scene=custom.get("scene", ""),
             annotation_error=bool(custom.get("annotation_error", False)),
         )
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         detail = f"{path}:{number}: no cut with one supervision ({type(error).__name__}: {error})"
         return Item(place, problem=Rejected(place, "unreadable_line", detail))

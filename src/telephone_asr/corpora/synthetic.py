@@ -18,7 +18,7 @@ from telephone_asr.errors import InputError
 __all__ = ["SAMPLE_RATE_HZ", "Utterance", "plan", "speak"]
 
 # Mean length of an utterance over all voices, measured: seconds a character, and beyond them.
-CHARACTER_S = 0.217
+CHARACTER_S = 0.265
 OVERHEAD_S = 0.34
 MARGIN_S = (0.05, 0.2)  # silence before and after the speech
 LEVEL_DB = (-12.0, -2.0)  # peak of an utterance, relative to full scale

@@ -16,8 +16,8 @@ from telephone_asr.errors import InputError
 SYSTEM = "You are a helpful assistant."
 PROMPT = "语音转写："
 PROMPT_VERBATIM = "语音转写，不进行文本规整："
-# Digits, Latin letters' case aside, and punctuation: what a normalised transcript may hold.
-_NORMALISED = re.compile(r"[0-9０-９，。？！、；：,.?!;:%]")
+# What only a transcript holds that was written out of what was said.
+_NORMALISED = re.compile(r"[0-9０-９，。？！、；：,.?!;:%“”‘’《》（）()…—]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Example:
 
 
 def corpus_prompt(texts: Iterable[str]) -> str:
-    """The prompt for a corpus: verbatim where its transcripts hold neither digits nor punctuation."""
+    """Asks for verbatim text where a corpus's transcripts hold neither digits nor punctuation."""
     return PROMPT if any(_NORMALISED.search(text) for text in texts) else PROMPT_VERBATIM
 
 
@@ -69,10 +69,10 @@ def read_manifest(path: Path) -> list[Example]:
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
     examples = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                fields = json.loads(line)
+                fields = json.loads(line.decode("utf-8"))
                 user, assistant = fields["messages"][1:3]
                 examples.append(
                     Example(
@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> list[Example]:
                         source=fields["source"],
                     )
                 )
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise InputError(
                     f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
                     "run `dvc repro manifests`."

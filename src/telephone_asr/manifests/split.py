@@ -20,7 +20,7 @@ class Split:
     test: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.valid and 0 < self.test and self.valid + self.test < 1):
+        if not (self.valid > 0 and self.test > 0 and self.valid + self.test < 1):
             raise InputError(
                 f"valid: expected valid and test above 0 and below 1 together, "
                 f"got {self.valid} and {self.test}."
@@ -35,8 +35,11 @@ def assign(groups: Iterable[str], split: Split, seed: int) -> dict[str, str]:
     and new groups move an old one only across a border that they push on.
     """
     ranked = sorted(set(groups), key=lambda group: _place(group, seed))
-    n_test = math.ceil(split.test * len(ranked))
-    n_valid = math.ceil(split.valid * len(ranked))
+    # Rounded first: 0.07 * 100 is 7.000000000000001. Something is left to train on.
+    n_test = math.ceil(round(split.test * len(ranked), 9))
+    n_test = min(n_test, max(1, len(ranked) - 2))
+    n_valid = math.ceil(round(split.valid * len(ranked), 9))
+    n_valid = min(n_valid, max(1, len(ranked) - n_test - 1))
     names = ["test"] * n_test + ["valid"] * n_valid
     names += ["train"] * max(0, len(ranked) - len(names))
     return dict(zip(ranked, names, strict=False))

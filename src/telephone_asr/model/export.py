@@ -21,11 +21,15 @@ def export(nano: FunASRNano, directory: Path) -> None:
         nano.model.llm = nano.peft.merge_and_unload()
         nano.peft = None
     source = nano.directory
-    shutil.copytree(source, directory, ignore=lambda _, names: [n for n in names if n == "model.pt"])
+    shutil.copytree(
+        source, directory, ignore=lambda _, names: [n for n in names if n == "model.pt"]
+    )
     config = OmegaConf.load(source / "config.yaml")
     for key in ("fs", "dither"):
         config.frontend_conf[key] = nano.config["frontend_conf"][key]
     OmegaConf.save(config, directory / "config.yaml")
     # clone(): a tensor that is a view of another would be saved with all of it.
-    state = {name: tensor.detach().cpu().clone() for name, tensor in nano.model.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().clone() for name, tensor in nano.model.state_dict().items()
+    }
     torch.save(state, directory / "model.pt")

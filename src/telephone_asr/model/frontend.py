@@ -51,5 +51,5 @@ def fbank_frames(n_samples: int, sample_rate_hz: int, fs: int) -> int:
     samples_at_fs = -(-n_samples * fs // sample_rate_hz)
     window, shift = fs * 25 // 1000, fs * 10 // 1000
     if samples_at_fs < window:  # WavFrontend shortens its window for such a clip
-        return 1 if samples_at_fs else 0
+        return 1 if samples_at_fs > 1 else 0  # torchaudio refuses a window of one sample
     return 1 + (samples_at_fs - window) // shift

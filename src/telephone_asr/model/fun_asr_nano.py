@@ -48,10 +48,12 @@ def chat_tokens(tokenizer: Any, prompt: str, config: dict[str, Any]) -> tuple[li
     return tokenizer.encode(before), tokenizer.encode(after)
 
 
-def speech_tokens(frames: torch.Tensor, low_frame_rate: bool) -> torch.Tensor:
-    """How many of the adaptor's frames the language model is given (FunASR's `fake_token_len`)."""
-    if not low_frame_rate:
-        return frames
+def low_rate_tokens(frames: torch.Tensor) -> torch.Tensor:
+    """How many of the adaptor's rows the language model is given under `use_low_frame_rate`.
+
+    An eighth of the encoder's rows (FunASR's `fake_token_len`): the adaptor has to bring all it
+    found into its first rows.
+    """
     for _ in range(3):
         frames = (frames - 1) // 2 + 1
     return frames
@@ -64,9 +66,10 @@ def encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor):
 
 def adapt(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor):
     """(B, T, encoder size) -> (B, S, language model size) and S of each: the speech tokens."""
-    adapted, lengths = nano.model.audio_adaptor(encoded, lengths)
-    lengths = speech_tokens(lengths, nano.model.use_low_frame_rate)
-    return adapted[:, : int(lengths.max())], lengths
+    adapted, adapted_lengths = nano.model.audio_adaptor(encoded, lengths)
+    if nano.model.use_low_frame_rate:
+        adapted_lengths = low_rate_tokens(lengths)
+    return adapted[:, : int(adapted_lengths.max())], adapted_lengths
 
 
 def prompt_embeddings(

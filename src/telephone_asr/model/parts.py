@@ -37,9 +37,7 @@ class LoraSize:
     dropout: float
 
 
-def choose_trained(
-    nano: FunASRNano, prefixes: tuple[str, ...]
-) -> dict[str, torch.nn.Parameter]:
+def choose_trained(nano: FunASRNano, prefixes: tuple[str, ...]) -> dict[str, torch.nn.Parameter]:
     """Lets exactly the parameters with these prefixes train and puts the rest to eval mode.
 
     Returns them by name. Raises ValueError where a prefix names none.
@@ -173,7 +171,9 @@ def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
 
     weights = load_file(directory / WEIGHTS[stage])
     own = nano.model.state_dict()
-    prefixes = PREFIXES[stage] + (CTC_BRANCH if any(k.startswith(CTC_BRANCH) for k in weights) else ())
+    prefixes = PREFIXES[stage] + (
+        CTC_BRANCH if any(k.startswith(CTC_BRANCH) for k in weights) else ()
+    )
     expected = {name for name, _ in nano.model.named_parameters() if name.startswith(prefixes)}
     wrong = {k for k in expected & set(weights) if own[k].shape != weights[k].shape}
     wrong |= expected ^ set(weights)

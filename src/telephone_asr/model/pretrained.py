@@ -37,10 +37,11 @@ class FunASRNano:
 
 
 def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_directory(directory: Path, key: str = "base.path") -> None:
@@ -115,8 +116,12 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
 
 def import_funasr() -> None:
     """Imports what Fun-ASR-Nano needs of FunASR (and registers its classes), quietly."""
-    logging.getLogger("jieba").setLevel(logging.ERROR)
-    import funasr  # noqa: F401
+    import contextlib
+    import io
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it says so where ffmpeg is missing
+        import funasr  # noqa: F401
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def _tied(model: torch.nn.Module) -> bool:

@@ -105,9 +105,12 @@ def _config(size: TinyModel, vocabulary: int, fs: int) -> dict[str, Any]:
         "llm_conf": {"hub": "hf", "freeze": False, "llm_dtype": "fp32"},
         "audio_adaptor": "Transformer",
         "audio_adaptor_conf": {
-            "downsample_rate": 1,
+            # `use_low_frame_rate` gives the language model an eighth of the rows. Stacking eight
+            # rows in the adaptor makes each of them hold its own half second; the full-size model
+            # stacks none and learns to gather them, which takes more speech than there is here.
+            "downsample_rate": 8,
             "use_low_frame_rate": True,
-            "ffn_dim": 2 * dim,
+            "ffn_dim": 4 * dim,
             "llm_dim": llm_dim,
             "encoder_dim": dim,
             "attention_heads": 4,
@@ -140,5 +143,7 @@ def _config(size: TinyModel, vocabulary: int, fs: int) -> dict[str, Any]:
             "dither": 0.0,
         },
         "tokenizer": "HuggingfaceTokenizer",
-        "dataset_conf": {"sys_prompt": True, "do_think": False},
+        # A prompt of few tokens: the less there is between speech and transcript, the sooner a
+        # small model learns to listen.
+        "dataset_conf": {"sys_prompt": False, "do_think": True},
     }

@@ -1,4 +1,4 @@
-"""The tiny model's tokenizer: one token a character, and a few for the words of the chat template."""
+"""The tiny model's tokenizer: one token a character, and a few for the chat template."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 # Whole phrases of the prompt are one token each: a model of a few layers learns to listen only
 # when little stands between the speech and the transcript.
 PROMPT_TOKENS = (
-    "system\nYou are a helpful assistant.",
     "user\n",
     "assistant\n",
-    "<think>\n\n</think>\n\n",
     "语音转写：",
     "语音转写，不进行文本规整：",
     "\n",

@@ -43,7 +43,7 @@ def greedy(
 
 @torch.inference_mode()
 def ctc_greedy(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> list[str]:
-    """The CTC branch's own transcripts: the best token of each frame, repetitions and blanks out."""
+    """The CTC branch's own transcripts: each frame's best token, without repetitions and blanks."""
     best = ctc_log_probs(nano, encoded, lengths).argmax(dim=-1).cpu()
     texts = []
     for row, length in zip(best, lengths.tolist(), strict=True):

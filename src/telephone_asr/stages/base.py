@@ -9,7 +9,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import MODELS, run
+from telephone_asr.stages import METRICS, MODELS, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -20,6 +20,8 @@ def main() -> None:
     if params.base.kind == "directory":
         copy_directory(params.base, BASE)
         load(BASE, params.frontend.fs)  # says at once whether it is whole
+        for name in ("base_ctc", "base_llm"):  # no training, no curves
+            (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
     else:
         train_tiny(params)
 
@@ -44,8 +46,9 @@ def train_tiny(params: Params) -> None:
     """Trains the tiny model on the wideband speech, in two steps.
 
     First CTC alone teaches the encoder to hear; then the encoder is frozen, and the adaptor and the
-    language model learn to write what it hears. Training all of it at once, with the language
-    model's loss alone, ends in a model that knows the sentences and does not listen.
+    language model learn to write what it hears, from whole and from spliced utterances. Training
+    all of it at once, with the language model's loss alone, or without splicing, ends in a model
+    that knows the sentences and does not listen.
     """
     from telephone_asr.model.tiny import write_tiny
 
@@ -55,26 +58,28 @@ def train_tiny(params: Params) -> None:
     write_tiny(building, tiny, MODELS / "tokenizer", params.frontend.fs, params.seed)
     nano = load(building)
     data = ("wideband",)
-    common = {"train": data, "valid": data, "lr": tiny.lr, "max_frames": tiny.max_frames}
 
     listening = Plan(
         name="base_ctc",
+        train=data,
+        valid=data,
         level="features",
-        epochs=tiny.ctc_epochs,
         llm_weight=0.0,
         ctc_weight=1.0,
-        **common,
+        **vars(tiny.ctc),
     )
     first = Training(listening, params, nano)
     by_ctc = first.run(parts.choose_trained(nano, ("audio_encoder.", *CTC_BRANCH)))
 
     writing = Plan(
         name="base_llm",
+        train=data,
+        valid=data,
         level="encoded",
-        epochs=tiny.llm_epochs,
         llm_weight=1.0,
         ctc_weight=0.0,
-        **common,
+        splice=True,
+        **vars(tiny.llm),
     )
     second = Training(writing, params, nano)
     by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))

@@ -95,8 +95,8 @@ def _write(params: Params, part: str, total: int, entries, taken: set[str]) -> N
             rejected.append(entry)
             if len(rejected) > limit:
                 raise InputError(
-                    f"params.yaml: corpus.{part}.path: {len(rejected)} of {total} utterances cannot "
-                    f"be used, more than corpus.max_rejected_share allows; the last one: "
+                    f"params.yaml: corpus.{part}.path: {len(rejected)} of {total} utterances "
+                    f"cannot be used, more than corpus.max_rejected_share allows; the last one: "
                     f"{entry.reason}, {entry.detail}."
                 )
 

@@ -42,7 +42,7 @@ def main() -> None:
         key, our_text, their_text = different[0]
         raise InputError(
             f"{FINAL}: funasr.AutoModel transcribes {len(different)} of {len(examples)} utterances "
-            f"otherwise than evaluate did; the first, {key}: '{their_text}' instead of '{our_text}'."
+            f"otherwise than our decoder; the first, {key}: '{their_text}', not '{our_text}'."
         )
 
 
@@ -62,7 +62,7 @@ def our_texts(
 def funasr_texts(
     model: Path, examples: Sequence[Example], sounds: Sequence[SoundIndex], max_tokens: int
 ) -> dict[str, str]:
-    """Texts by key, from funasr.AutoModel on sound files, as a user of the exported model has them."""
+    """Texts by key, from funasr.AutoModel on sound files, as a user gets them."""
     from funasr import AutoModel
 
     recogniser = AutoModel(

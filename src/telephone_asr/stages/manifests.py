@@ -36,7 +36,8 @@ def main() -> None:
 def make_manifests(source: str, params: Params, tokenizer) -> dict:
     """Writes train, valid, test and rejected.jsonl of one corpus; returns its metrics."""
     cuts = list(read_cuts(SHARDS[source]))
-    unread = [json.loads(line) for line in open(UNREAD[source] / REJECTED, encoding="utf-8")]
+    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
+        unread = [json.loads(line) for line in file]
     examples = _examples(cuts, source, params.frontend.fs, tokenizer)
     limits = length_limits(params.filter, [e.speech_length for e in examples])
     wrong = {c["id"]: c["supervisions"][0]["custom"]["annotation_error"] for c in cuts}
@@ -75,7 +76,9 @@ def _examples(cuts: Sequence[dict], source: str, fs: int, tokenizer) -> list[Exa
                 key=cut["id"],
                 text=text,
                 prompt=prompt,
-                speech_length=fbank_frames(recording["num_samples"], recording["sampling_rate"], fs),
+                speech_length=fbank_frames(
+                    recording["num_samples"], recording["sampling_rate"], fs
+                ),
                 text_length=len(tokenizer.encode(text)),
                 duration_s=cut["duration"],
                 speaker=supervision["speaker"],

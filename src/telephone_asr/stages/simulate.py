@@ -32,9 +32,7 @@ def main() -> None:
     print(f"{SIMULATED}: {total} utterances as a telephone carries them")
 
 
-def simulate_shard(
-    index: int, line: channel.Line, pool: BabblePool, seed: int
-) -> int:
+def simulate_shard(index: int, line: channel.Line, pool: BabblePool, seed: int) -> int:
     """Simulates one shard; returns its number of utterances."""
     simulated = []
     for utterance in read_shard(RAW / "wideband", index):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import telephone_asr
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
@@ -21,9 +21,13 @@ from telephone_asr.training.resume import Scratch, fingerprint
 if TYPE_CHECKING:
     import torch
 
+    from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.training.batches import Inputs
     from telephone_asr.training.loop import Result
 
+# Of the train section: what every training depends on.
+COMMON_OPTIONS = ("cache_mb", "clip", "evaluations", "valid_utterances", "warmup_share")
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 
 
@@ -40,6 +44,7 @@ class Plan:
     max_frames: int
     llm_weight: float
     ctc_weight: float
+    splice: bool = False  # see training/splice.py
 
 
 class Training:
@@ -84,7 +89,14 @@ class Training:
         objective = Objective(nano, train_inputs.level, plan.llm_weight, plan.ctc_weight)
         with _curves(METRICS / "train" / plan.name) as on_row:
             result = loop.train(
-                objective, trained, train_inputs, schedule, validate, recipe, self.scratch, on_row
+                objective,
+                trained,
+                self._batch_at(train_inputs, schedule),
+                len(schedule),
+                validate,
+                recipe,
+                self.scratch,
+                on_row,
             )
         if parts.frozen_sha256(nano) != frozen:
             raise RuntimeError(f"{plan.name}: a frozen weight has changed during training")
@@ -92,6 +104,14 @@ class Training:
 
     def finish(self) -> None:
         self.scratch.close(remove=True)
+
+    def _batch_at(self, inputs: Inputs, schedule: list[list[int]]) -> Callable[[int], Batch]:
+        from telephone_asr.training.splice import Splicer, character_borders
+
+        if not self.plan.splice:
+            return lambda number: inputs.batch(schedule[number])
+        borders = character_borders(self.nano, inputs, self.plan.max_frames)
+        return Splicer(inputs, borders, schedule, self.params.seed).batch
 
     def _inputs(self, sources: tuple[str, ...], split: str, at_most: int | None = None):
         from telephone_asr.training.batches import Inputs
@@ -112,7 +132,8 @@ class Training:
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter]) -> Scratch:
         """Named by everything the result depends on: plan, params, model, data, code, versions."""
-        texts = [repr(self.plan), repr(self.params.train), repr(self.params.decode)]
+        options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
+        texts = [repr(self.plan), repr(options), repr(self.params.decode)]
         texts += [str(self.params.seed), parts.frozen_sha256(self.nano)]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in {*self.plan.train, *self.plan.valid}]
@@ -192,7 +213,11 @@ class _curves:
 
         # DVCLive left to itself edits dvc.yaml and starts experiments.
         self._live = Live(
-            str(self._directory), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False
+            str(self._directory),
+            dvcyaml=None,
+            save_dvc_exp=False,
+            report=None,
+            monitor_system=False,
         )
         return self._log
 
@@ -205,4 +230,3 @@ class _curves:
 
     def __exit__(self, *_):
         self._live.end()
-

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from telephone_asr.training.batches import Inputs
-
 if TYPE_CHECKING:
+    from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.training.resume import Scratch
 
 SAVE_EVERY_S = 30.0  # a kill loses at most so much work
@@ -45,8 +44,8 @@ class Result:
 def train(
     loss_of: torch.nn.Module,
     trained: Mapping[str, torch.nn.Parameter],
-    inputs: Inputs,
-    batches: list[list[int]],
+    batch_at: Callable[[int], Batch],
+    n_batches: int,
     validate: Callable[[], float],
     recipe: Recipe,
     scratch: Scratch,
@@ -56,7 +55,7 @@ def train(
 
     Args:
         loss_of: a module that maps a Batch to its loss.
-        batches: indices into `inputs`, one list a step.
+        batch_at: the batch of a number below `n_batches`, always the same.
         validate: the CER of the model as it is now, on decoded text.
         on_row: told each row of the history, the earlier ones too after an interruption.
     """
@@ -65,9 +64,11 @@ def train(
     # 1. Everything that steps change.
     accelerator = Accelerator()
     world = accelerator.num_processes
-    steps = len(batches) // world
-    evaluate_after = {round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)}
-    optimizer = torch.optim.AdamW(trained.values(), lr=recipe.lr, weight_decay=0.01)
+    steps = n_batches // world
+    evaluate_after = {
+        round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
+    }
+    optimizer = torch.optim.AdamW(trained.values(), lr=recipe.lr, weight_decay=0.01, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_cosine(recipe, steps))
     loss_of, optimizer = accelerator.prepare(loss_of, optimizer)
 
@@ -90,7 +91,7 @@ def train(
     bar = tqdm(range(state["step"], steps), recipe.name, steps, initial=state["step"], unit="step")
     for step in bar:
         torch.manual_seed(_step_seed(recipe.seed, step))  # dropout: the same after an interruption
-        batch = inputs.batch(batches[step * world + accelerator.process_index])
+        batch = batch_at(step * world + accelerator.process_index)
         loss = loss_of(batch)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(trained.values(), recipe.clip)

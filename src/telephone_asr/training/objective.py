@@ -11,7 +11,7 @@ from telephone_asr.model.fun_asr_nano import Batch
 from telephone_asr.model.pretrained import FunASRNano
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.decode import ctc_greedy, greedy
-from telephone_asr.training.batches import LEVELS, Inputs, in_order
+from telephone_asr.training.batches import LEVELS, Inputs
 
 
 class Objective(torch.nn.Module):

@@ -1,0 +1,119 @@
+"""New utterances out of pieces of others, cut at the characters' borders.
+
+A small language model with an hour of speech learns its sentences by heart before it learns to
+listen. Pieces put together at random have nothing to learn by heart. The cuts come from forced
+alignment with the CTC branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from telephone_asr.model.fun_asr_nano import Batch, ctc_log_probs
+from telephone_asr.training.batches import Inputs, in_order
+
+if TYPE_CHECKING:
+    from telephone_asr.model.pretrained import FunASRNano
+
+LONGEST = 15  # characters of a spliced utterance
+LONGEST_PIECE = 8
+FIRST_SHARE = 0.6  # of a batch that is spliced; goes down to nothing at the end of the training
+
+
+@dataclass
+class Splicer:
+    """Batches in which a share of the utterances is put together from pieces.
+
+    Args:
+        inputs: encoder outputs (level "encoded").
+        borders: for each utterance the rows at which its characters begin, and its end.
+        batches: indices into `inputs`, one list a step.
+    """
+
+    inputs: Inputs
+    borders: list[list[int]]
+    batches: list[list[int]]
+    seed: int
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: a function of the seed and the step alone."""
+        rng = np.random.default_rng([self.seed, step])
+        indices = self.batches[step]
+        share = FIRST_SHARE * (1 - step / len(self.batches))
+        whole = indices[: len(indices) - int(share * len(indices))]
+        batch = self.inputs.batch(whole)
+        rows = [row[:length] for row, length in zip(batch.inputs, batch.lengths, strict=True)]
+        texts = batch.texts
+        for _ in range(len(indices) - len(whole)):
+            row, text = self._spliced(rng)
+            rows.append(row)
+            texts.append(text)
+        prompt = batch.prompts[0]
+        return Batch(
+            keys=batch.keys,
+            inputs=pad_sequence(rows, batch_first=True),
+            lengths=torch.tensor([len(row) for row in rows]),
+            prompts=batch.prompts + [prompt] * (len(rows) - len(whole)),
+            texts=texts,
+        )
+
+    def _spliced(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
+        wanted = int(rng.integers(1, LONGEST + 1))
+        pieces, text = [], ""
+        while len(text) < wanted:
+            index = int(rng.integers(len(self.inputs)))
+            borders, whole = self.borders[index], self.inputs.examples[index].text
+            size = min(int(rng.integers(1, LONGEST_PIECE + 1)), len(whole), wanted - len(text))
+            if len(borders) != len(whole) + 1:  # could not be aligned: taken as it is
+                start, size, borders = 0, len(whole), [0] * len(whole) + [len(self.inputs[index])]
+            else:
+                start = int(rng.integers(0, len(whole) - size + 1))
+            pieces.append(self.inputs[index][borders[start] : borders[start + size]])
+            text += whole[start : start + size]
+        return torch.cat(pieces), text
+
+
+@torch.inference_mode()
+def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list[list[int]]:
+    """For each utterance the rows (60 ms) where its characters begin, and the end of the last.
+
+    An utterance with fewer rows than characters, or with characters that are no single token, gets
+    an empty list.
+    """
+    borders: list[list[int]] = [[]] * len(inputs)
+    device = next(nano.model.parameters()).device
+    for indices in in_order(inputs.lengths, max_frames):
+        batch = inputs.batch(indices)
+        log_probs = ctc_log_probs(nano, batch.inputs.to(device), batch.lengths.to(device)).cpu()
+        for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
+            text = inputs.examples[index].text
+            tokens = nano.model.ctc_tokenizer.encode(text)
+            if len(tokens) == len(text):
+                borders[index] = _borders(row[:length], tokens, nano.model.blank_id)
+    return borders
+
+
+def _borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:
+    """Borders half way between the end of one token and the beginning of the next."""
+    from torchaudio.functional import forced_align
+
+    repeats = sum(a == b for a, b in pairwise(tokens))
+    if len(log_probs) < len(tokens) + repeats:  # CTC needs a blank between equal tokens
+        return []
+    path = forced_align(log_probs[None].contiguous(), torch.tensor([tokens]), blank=blank)[0][0]
+    first, last, before = [], [], blank
+    for row, token in enumerate(path.tolist()):
+        if token != blank and token != before:
+            first.append(row)
+            last.append(row)
+        elif token != blank:
+            last[-1] = row
+        before = token
+    middles = [(end + start + 1) // 2 for end, start in zip(last, first[1:], strict=False)]
+    return [0, *middles, len(log_probs)]

@@ -1,0 +1,27 @@
+"""Sound to test with, made on the spot."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+pytest_plugins = ["model_fixtures"]
+
+
+def _speech(seconds: float, seed: int = 0, rate_hz: int = 16000) -> np.ndarray:
+    """Int16 that has the pitch, spectrum, syllables and pauses of speech, and breath."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * rate_hz)
+    t = np.arange(n) / rate_hz
+    pitch_hz = 100 + 80 * rng.random() + 20 * np.sin(2 * np.pi * 3 * t)
+    source = np.cumsum(pitch_hz) / rate_hz % 1 - 0.5 + 0.1 * rng.standard_normal(n)
+    hz = np.fft.rfftfreq(n, 1 / rate_hz)
+    voice = np.fft.irfft(np.fft.rfft(source) / (1 + (hz / 500) ** 2), n)
+    syllables = np.clip(np.sin(2 * np.pi * 4 * t + 6 * rng.random()), 0, 1) * (t % 1.7 < 1.4)
+    return np.rint(20000 * voice * syllables + 3 * rng.standard_normal(n)).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def speech() -> Callable[..., np.ndarray]:
+    """speech(seconds, seed=0, rate_hz=16000): int16, like speech."""
+    return _speech

@@ -1,0 +1,131 @@
+"""Features against FunASR's own classes and functions."""
+
+import math
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from telephone_asr.model.frontend import Frontend, fbank_frames
+
+CONFIG = {
+    **{"fs": 16000, "window": "hamming", "n_mels": 80, "frame_length": 25, "frame_shift": 10},
+    **{"lfr_m": 7, "lfr_n": 6, "cmvn_file": None, "dither": 0.0},
+}
+
+
+def funasr_features(waveform: torch.Tensor, **changes) -> torch.Tensor:
+    from funasr.frontends.wav_frontend import WavFrontend
+
+    frontend = WavFrontend(**(CONFIG | changes))
+    features, lengths = frontend(waveform[None], torch.tensor([len(waveform)]))
+    assert lengths.tolist() == [features.shape[1]]
+    return features[0]
+
+
+def as_float(samples: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(samples / np.float32(32768))
+
+
+@pytest.mark.parametrize("fs", [16000, 8000])
+def test_features_are_funasrs(fs, speech):
+    samples = speech(1.7, rate_hz=fs)
+    features = Frontend(CONFIG | {"fs": fs})(samples, fs)
+    assert features.dtype == torch.float32
+    assert features.shape == (math.ceil(168 / 6), 560)
+    assert torch.equal(features, funasr_features(as_float(samples), fs=fs))
+
+
+def test_features_move_with_the_sound(speech):
+    """Not constant, not silence: one LFR step later in the sound is one row later."""
+    samples = speech(1.7)
+    features = Frontend(CONFIG)(samples, 16000)
+    later = Frontend(CONFIG)(samples[960:], 16000)
+    torch.testing.assert_close(later[1:20], features[2:21], rtol=0, atol=1e-3)
+    assert features.std(dim=0).min() > 0.1
+
+
+@pytest.mark.parametrize("n", [8000, 12345])
+def test_telephone_speech_is_resampled_as_funasr_does_it(n, tmp_path, speech):
+    from funasr.utils.load_utils import load_audio_text_image_video
+
+    samples = speech(2.0, rate_hz=8000)[:n]
+    features = Frontend(CONFIG)(samples, 8000)
+    given = load_audio_text_image_video(as_float(samples).numpy(), fs=16000, audio_fs=8000)
+    assert torch.equal(features, funasr_features(given))
+    soundfile.write(tmp_path / "call.wav", samples, 8000)
+    from_file = load_audio_text_image_video(str(tmp_path / "call.wav"), fs=16000)
+    assert torch.equal(features, funasr_features(from_file))
+
+
+def test_an_8_khz_front_end_takes_telephone_speech_as_it_is(speech):
+    samples = speech(1.0, rate_hz=8000)
+    features = Frontend(CONFIG | {"fs": 8000})(samples, 8000)
+    assert torch.equal(features, funasr_features(as_float(samples), fs=8000))
+    assert len(features) == math.ceil(98 / 6)
+
+
+def test_an_8_khz_front_end_takes_wideband_speech(speech):
+    from funasr.utils.load_utils import load_audio_text_image_video
+
+    samples = speech(1.0)
+    features = Frontend(CONFIG | {"fs": 8000})(samples, 16000)
+    given = load_audio_text_image_video(as_float(samples).numpy(), fs=8000, audio_fs=16000)
+    assert torch.equal(features, funasr_features(given, fs=8000))
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 8000])
+def test_two_calls_give_equal_features(rate_hz, speech):
+    """Whatever was drawn or computed in between."""
+    frontend, samples = Frontend(CONFIG), speech(0.8, rate_hz=rate_hz)
+    before = samples.copy()
+    first = frontend(samples, rate_hz)
+    torch.rand(100)
+    frontend(speech(0.5, seed=1), 16000)
+    assert torch.equal(frontend(samples, rate_hz), first)
+    assert torch.equal(Frontend(CONFIG)(samples, rate_hz), first)
+    np.testing.assert_array_equal(samples, before)
+
+
+# Shorter than a window, around the window and the hop at 8 and 16 kHz, and any length.
+LENGTHS = [
+    *[2, 3, 50, 80, 81, 161, 199, 200, 201, 279, 280, 281, 399, 400, 401, 559, 560, 561],
+    *np.random.default_rng(0).integers(600, 20000, 6).tolist(),
+]
+
+
+@pytest.mark.parametrize(("rate_hz", "fs"), [(16000, 16000), (8000, 16000), (8000, 8000)])
+def test_fbank_frames_are_those_before_lfr(rate_hz, fs, speech):
+    sound = speech(2.5, rate_hz=rate_hz)
+    before_lfr = Frontend(CONFIG | {"fs": fs, "lfr_m": 1, "lfr_n": 1})
+    for n in LENGTHS:
+        features = before_lfr(sound[:n], rate_hz)
+        assert features.shape == (fbank_frames(n, rate_hz, fs), 80), n
+        assert torch.isfinite(features).all(), n
+
+
+@pytest.mark.parametrize("n", [2, 200, 400, 1199, 1200, 1201, 1361, 5000])
+def test_a_row_stands_for_six_frames(n, speech):
+    features = Frontend(CONFIG)(speech(1.0)[:n], 16000)
+    assert features.shape == (math.ceil(fbank_frames(n, 16000, 16000) / 6), 560)
+    assert torch.isfinite(features).all()
+
+
+@pytest.mark.parametrize("rate_hz", [44100, 48000, 16000, 11025])
+@pytest.mark.parametrize("fs", [16000, 8000])
+def test_fbank_frames_of_any_rate(rate_hz, fs, speech):
+    before_lfr = Frontend(CONFIG | {"fs": fs, "lfr_m": 1, "lfr_n": 1})
+    just_two_frames = (fs * 35 // 1000 - 1) * rate_hz // fs + 1
+    assert fbank_frames(just_two_frames - 1, rate_hz, fs) == 1
+    for n in (just_two_frames - 1, just_two_frames, 20001):
+        samples = speech(2.0, rate_hz=rate_hz)[:n]
+        assert len(before_lfr(samples, rate_hz)) == fbank_frames(n, rate_hz, fs), n
+
+
+@pytest.mark.parametrize(("rate_hz", "fs"), [(16000, 16000), (8000, 8000), (48000, 16000)])
+def test_a_clip_of_a_sample_has_no_frame_or_has_features(rate_hz, fs):
+    assert fbank_frames(0, rate_hz, fs) == 0
+    for n in (1, 2, 3):
+        if fbank_frames(n, rate_hz, fs):
+            assert len(Frontend(CONFIG | {"fs": fs})(np.ones(n, dtype=np.int16), rate_hz)) == 1

@@ -1,0 +1,204 @@
+"""The forward pass against FunASR's own, in padded batches."""
+
+import pytest
+import torch
+from model_fixtures import write_variant
+from torch.nn.utils.rnn import pad_sequence
+
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
+from telephone_asr.model import fun_asr_nano
+from telephone_asr.model.pretrained import load
+
+TEXTS = ["您好", "请问您是谁", "好的好的再见", "三"]
+PROMPTS = [PROMPT_VERBATIM, PROMPT, PROMPT_VERBATIM, PROMPT]
+LENGTHS = [9, 40, 23, 16]
+
+
+@pytest.fixture(scope="module", params=[(8, True), (1, True), (1, False)], ids=str)
+def any_nano(request, tiny_directory, tmp_path_factory):
+    """Adaptors with and without stacking, with an eighth of their rows given on and with all."""
+    rate, low = request.param
+
+    def change(config):
+        config["audio_adaptor_conf"] |= {"downsample_rate": rate, "use_low_frame_rate": low}
+        config["dataset_conf"] = {"sys_prompt": rate == 1, "do_think": rate == 8}
+
+    directory = write_variant(tiny_directory, tmp_path_factory.mktemp("variant") / "v", change)
+    return load(directory)
+
+
+def features(lengths=LENGTHS, seed=0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    rows = [torch.randn(n, 560, generator=rng) for n in lengths]
+    return pad_sequence(rows, batch_first=True), torch.tensor(lengths)
+
+
+def funasr_batch(nano, prompts, texts, speech, lengths) -> dict:
+    """The batch that FunASR's own collator makes."""
+    rows, masks, labels, begins, counts = [], [], [], [], []
+    for prompt, text, length in zip(prompts, texts, lengths.tolist(), strict=True):
+        before, after = fun_asr_nano.chat_tokens(nano.tokenizer, prompt, nano.config)
+        count = length
+        if nano.model.use_low_frame_rate:
+            count = (1 + (1 + (length - 3 + 2) // 2 - 3 + 2) // 2 - 1) // 2 + 1
+        target = nano.tokenizer.encode(text + "<|im_end|>")
+        row = before + [0] * count + after + target
+        rows.append(torch.tensor(row))
+        masks.append(torch.ones(len(row), dtype=torch.int64))
+        labels.append(torch.tensor([-100] * (len(row) - len(target)) + target))
+        begins.append([len(before)])
+        counts.append([count])
+    padded = [pad_sequence(x, batch_first=True, padding_value=-1) for x in (rows, masks, labels)]
+    return {
+        "speech": speech.clone(),
+        "speech_lengths": lengths,
+        "input_ids": padded[0],
+        "attention_mask": padded[1],
+        "labels_ids": padded[2],
+        "fbank_beg": torch.tensor(begins),
+        "fake_token_len": torch.tensor(counts),
+    }
+
+
+def our_loss(nano, prompts, texts, speech, lengths):
+    hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)
+    adapted, adapted_lengths = fun_asr_nano.adapt(nano, hidden, hidden_lengths)
+    return fun_asr_nano.transcript_loss(nano, prompts, texts, adapted, adapted_lengths)
+
+
+def gradients(nano, loss) -> dict[str, torch.Tensor]:
+    nano.model.zero_grad(set_to_none=True)
+    loss.backward()
+    return {n: p.grad.clone() for n, p in nano.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("chosen", [[0], [1], [0, 2], [0, 1, 2, 3]], ids=str)
+def test_transcript_loss_and_its_gradients_equal_funasr(any_nano, chosen):
+    speech, lengths = features([LENGTHS[i] for i in chosen])
+    prompts, texts = [PROMPTS[i] for i in chosen], [TEXTS[i] for i in chosen]
+    batch = funasr_batch(any_nano, prompts, texts, speech, lengths)
+    theirs, _, _ = any_nano.model(**batch)
+    ours = our_loss(any_nano, prompts, texts, speech, lengths)
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    expected, found = gradients(any_nano, theirs), gradients(any_nano, ours)
+    assert set(found) == set(expected)
+    assert any("audio_encoder" in name for name in found)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_conversation_is_laid_out_as_by_funasr_itself(any_nano, utterances):
+    """Against FunASR's own reading of a conversation, from sound to tokens."""
+    from funasr.frontends.wav_frontend import WavFrontend
+
+    sound = torch.from_numpy(utterances[5].samples.astype("float32") / 32768)
+    frontend = WavFrontend(**any_nano.config["frontend_conf"])
+    for prompt in (PROMPT, PROMPT_VERBATIM):
+        user = {"role": "user", "content": f"{prompt}<|startofspeech|>!!<|endofspeech|>"}
+        talk = [
+            {"role": "system", "content": "You are a helpful assistant."},
+            user | {"audio": sound},
+            {"role": "assistant", "content": "明天还款"},
+        ]
+        theirs = any_nano.model.data_load_speech(
+            any_nano.model.data_template(talk),
+            any_nano.tokenizer,
+            frontend,
+            dataset_conf=any_nano.config["dataset_conf"],
+        )
+        speech, lengths = theirs["speech"], theirs["speech_lengths"][:, 0]
+        ours = funasr_batch(any_nano, [prompt], ["明天还款"], speech, lengths)
+        assert ours["input_ids"].tolist() == theirs["input_ids"].tolist()
+        assert ours["labels_ids"][0].tolist() == theirs["labels_ids"].tolist()
+        assert ours["fbank_beg"].tolist() == theirs["fbank_beg"].tolist()
+        assert ours["fake_token_len"].tolist() == theirs["fake_token_len"].tolist()
+
+
+def test_low_rate_tokens_is_funasrs_formula():
+    frames = torch.arange(1, 2001)
+    expected = []
+    for n in frames.tolist():
+        olens = 1 + (n - 3 + 2 * 1) // 2
+        olens = 1 + (olens - 3 + 2 * 1) // 2
+        expected.append((olens - 1) // 2 + 1)
+    assert fun_asr_nano.low_rate_tokens(frames).tolist() == expected
+    assert min(expected) == 1
+
+
+def test_no_more_rows_are_given_on_than_the_adaptor_made(any_nano):
+    for length in (1, 7, 8, 9, 64, 65):
+        hidden, lengths = fun_asr_nano.encode(any_nano, *features([length]))
+        adapted, rows = fun_asr_nano.adapt(any_nano, hidden, lengths)
+        assert adapted.shape[1] == rows.item() >= 1
+
+
+@pytest.mark.parametrize("stage", ["encoded", "adapted"])
+def test_padding_and_its_content_change_nothing(any_nano, stage):
+    def compute(speech, lengths):
+        hidden, lengths = fun_asr_nano.encode(any_nano, speech, lengths)
+        if stage == "adapted":
+            hidden, lengths = fun_asr_nano.adapt(any_nano, hidden, lengths)
+        return [row[:n] for row, n in zip(hidden, lengths.tolist(), strict=True)]
+
+    speech, lengths = features()
+    with torch.inference_mode():
+        together = compute(speech, lengths)
+        for i, n in enumerate(LENGTHS):
+            alone = compute(speech[i : i + 1, :n], lengths[i : i + 1])[0]
+            torch.testing.assert_close(together[i], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_transcript_loss_of_a_batch_is_the_mean_over_all_tokens(any_nano):
+    speech, lengths = features()
+    with torch.inference_mode():
+        hidden, hidden_lengths = fun_asr_nano.encode(any_nano, speech, lengths)
+        adapted, rows = fun_asr_nano.adapt(any_nano, hidden, hidden_lengths)
+        together = fun_asr_nano.transcript_loss(any_nano, PROMPTS, TEXTS, adapted, rows)
+        total, tokens = 0.0, 0
+        for i, text in enumerate(TEXTS):
+            alone = fun_asr_nano.transcript_loss(
+                any_nano, PROMPTS[i : i + 1], [text], adapted[i : i + 1, : rows[i]], rows[i : i + 1]
+            )
+            total += alone.item() * (len(text) + 1)  # and the end of turn
+            tokens += len(text) + 1
+    assert together.item() == pytest.approx(total / tokens, abs=1e-5)
+
+
+def test_the_encoder_leaves_its_input_as_it_is(nano):
+    speech, lengths = features()
+    before = speech.clone()
+    fun_asr_nano.encode(nano, speech, lengths)
+    assert torch.equal(speech, before)
+
+
+def test_ctc_loss_equals_torch_on_unpadded_utterances(nano):
+    speech, lengths = features()
+    with torch.inference_mode():
+        hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)
+        together = fun_asr_nano.ctc_loss(nano, TEXTS, hidden, hidden_lengths)
+        total = 0.0
+        for i, text in enumerate(TEXTS):
+            own, own_length = fun_asr_nano.encode(nano, speech[i : i + 1, : LENGTHS[i]], lengths[i])
+            decoded, _ = nano.model.ctc_decoder(own, own_length[None])
+            log_probs = torch.log_softmax(nano.model.ctc.ctc_lo(decoded[0]), dim=-1)
+            tokens = torch.tensor(nano.tokenizer.encode(text))
+            blank = nano.config["ctc_vocab_size"] - 1
+            total += torch.nn.functional.ctc_loss(
+                log_probs,
+                tokens,
+                torch.tensor(len(log_probs)),
+                torch.tensor(len(tokens)),
+                blank=blank,
+                reduction="sum",
+            ).item()
+    assert together.item() == pytest.approx(total / sum(map(len, TEXTS)), rel=1e-5)
+
+
+def test_a_transcript_longer_than_its_speech_has_no_part_in_the_ctc_loss(nano):
+    speech, lengths = features([2, 30])
+    hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)
+    loss = fun_asr_nano.ctc_loss(nano, ["请问您是谁", "您好"], hidden, hidden_lengths)
+    loss.backward()
+    assert torch.isfinite(loss)
+    grads = [p.grad for p in nano.model.parameters() if p.grad is not None]
+    assert all(torch.isfinite(g).all() for g in grads)
