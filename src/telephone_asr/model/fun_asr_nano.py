@@ -66,6 +66,10 @@ def encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor):
 
 def adapt(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor):
     """(B, T, encoder size) -> (B, S, language model size) and S of each: the speech tokens."""
+    # An adaptor that stacks rows would mix the last real ones with what the encoder makes of
+    # padding; zeros are what it puts behind a single utterance.
+    rows = torch.arange(encoded.shape[1], device=encoded.device)
+    encoded = torch.where((rows < lengths[:, None])[..., None], encoded, 0.0)
     adapted, adapted_lengths = nano.model.audio_adaptor(encoded, lengths)
     if nano.model.use_low_frame_rate:
         adapted_lengths = low_rate_tokens(lengths)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,20 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
     config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
     if fs is not None:
         config["frontend_conf"]["fs"] = fs
+    llm_directory = Path(config.get("llm_conf", {}).get("init_param_path", ""))
+    if not (llm_directory / "config.json").is_file():
+        raise InputError(
+            f"{directory / 'configuration.json'}: file_path_metas.llm_conf.init_param_path: "
+            "expected the language model's directory (config.json, tokenizer) in the model's."
+        )
     tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
-    state = torch.load(directory / "model.pt", map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(directory / "model.pt", map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{directory / 'model.pt'} cannot be read as weights ({reason}): fetch it anew."
+        ) from None
     state = state.get("state_dict", state)
     if not any(key.startswith(CTC_BRANCH) for key in state):
         # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
@@ -101,6 +114,14 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
     _check_input_size(directory, config, state)
     arguments = dict(config, input_size=_input_size(config))
     model = tables.model_classes[config["model"]](**arguments)
+    own = model.state_dict()
+    reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
+    if reshaped:
+        key = reshaped[0]
+        raise InputError(
+            f"{directory / 'model.pt'} is not the model of its config.yaml: {len(reshaped)} "
+            f"weights of another shape ({key}: {tuple(state[key].shape)}, not {tuple(own[key].shape)})."
+        )
     missing, unexpected = model.load_state_dict(state, strict=False)
     # Tied embeddings may be stored once; everything else must be there, and nothing more.
     missing = [key for key in missing if not (key == "llm.lm_head.weight" and _tied(model))]

@@ -82,7 +82,14 @@ def cer(metrics: Mapping[str, dict], title: str) -> Figure:
         for x, one in points:
             axes.vlines(x, 100 * one["cer_low"], 100 * one["cer_high"], COLOURS[name], lw=2)
             top = (x, 100 * max(one["cer_high"], one["cer"]))
-            axes.annotate(f"{100 * one['cer']:.1f}", top, (0, 6), ha="center", **_BY_POINTS)
+            axes.annotate(
+                f"{100 * one['cer']:.1f}",
+                top,
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
     axes.set_xticks(range(len(SETS)), SETS.values())
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.5, len(SETS) - 0.5)
@@ -91,9 +98,6 @@ def cer(metrics: Mapping[str, dict], title: str) -> Figure:
     axes.grid(axis="y")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(CHECKPOINTS))
     return figure
-
-
-_BY_POINTS = {"textcoords": "offset points", "fontsize": 9}
 
 
 @_png
@@ -111,7 +115,7 @@ def curves(trainings: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
         _draw_loss(above, trainings[name].get("loss", ()))
         _draw_valid_cer(below, trainings[name].get("cer", ()))
         for axes in (above, below):
-            axes.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
             axes.grid(axis="y")
             axes.tick_params(labelsize=9)
@@ -130,23 +134,15 @@ def _draw_loss(axes: Axes, curve: Curve) -> None:
 
 
 def _draw_valid_cer(axes: Axes, curve: Curve) -> None:
-    """Names the best value, and a first one far above 100 % instead of squeezing the rest."""
+    """Says the first and the best value; what is far above 100 % would squeeze the rest."""
     if not curve:
         return
     steps, values = zip(*((step, 100 * value) for step, value in curve), strict=True)
-    axes.plot(steps, values, color=ACCENT, marker="o", ms=4, lw=1.2)
-    top = min(1.2 * max(values), 120) or 1
-    axes.set_ylim(0, top)
     best = int(np.argmin(values))
+    axes.plot(steps, values, color=ACCENT, marker="o", ms=4, lw=1.2)
     axes.plot(steps[best], values[best], "o", ms=8, mfc="none", mec="black", clip_on=False)
-    # Beside the curve, away from the edge that is near.
-    right = steps[best] > (steps[0] + steps[-1]) / 2
-    place = {"ha": "right" if right else "left", "va": "bottom"}
-    axes.annotate(
-        f"best {values[best]:.1f}", (steps[best], values[best]), (0, 8), **_BY_POINTS, **place
-    )
-    if values[0] > top:
-        axes.text(steps[0], top, f" starts at {values[0]:.0f}", va="top", fontsize=9)
+    axes.set_ylim(0, min(1.1 * max(values), 120) or 1)
+    axes.set_title(f"start {values[0]:.1f}, best {values[best]:.1f}", fontsize=9)
 
 
 @_png
@@ -181,7 +177,7 @@ def spectrograms(sounds: Sequence[tuple[str, np.ndarray, int]], title: str) -> F
             axes.text(*middle, note, ha="center", va="center", color="#555555")
     panels[-1].set_xlabel("time (s)")
     bar = figure.colorbar(image, ax=list(panels), aspect=40, pad=0.02)
-    bar.set_label("level of a 31 Hz band (dB, 0 = full-scale sine)")
+    bar.set_label("level (dB, full-scale sine = 0)")
     return figure
 
 

@@ -202,6 +202,12 @@ def summary(findings: Findings, found: Sequence[Change]) -> str:
         f"The exported model gives the same text in FunASR as here for {findings.export['equal']} "
         f"of {findings.export['utterances']} test utterances."
     )
+    speakers = len(_speakers(findings.transcripts, "telecall"))
+    if speakers < FEW_SPEAKERS:
+        sentences.append(
+            f"Caution: the calls of the test set have {_count(speakers, 'speaker')} only, so their "
+            "intervals are too narrow and other voices may fare otherwise."
+        )
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -435,6 +441,10 @@ def percent(rate: float | None) -> str:
 
 def _interval(one: Mapping[str, float]) -> str:
     return f"{percent(one['cer_low'])} to {percent(one['cer_high'])}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _share(share: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from telephone_asr.model.fun_asr_nano import Batch, ctc_log_probs
+from telephone_asr.model.fun_asr_nano import Batch, ctc_log_probs, encode
 from telephone_asr.training.batches import Inputs, in_order
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST = 15  # characters of a spliced utterance
 LONGEST_PIECE = 8
-FIRST_SHARE = 0.6  # of a batch that is spliced; goes down to nothing at the end of the training
+SHARE = 0.5  # of a batch that is spliced
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Splicer:
     """Batches in which a share of the utterances is put together from pieces.
 
     Args:
-        inputs: encoder outputs (level "encoded").
+        inputs: encoder outputs, or features: rows of 60 ms either way.
         borders: for each utterance the rows at which its characters begin, and its end.
         batches: indices into `inputs`, one list a step.
     """
@@ -45,8 +45,7 @@ class Splicer:
         """The batch of a step: a function of the seed and the step alone."""
         rng = np.random.default_rng([self.seed, step])
         indices = self.batches[step]
-        share = FIRST_SHARE * (1 - step / len(self.batches))
-        whole = indices[: len(indices) - int(share * len(indices))]
+        whole = indices[: len(indices) - int(SHARE * len(indices))]
         batch = self.inputs.batch(whole)
         rows = [row[:length] for row, length in zip(batch.inputs, batch.lengths, strict=True)]
         texts = batch.texts
@@ -90,7 +89,10 @@ def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list
     device = next(nano.model.parameters()).device
     for indices in in_order(inputs.lengths, max_frames):
         batch = inputs.batch(indices)
-        log_probs = ctc_log_probs(nano, batch.inputs.to(device), batch.lengths.to(device)).cpu()
+        hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
+        if inputs.level == "features":  # the encoder's outputs did not fit into memory
+            hidden, lengths = encode(nano, hidden, lengths)
+        log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
         for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
             text = inputs.examples[index].text
             tokens = nano.model.ctc_tokenizer.encode(text)

@@ -1,0 +1,161 @@
+"""Batches by length, and frozen parts computed once."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from telephone_asr.errors import InputError
+from telephone_asr.model import fun_asr_nano
+from telephone_asr.training.batches import in_order, low_rate_frames, schedule
+
+LENGTHS = np.random.default_rng(0).integers(5, 120, 203).tolist()
+MAX_FRAMES = 400
+
+
+def frames(batch: list[int], lengths: list[int]) -> int:
+    """Rows of a padded batch."""
+    return len(batch) * max(lengths[i] for i in batch)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_every_utterance_comes_once_an_epoch(epochs):
+    batches = schedule(LENGTHS, MAX_FRAMES, epochs, seed=0)
+    seen = []
+    for batch in batches:
+        seen += batch
+        if len(seen) % len(LENGTHS) == 0:
+            assert len(set(seen[-len(LENGTHS) :])) == len(LENGTHS)
+    assert Counter(seen) == dict.fromkeys(range(len(LENGTHS)), epochs)
+
+
+@pytest.mark.parametrize("max_frames", [120, 400, 10_000])
+def test_no_batch_is_larger_than_allowed_with_its_padding(max_frames):
+    batches = schedule(LENGTHS, max_frames, 2, seed=1) + in_order(LENGTHS, max_frames)
+    assert all(frames(batch, LENGTHS) <= max_frames for batch in batches)
+
+
+def test_an_utterance_longer_than_a_batch_comes_by_itself():
+    for batches in (schedule([5, 900, 6], 100, 1, seed=0), in_order([5, 900, 6], 100)):
+        assert [1] in batches
+        assert sorted(i for batch in batches for i in batch) == [0, 1, 2]
+
+
+def test_little_of_a_batch_is_padding():
+    batches = schedule(LENGTHS, MAX_FRAMES, 1, seed=0)
+    padded = sum(frames(batch, LENGTHS) for batch in batches)
+    assert sum(LENGTHS) > 0.85 * padded
+
+
+def test_the_schedule_is_a_function_of_the_seed_and_epochs_differ():
+    one = schedule(LENGTHS, MAX_FRAMES, 2, seed=5)
+    assert schedule(LENGTHS, MAX_FRAMES, 2, seed=5) == one
+    assert schedule(LENGTHS, MAX_FRAMES, 2, seed=6) != one
+    first = schedule(LENGTHS, MAX_FRAMES, 1, seed=5)
+    assert one[: len(first)] == first
+    assert one[len(first) :] != first
+
+
+def test_batches_for_decoding_go_from_short_to_long():
+    order = [i for batch in in_order(LENGTHS, MAX_FRAMES) for i in batch]
+    assert sorted(order) == list(range(len(LENGTHS)))
+    assert [LENGTHS[i] for i in order] == sorted(LENGTHS)
+
+
+def test_nothing_makes_no_batch():
+    assert schedule([], MAX_FRAMES, 3, seed=0) == []
+    assert in_order([], MAX_FRAMES) == []
+
+
+# --- Inputs
+
+
+def test_lengths_are_those_of_the_features(nano, make_inputs):
+    inputs = make_inputs(nano)
+    for i, example in enumerate(inputs.examples):
+        assert inputs[i].shape == (inputs.lengths[i], 560)
+        assert inputs.lengths[i] == low_rate_frames(example)
+
+
+def test_a_batch_is_padded_and_names_what_it_holds(nano, make_inputs):
+    inputs = make_inputs(nano)
+    batch = inputs.batch([7, 0, 3])
+    assert batch.keys == [inputs.examples[i].key for i in (7, 0, 3)]
+    assert batch.texts == [inputs.examples[i].text for i in (7, 0, 3)]
+    assert batch.prompts == [inputs.examples[i].prompt for i in (7, 0, 3)]
+    assert batch.lengths.tolist() == [inputs.lengths[i] for i in (7, 0, 3)]
+    for row, length, i in zip(batch.inputs, batch.lengths, (7, 0, 3), strict=True):
+        assert torch.equal(row[:length], inputs[i])
+        assert not row[length:].any()
+
+
+def test_features_are_the_same_with_and_without_memory(nano, make_inputs):
+    kept, read_again = make_inputs(nano), make_inputs(nano, cache_mb=0)
+    for i in (0, 5, 0, 11):
+        assert torch.equal(kept[i], read_again[i])
+
+
+def test_memory_is_bounded(nano, make_inputs, monkeypatch):
+    inputs = make_inputs(nano, cache_mb=0)
+    inputs._room_bytes = room = 30 * 560 * 4
+    for i in range(len(inputs)):
+        inputs[i]
+    assert 0 < sum(f.numel() * 4 for f in inputs._kept.values()) <= room
+
+
+def test_an_utterance_without_sound_is_named(nano, make_inputs, corpus):
+    lost = replace(corpus.examples[0], key="call-lost")
+    with pytest.raises(InputError, match="call-lost"):
+        make_inputs(nano, examples=[corpus.examples[1], lost]).batch([0, 1])
+
+
+def by_itself(nano, features: torch.Tensor, level: str) -> torch.Tensor:
+    with torch.inference_mode():
+        hidden, lengths = fun_asr_nano.encode(nano, features[None], torch.tensor([len(features)]))
+        if level == "adapted":
+            hidden, lengths = fun_asr_nano.adapt(nano, hidden, lengths)
+        return hidden[0, : int(lengths)]
+
+
+@pytest.mark.parametrize("level", ["encoded", "adapted"])
+def test_a_frozen_part_computed_beforehand_is_as_computed_one_by_one(nano, make_inputs, level):
+    features, inputs = make_inputs(nano), make_inputs(nano)
+    inputs.advance(nano, level, max_frames=120)
+    assert inputs.level == level
+    assert inputs.lengths == features.lengths
+    for i in range(len(inputs)):
+        expected = by_itself(nano, features[i], level)
+        torch.testing.assert_close(inputs[i], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_is_the_same_however_far_frozen_parts_were_computed(nano, make_inputs):
+    from telephone_asr.training.objective import Objective
+
+    losses = []
+    for level in ("features", "encoded", "adapted"):
+        inputs = make_inputs(nano)
+        inputs.advance(nano, level, max_frames=120)
+        with torch.inference_mode():
+            batch = inputs.batch([0, 4, 8, 11])
+            losses.append(Objective(nano, level, llm_weight=1.0, ctc_weight=0.0)(batch).item())
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert losses[2] == pytest.approx(losses[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("level", ["features", "encoded", "adapted"])
+def test_what_would_not_fit_stays_as_it_is(nano, make_inputs, level):
+    inputs = make_inputs(nano, cache_mb=0)
+    before = [inputs[i].clone() for i in range(3)]
+    inputs.advance(nano, level, max_frames=120)
+    assert inputs.level == "features"
+    assert all(torch.equal(inputs[i], before[i]) for i in range(3))
+
+
+def test_computing_beforehand_gives_the_same_bytes_each_time(nano, make_inputs):
+    once, again = make_inputs(nano), make_inputs(nano)
+    again[3]  # read before
+    for inputs in (once, again):
+        inputs.advance(nano, "encoded", max_frames=120)
+    assert all(torch.equal(once[i], again[i]) for i in range(len(once)))

@@ -1,0 +1,152 @@
+"""New utterances from pieces of others: sound and text belong together."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from telephone_asr.model.fun_asr_nano import Batch
+from telephone_asr.training import splice
+from telephone_asr.training.batches import in_order
+from telephone_asr.training.splice import Splicer, character_borders
+
+TEXTS = ["一二三四", "五六", "七八九十百千", "万"]
+BORDERS = [[0, 3, 4, 9, 12], [0, 5, 6], [0, 1, 2, 3, 4, 5, 20], []]  # the last is not aligned
+ROWS = [12, 6, 20, 7]
+
+
+class Numbered:
+    """Inputs whose rows say which utterance and row they are."""
+
+    level = "encoded"
+    lengths = ROWS
+
+    def __init__(self):
+        self.examples = [SimpleNamespace(text=text) for text in TEXTS]
+        self._rows = [
+            torch.stack([torch.full((n,), i), torch.arange(n)], dim=1) for i, n in enumerate(ROWS)
+        ]
+
+    def __len__(self):
+        return len(TEXTS)
+
+    def __getitem__(self, index):
+        return self._rows[index].float()
+
+    def batch(self, indices):
+        rows = [self[i] for i in indices]
+        return Batch(
+            keys=[f"u{i}" for i in indices],
+            inputs=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
+            lengths=torch.tensor([len(row) for row in rows]),
+            prompts=["prompt"] * len(rows),
+            texts=[TEXTS[i] for i in indices],
+        )
+
+
+def splicer(steps: int = 20, seed: int = 0) -> Splicer:
+    return Splicer(Numbered(), BORDERS, [[0, 1, 2, 3, 0] for _ in range(steps)], seed)
+
+
+def rows_of(character: str) -> list[tuple[int, int]]:
+    """Where a character's sound lies."""
+    for i, text in enumerate(TEXTS):
+        if character in text:
+            borders = BORDERS[i] or [0, ROWS[i]]
+            at = text.index(character)
+            return [(i, row) for row in range(borders[at], borders[at + 1])]
+    raise AssertionError(character)
+
+
+def test_each_characters_rows_are_in_the_sound_in_the_texts_order():
+    made = splicer()
+    spliced = 0
+    for step in range(10):
+        batch = made.batch(step)
+        assert len(batch.texts) == len(batch.prompts) == len(batch.inputs) == 5
+        assert set(batch.prompts) == {"prompt"}
+        for row, length, text in zip(batch.inputs, batch.lengths, batch.texts, strict=True):
+            expected = [place for character in text for place in rows_of(character)]
+            assert [tuple(map(int, r)) for r in row[:length]] == expected
+            assert not row[length:].any()
+            assert text
+            spliced += text not in TEXTS
+    assert spliced > 10
+
+
+def test_the_same_step_makes_the_same_batch_whatever_came_before():
+    one, other = splicer(), splicer()
+    for step in (3, 0, 7):
+        other.batch(step)
+    for step in (0, 3):
+        assert one.batch(step).texts == other.batch(step).texts
+        assert torch.equal(one.batch(step).inputs, other.batch(step).inputs)
+    assert splicer(seed=1).batch(0).texts != one.batch(0).texts
+
+
+def test_the_share_of_spliced_utterances_goes_down_to_nothing():
+    made = splicer(steps=40)
+    whole = [sum(t in TEXTS for t in made.batch(step).texts) for step in (0, 39)]
+    assert whole == [2, 5]
+    assert made.batch(0).keys == ["u0", "u1"]
+
+
+def test_a_spliced_text_is_no_longer_than_the_limits():
+    made = splicer(steps=200)
+    lengths = Counter(len(text) for step in range(60) for text in made.batch(step).texts[2:])
+    assert max(lengths) <= splice.LONGEST
+    assert len(lengths) > 8
+
+
+# --- Borders by forced alignment
+
+
+@pytest.fixture
+def encoded(fitted, make_inputs):
+    inputs = make_inputs(fitted)
+    inputs.advance(fitted, "encoded", max_frames=200)
+    return inputs
+
+
+def test_borders_cover_each_utterance_and_give_every_character_some_sound(fitted, encoded):
+    borders = character_borders(fitted, encoded, max_frames=200)
+    aligned = 0
+    for example, own, length in zip(encoded.examples, borders, encoded.lengths, strict=True):
+        if not own:
+            repeats = sum(a == b for a, b in zip(example.text, example.text[1:], strict=False))
+            assert length < len(example.text) + repeats
+            continue
+        aligned += 1
+        assert own[0] == 0
+        assert own[-1] == length
+        assert len(own) == len(example.text) + 1
+        assert all(a < b for a, b in zip(own, own[1:], strict=False))
+    assert aligned >= 10
+
+
+def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
+    """Tokens 1, 2, 2, 3 at rows 2-3, 6, 9 and 12 of 15, blanks elsewhere."""
+    path = [0, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 3, 0, 0]
+    log_probs = torch.full((15, 4), -20.0)
+    log_probs[range(15), path] = 0.0
+    own = splice._borders(log_probs, [1, 2, 2, 3], blank=0)
+    assert own == [0, 5, 8, 11, 15]
+    assert splice._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
+    assert splice._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
+
+
+def test_borders_do_not_depend_on_the_batches(fitted, encoded):
+    assert len(in_order(encoded.lengths, 60)) > len(in_order(encoded.lengths, 400))
+    few, many = (character_borders(fitted, encoded, max_frames=n) for n in (60, 400))
+    assert few == many
+
+
+def test_borders_are_the_same_where_encoder_outputs_do_not_fit_into_memory(
+    fitted, encoded, make_inputs
+):
+    features = make_inputs(fitted, cache_mb=0)
+    features.advance(fitted, "encoded", max_frames=200)
+    assert features.level == "features"
+    expected = character_borders(fitted, encoded, max_frames=200)
+    assert character_borders(fitted, features, max_frames=200) == expected
