@@ -11,10 +11,13 @@ import pytest
 
 from telephone_asr.manifests.messages import PROMPT_VERBATIM, Example, manifest_line, read_manifest
 from telephone_asr.model.frontend import fbank_frames
+from telephone_asr.model.parts import LoraSize
 from telephone_asr.params import TinyModel, TinyTraining
 from telephone_asr.shards import Utterance, sound_index, write_shards
 
 FS = 16000
+LORA = LoraSize(r=4, alpha=8, dropout=0.1)
+PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",)}
 CALL_RATE_HZ = 8000
 TEXTS = (
     *("您好", "再见", "请问您是谁", "好的好的", "我是张三", "明天还款"),
@@ -190,3 +193,30 @@ def smaller(params, **changes):
         for name, value in changes.items()
     }
     return dataclasses.replace(params, **fields)
+
+
+def perturb(trained: dict, seed: int, size: float = 0.1) -> None:
+    """As if trained."""
+    import torch
+
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in trained.values():
+            parameter.add_(size * torch.randn(parameter.shape, generator=rng))
+
+
+def make_checkpoint(
+    models: Path, stage: str, prefixes: tuple[str, ...] | None = None, size: float = 0.1
+) -> dict:
+    """Writes a checkpoint of a stage on top of those below it; the weights of the whole model."""
+    from telephone_asr.model import parts
+
+    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
+    nano = parts.load_checkpoint(models, below, FS)
+    if stage == "lora":
+        trained = parts.add_lora(nano, LORA, seed=3)
+    else:
+        trained = parts.choose_trained(nano, prefixes or PREFIXES[stage])
+    perturb(trained, len(stage), size)
+    parts.save_checkpoint(models / stage, stage, nano, trained, {"step": 7, "valid_cer": 0.5})
+    return {name: tensor.clone() for name, tensor in nano.model.state_dict().items()}

@@ -6,38 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_fixtures import TINY, write_variant
+from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
 from safetensors.torch import load_file, save_file
 
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
 
-FS = 16000
-LORA = parts.LoraSize(r=4, alpha=8, dropout=0.1)
 CTC = ("audio_encoder.", *CTC_BRANCH)
-STAGES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",)}
-
-
-def perturb(trained: dict, seed: int) -> None:
-    """As if trained."""
-    rng = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in trained.values():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
-
-
-def train(models: Path, stage: str, prefixes: tuple[str, ...] | None = None) -> dict:
-    """Writes a checkpoint of a stage on top of those below it; the weights of the whole model."""
-    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
-    nano = parts.load_checkpoint(models, below, FS)
-    if stage == "lora":
-        trained = parts.add_lora(nano, LORA, seed=3)
-    else:
-        trained = parts.choose_trained(nano, prefixes or STAGES[stage])
-    perturb(trained, seed=len(stage))
-    parts.save_checkpoint(models / stage, stage, nano, trained, {"step": 7, "valid_cer": 0.5})
-    return {name: tensor.clone() for name, tensor in nano.model.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +22,9 @@ def trained_models(tiny_directory, tmp_path_factory) -> tuple[Path, dict[str, di
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(tiny_directory, models / "base")
     return models, {
-        "encoder": train(models, "encoder", CTC),
-        "adapter": train(models, "adapter"),
-        "lora": train(models, "lora"),
+        "encoder": make_checkpoint(models, "encoder", CTC),
+        "adapter": make_checkpoint(models, "adapter"),
+        "lora": make_checkpoint(models, "lora"),
     }
 
 
@@ -226,7 +202,7 @@ def test_the_file_holds_the_trained_part_alone(trained_models, stage):
     if stage == "lora":
         assert all("lora_" in name for name in weights)
     else:
-        prefixes = CTC if stage == "encoder" else STAGES[stage]
+        prefixes = CTC if stage == "encoder" else PREFIXES[stage]
         assert set(weights) == {n for n in after[stage] if n.startswith(prefixes)}
 
 
@@ -315,7 +291,7 @@ def test_a_checkpoint_that_is_not_exactly_its_part_is_refused(models, stage, cha
 def test_an_encoder_trained_without_its_ctc_branch_leaves_that_of_the_base(models):
     for name in ("encoder", "adapter", "lora"):
         shutil.rmtree(models / name)
-    after = train(models, "encoder")
+    after = make_checkpoint(models, "encoder")
     loaded = parts.load_checkpoint(models, "encoder", FS).model.state_dict()
     base = load(models / "base").model.state_dict()
     assert all(torch.equal(loaded[name], after[name]) for name in loaded)

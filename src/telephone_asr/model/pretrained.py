@@ -118,9 +118,10 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
     reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
     if reshaped:
         key = reshaped[0]
+        shapes = f"{list(state[key].shape)}, not {list(own[key].shape)}"
         raise InputError(
             f"{directory / 'model.pt'} is not the model of its config.yaml: {len(reshaped)} "
-            f"weights of another shape ({key}: {tuple(state[key].shape)}, not {tuple(own[key].shape)})."
+            f"weights of another shape ({key}: {shapes})."
         )
     missing, unexpected = model.load_state_dict(state, strict=False)
     # Tied embeddings may be stored once; everything else must be there, and nothing more.

@@ -142,7 +142,7 @@ def _draw_valid_cer(axes: Axes, curve: Curve) -> None:
     axes.plot(steps, values, color=ACCENT, marker="o", ms=4, lw=1.2)
     axes.plot(steps[best], values[best], "o", ms=8, mfc="none", mec="black", clip_on=False)
     axes.set_ylim(0, min(1.1 * max(values), 120) or 1)
-    axes.set_title(f"start {values[0]:.1f}, best {values[best]:.1f}", fontsize=9)
+    axes.set_title(f"start {values[0]:.0f}, best {values[best]:.1f}", fontsize=8.5)
 
 
 @_png

@@ -66,7 +66,7 @@ class Change:
         if self.cer_before == 0:
             return "no relative change from 0"
         change, low, high = (
-            f"{_minus(100 * value / self.cer_before, '+.0f')}"
+            _minus(100 * value / self.cer_before, "+.0f")
             for value in (self.difference, self.low, self.high)
         )
         return f"{change} % (95 % interval {low} to {high} %)"

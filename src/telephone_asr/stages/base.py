@@ -9,7 +9,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, run
+from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -53,7 +53,7 @@ def train_tiny(params: Params) -> None:
     from telephone_asr.model.tiny import write_tiny
 
     tiny = params.base.tiny
-    building = MODELS / ".base"  # becomes models/base when it is whole
+    building = SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
     write_tiny(building, tiny, MODELS / "tokenizer", params.frontend.fs, params.seed)
     nano = load(building)

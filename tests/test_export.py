@@ -1,0 +1,115 @@
+"""The merged model: what the checkpoints together compute, in a directory of FunASR's layout."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
+from omegaconf import OmegaConf
+
+from telephone_asr.model import fun_asr_nano, parts
+from telephone_asr.model.export import export
+from telephone_asr.model.pretrained import file_sha256, load
+from telephone_asr.training.objective import transcribe
+
+MAX_TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def models(fitted_directory, tmp_path_factory) -> Path:
+    """All checkpoints, and all of them merged in `final`."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(fitted_directory, models / "base")
+    for stage in ("encoder", "adapter", "lora"):
+        make_checkpoint(models, stage, size=0.02)
+    export(parts.load_checkpoint(models, "lora", FS), models / "final")
+    return models
+
+
+@pytest.fixture
+def merged(models):
+    return load(models / "final")
+
+
+@pytest.fixture
+def stacked(models):
+    return parts.load_checkpoint(models, "lora", FS)
+
+
+def logits(nano, inputs) -> torch.Tensor:
+    batch = inputs.batch(range(len(inputs)))
+    with torch.inference_mode():
+        hidden, lengths = fun_asr_nano.encode(nano, batch.inputs, batch.lengths)
+        ctc = fun_asr_nano.ctc_log_probs(nano, hidden, lengths)
+        hidden, lengths = fun_asr_nano.adapt(nano, hidden, lengths)
+        heads = fun_asr_nano.prompt_embeddings(nano, batch.prompts, hidden, lengths)
+        rows = [nano.model.llm(inputs_embeds=head[None]).logits.flatten() for head in heads]
+    return torch.cat([*rows, ctc.flatten()])
+
+
+def test_the_merged_model_computes_what_the_checkpoints_do(merged, stacked, make_inputs, fitted):
+    ours, theirs = (logits(nano, make_inputs(nano)) for nano in (merged, stacked))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert (ours - logits(fitted, make_inputs(fitted))).abs().max() > 0.01  # another than base
+
+
+def test_the_merged_model_writes_the_same_texts(merged, stacked, make_inputs):
+    ours, theirs = (
+        transcribe(nano, make_inputs(nano), 4, MAX_TOKENS) for nano in (merged, stacked)
+    )
+    assert ours == theirs
+    assert len(set(ours)) > 3
+
+
+def test_funasr_loads_it_and_writes_the_same_texts(models, merged, make_inputs, utterances, tmp_path):
+    from funasr import AutoModel
+
+    recogniser = AutoModel(
+        model=str(models / "final"),
+        disable_update=True,
+        disable_pbar=True,
+        device="cpu",
+        log_level="ERROR",
+    )
+    theirs = []
+    for utterance in utterances:
+        path = write_wav(tmp_path / f"{utterance.id}.wav", utterance.samples, CALL_RATE_HZ)
+        theirs.append(recogniser.generate(str(path), itn=False, max_length=MAX_TOKENS)[0]["text"])
+    assert theirs == transcribe(merged, make_inputs(merged), 4, MAX_TOKENS)
+
+
+def test_it_has_the_layout_and_the_weights_of_the_base(models):
+    def files(directory):
+        return {p.relative_to(directory) for p in directory.rglob("*") if p.is_file()}
+
+    assert files(models / "final") == files(models / "base")
+    base, final = (
+        torch.load(models / name / "model.pt", weights_only=True) for name in ("base", "final")
+    )
+    assert {n: t.shape for n, t in final.items()} == {n: t.shape for n, t in base.items()}
+    sizes = [(models / name / "model.pt").stat().st_size for name in ("base", "final")]
+    assert sizes[1] < 1.5 * sizes[0]
+
+
+def test_the_base_stays_as_it_was(models, fitted_directory):
+    for name in ("model.pt", "config.yaml", "configuration.json"):
+        assert file_sha256(models / "base" / name) == file_sha256(fitted_directory / name)
+
+
+@pytest.mark.parametrize("fs", [8000, 16000])
+@pytest.mark.parametrize("checkpoint", ["base", "adapter"])
+def test_the_front_end_is_that_of_the_training(models, tmp_path, fs, checkpoint):
+    nano = parts.load_checkpoint(models, checkpoint, fs)
+    export(nano, tmp_path / "final")
+    frontend = OmegaConf.load(tmp_path / "final" / "config.yaml").frontend_conf
+    assert (frontend.fs, frontend.dither) == (fs, 0.0)
+    state = load(tmp_path / "final").model.state_dict()
+    expected = parts.load_checkpoint(models, checkpoint, fs).model.state_dict()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_no_path_of_this_machine_is_in_it(models):
+    for path in (models / "final").rglob("*"):
+        if path.is_file() and path.name != "model.pt":
+            assert str(models) not in path.read_text(encoding="utf-8")

@@ -1,0 +1,243 @@
+"""The training loop: what it does to the weights, and that an interruption leaves no trace."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from model_fixtures import LORA
+
+from telephone_asr.model import parts
+from telephone_asr.model.pretrained import load
+from telephone_asr.training import batches, loop
+from telephone_asr.training.loop import Recipe
+from telephone_asr.training.objective import Objective
+from telephone_asr.training.resume import Scratch
+
+RECIPE = Recipe(lr=0.01, warmup_share=0.25, clip=5.0, evaluations=4, seed=0, name="test")
+
+
+class Slope(torch.nn.Module):
+    """A loss whose gradient is the batch: Adam then changes the weight by the learning rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch: float) -> torch.Tensor:
+        return -batch * self.weight.sum()
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    opened = Scratch(tmp_path / ".scratch", "test", "0" * 64)
+    yield opened
+    opened.close(remove=False)
+
+
+def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: 1.0):
+    """Trains the slope; also the weight before each step, the numbers asked for, and the rows."""
+    model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[])
+    cers = iter(cers) if cers else iter(lambda: -model.weight.item(), None)
+
+    def batch_at(number):
+        seen.numbers.append(number)
+        seen.weights.append(model.weight.item())
+        return batch(number)
+
+    trained = {"weight": model.weight}
+    result = loop.train(
+        model, trained, batch_at, steps, lambda: next(cers), recipe, scratch, seen.rows.append
+    )
+    seen.weights.append(model.weight.item())
+    return result, seen
+
+
+def planned_lr(step: int, steps: int, recipe: Recipe) -> float:
+    warmup = steps * recipe.warmup_share
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    return recipe.lr * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+
+def test_the_learning_rate_warms_up_and_goes_down_as_a_cosine(scratch):
+    _, seen = train_slope(scratch)
+    moved = [b - a for a, b in zip(seen.weights, seen.weights[1:], strict=False)]
+    expected = [
+        planned_lr(step, 40, RECIPE) * (1 - 0.01 * seen.weights[step]) for step in range(40)
+    ]
+    assert moved == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert max(moved) == pytest.approx(RECIPE.lr, rel=0.01)
+    assert 0 < moved[0] == pytest.approx(RECIPE.lr / 10, rel=0.01)
+    assert moved[-1] < RECIPE.lr / 100
+    lrs = [row["lr"] for row in seen.rows if "lr" in row]
+    assert lrs == pytest.approx([planned_lr(step, 40, RECIPE) for step in (10, 20, 30)] + [0.0])
+
+
+def test_a_large_gradient_is_clipped(scratch):
+    recipe = Recipe(lr=0.01, warmup_share=0.0, clip=1.0, evaluations=1, seed=0, name="test")
+    _, seen = train_slope(scratch, recipe, batch=lambda n: 1000.0 if n == 0 else 1.0)
+    moved = [b - a for a, b in zip(seen.weights, seen.weights[1:], strict=False)]
+    assert moved[1] == pytest.approx(moved[0], rel=0.01)
+
+
+def test_every_batch_comes_once_in_order(scratch):
+    _, seen = train_slope(scratch)
+    assert seen.numbers == list(range(40))
+
+
+def test_rows_come_every_ten_steps_and_at_each_validation_with_the_mean_loss(scratch):
+    recipe = Recipe(lr=1e-9, warmup_share=0.1, clip=5.0, evaluations=3, seed=0, name="test")
+    result, seen = train_slope(scratch, recipe, steps=36)
+    assert [row["step"] for row in seen.rows] == [0, 10, 12, 20, 24, 30, 36]
+    assert [row["step"] for row in seen.rows if "cer" in row] == [0, 12, 24, 36]
+    assert result.history == seen.rows
+    assert result.steps == 36
+    for before, row in zip(seen.rows, seen.rows[1:], strict=False):
+        own = [-w for w in seen.weights[before["step"] : row["step"]]]
+        assert row["loss"] == pytest.approx(sum(own) / len(own), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("cers", "step"),
+    [
+        ([0.9, 0.5, 0.3, 0.4, 0.6], 20),
+        ([0.9, 0.5, 0.3, 0.2, 0.1], 40),
+        ([0.9, 0.5, 0.3, 0.3, 0.3], 20),  # the first of equals
+        ([0.2, 0.5, 0.3, 0.3, 0.2], 0),  # better left as it was
+    ],
+)
+def test_the_best_validated_weights_are_returned_and_left_in_the_model(scratch, cers, step):
+    result, seen = train_slope(scratch, cers=cers)
+    assert (result.step, result.cer) == (step, min(cers))
+    expected = (seen.weights[:-1] + [None])[step] if step < 40 else None
+    if expected is not None:
+        assert result.weights["weight"].item() == expected
+    assert result.weights["weight"].item() == seen.weights[-1]  # of the model afterwards
+    assert not result.weights["weight"].requires_grad
+
+
+def test_fewer_steps_than_validations(scratch):
+    result, seen = train_slope(scratch, steps=2)
+    assert result.steps == 2
+    assert seen.numbers == [0, 1]
+
+
+# --- Interruptions, with the real model: LoRA, whose dropout draws random numbers at each step
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Run:
+    """One process's attempt at a training; `fail` says where it is interrupted."""
+
+    def __init__(self, directory, root, make_inputs, fail=("nowhere", 0)):
+        self.nano = load(directory)
+        self.rows, self.calls, self.fail = [], {}, fail
+        self.trained = parts.add_lora(self.nano, LORA, seed=5)
+        inputs = make_inputs(self.nano)
+        inputs.advance(self.nano, "adapted", max_frames=100)
+        schedule = batches.schedule(inputs.lengths, 60, 4, seed=0)
+        self.n_batches = len(schedule)
+        objective = Objective(self.nano, "adapted", llm_weight=1.0, ctc_weight=0.0)
+        scratch = Scratch(root, "lora", "1" * 64)
+        save = scratch.save
+        scratch.save = lambda name, state: (self._at(name), save(name, state))[1]
+
+        def batch_at(number):
+            self._at("batch", number)
+            return inputs.batch(schedule[number])
+
+        def on_row(row):
+            self._at("row")
+            self.rows.append(row)
+
+        def validate():
+            self._at("validate")
+            self.nano.model.eval()
+            with torch.inference_mode():
+                loss = objective(inputs.batch(range(len(inputs)))).item()
+            self.nano.peft.train()
+            return loss
+
+        recipe = Recipe(lr=0.01, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora")
+        try:
+            self.result = loop.train(
+                objective, self.trained, batch_at, len(schedule), validate, recipe, scratch, on_row
+            )
+        finally:
+            scratch.close(remove=False)
+
+    def _at(self, place, number=None):
+        count = self.calls[place] = self.calls.get(place, -1) + 1
+        if self.fail == (place, count if number is None else number):
+            raise Interrupted(place)
+
+    def outcome(self) -> tuple:
+        result = self.result
+        return (
+            parts.weights_sha256(result.weights),
+            parts.weights_sha256(self.trained),
+            parts.frozen_sha256(self.nano),
+            result.history,
+            self.rows,
+            (result.step, result.steps, result.cer),
+        )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(fitted_directory, tmp_path_factory, corpus):
+    from telephone_asr.model.frontend import Frontend
+
+    def make_inputs(nano):
+        frontend = Frontend(nano.config["frontend_conf"])
+        return batches.Inputs(corpus.examples, [corpus.sounds], frontend, 100)
+
+    run = Run(fitted_directory, tmp_path_factory.mktemp("whole"), make_inputs)
+    assert run.n_batches >= 14
+    assert run.result.step > 0
+    return run
+
+
+PLACES = [
+    *[("batch", 0), ("batch", 1), ("batch", 5), ("batch", 11)],
+    *[("validate", 0), ("validate", 1), ("validate", 3)],
+    *[("row", 0), ("row", 1), ("row", 3)],
+    *[("best.pt", 0), ("best.pt", 1), ("best.pt", 2)],
+    *[("state.pt", 0), ("state.pt", 1), ("state.pt", 2)],  # best.pt is there, state.pt is not
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_an_interrupted_training_ends_as_one_that_was_not(
+    uninterrupted, fitted_directory, make_inputs, tmp_path, monkeypatch, place
+):
+    # Saved at validations alone, or after each step.
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 1e9 if place[1] % 2 else -1.0)
+    with pytest.raises(Interrupted):
+        Run(fitted_directory, tmp_path, make_inputs, fail=place)
+    run = Run(fitted_directory, tmp_path, make_inputs)
+    assert run.outcome() == uninterrupted.outcome()
+
+
+def test_a_training_that_is_interrupted_again_and_again_gets_there(
+    uninterrupted, fitted_directory, make_inputs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    for place in [("validate", 1), ("batch", 6), ("state.pt", 3), ("best.pt", 0), ("batch", 12)]:
+        with pytest.raises(Interrupted):
+            Run(fitted_directory, tmp_path, make_inputs, fail=place)
+    run = Run(fitted_directory, tmp_path, make_inputs)
+    assert run.calls["batch"] < uninterrupted.n_batches / 2  # it did go on
+    assert run.outcome() == uninterrupted.outcome()
+
+
+def test_a_training_that_was_done_already_takes_no_step(
+    uninterrupted, fitted_directory, make_inputs, tmp_path
+):
+    Run(fitted_directory, tmp_path, make_inputs)
+    again = Run(fitted_directory, tmp_path, make_inputs, fail=("batch", 0))
+    assert "batch" not in again.calls
+    assert again.outcome() == uninterrupted.outcome()
