@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 
+from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.scoring import decode
 from telephone_asr.training.objective import total_error, transcribe
@@ -21,6 +21,7 @@ def recogniser(fitted_directory):
         disable_pbar=True,
         device="cpu",
         log_level="ERROR",
+        ncpu=1,  # AutoModel sets the threads of the whole process
     )
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from model_fixtures import write_variant
 from torch.nn.utils.rnn import pad_sequence
 
+from model_fixtures import write_variant
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
 from telephone_asr.model.pretrained import load

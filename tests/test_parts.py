@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
 from safetensors.torch import load_file, save_file
 
+from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load

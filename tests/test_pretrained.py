@@ -1,4 +1,4 @@
-"""Model directories: whole and strictly loaded, or refused in one sentence that says what is wrong."""
+"""Model directories: whole and strictly loaded, or refused in one sentence that says why."""
 
 import pickle
 import shutil
@@ -40,8 +40,8 @@ def test_a_missing_file_is_named_with_the_directory_and_the_key(own_directory, n
     assert name in message
     assert str(own_directory) in message
     assert "base.path" in message
-    with pytest.raises(InputError, match="corpus.x"):
-        check_directory(own_directory, "corpus.x")
+    with pytest.raises(InputError, match="--model"):
+        check_directory(own_directory, "--model")
 
 
 def test_a_missing_directory_is_named(tmp_path):

@@ -124,9 +124,10 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_state_before_it(scratch, monk
         raise KeyboardInterrupt
 
     for name in ("fsync", "replace"):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(os, name, killed)
-            scratch.save("state.pt", {"step": 2})
+            with pytest.raises(KeyboardInterrupt):
+                scratch.save("state.pt", {"step": 2})
         assert scratch.load("state.pt") == {"step": 1}
     scratch.save("state.pt", {"step": 2})
     assert scratch.load("state.pt") == {"step": 2}
@@ -225,7 +226,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
     whole = child(tmp_path / "whole")
     expected, errors = whole.communicate(timeout=100)
     assert whole.returncode == 0, errors
-    assert expected.count("step") == 60 + 7
+    assert sum(line.startswith("step ") for line in expected.splitlines()) == 60 + 7
 
     step = random.randrange(15, 60)
     killed = child(tmp_path / "killed")

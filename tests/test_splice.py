@@ -1,6 +1,7 @@
 """New utterances from pieces of others: sound and text belong together."""
 
 from collections import Counter
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -121,7 +122,7 @@ def test_borders_cover_each_utterance_and_give_every_character_some_sound(fitted
         assert own[0] == 0
         assert own[-1] == length
         assert len(own) == len(example.text) + 1
-        assert all(a < b for a, b in zip(own, own[1:], strict=False))
+        assert all(a < b for a, b in pairwise(own))
     assert aligned >= 10
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from model_fixtures import FS, TEXTS, TINY
 
+from model_fixtures import FS, TEXTS, TINY
 from telephone_asr.model.pretrained import file_sha256, load
 from telephone_asr.model.tiny import write_tiny
 
@@ -25,6 +25,7 @@ def test_automodel_loads_the_directory_without_a_network(tiny_directory, nano, m
         disable_pbar=True,
         device="cpu",
         log_level="ERROR",
+        ncpu=1,  # AutoModel sets the threads of the whole process
     ).model.state_dict()
     ours = nano.model.state_dict()
     assert set(theirs) == set(ours)
@@ -70,9 +71,7 @@ def test_the_directory_can_be_moved(tiny_directory):
 
 
 @pytest.mark.parametrize("fs", [8000, 16000])
-def test_the_front_end_has_the_rate_asked_for_and_no_dither(
-    fs, tmp_path, tokenizer_directory
-):
+def test_the_front_end_has_the_rate_asked_for_and_no_dither(fs, tmp_path, tokenizer_directory):
     write_tiny(tmp_path / "m", TINY, tokenizer_directory, fs, seed=1)
     frontend = load(tmp_path / "m").config["frontend_conf"]
     assert (frontend["fs"], frontend["dither"]) == (fs, 0.0)

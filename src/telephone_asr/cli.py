@@ -47,7 +47,7 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     Raises:
         InputError: there is no such profile, or it has a key that params.yaml does not know.
     """
-    from ruamel.yaml import YAML
+    from ruamel.yaml import YAML, YAMLError
 
     from telephone_asr.params import load_params
 
@@ -55,10 +55,17 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
         known = ", ".join(sorted(p.stem for p in profile.parent.glob("*.yaml"))) or "none"
         raise InputError(f"{profile} does not exist; the profiles here are: {known}.")
     yaml = YAML()
-    yaml.width = 4096  # ruamel would fold long lines
+    yaml.width = 4096  # ruamel would fold long lines, and write null as nothing
+    yaml.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     before = params.read_text(encoding="utf-8")
     tree = yaml.load(before)
-    _merge(tree, YAML(typ="safe").load(profile.read_text(encoding="utf-8")) or {}, str(profile))
+    try:
+        changes = yaml.load(profile.read_text(encoding="utf-8")) or {}
+    except YAMLError as error:
+        raise InputError(f"{profile} is no valid YAML: {getattr(error, 'problem', '')}.") from None
+    _merge(tree, changes, str(profile))
     with open(params, "w", encoding="utf-8") as file:
         yaml.dump(tree, file)
     try:
@@ -70,6 +77,8 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
 
 
 def _merge(tree, changes, place: str) -> None:
+    if not (isinstance(tree, dict) and isinstance(changes, dict)):
+        raise InputError(f"{place}: expected what params.yaml has there, a section or a value.")
     for key, value in changes.items():
         if key not in tree:
             raise InputError(f"{place}: {key}: params.yaml has no such key.")
@@ -116,7 +125,7 @@ def transcribe_files(files: list[Path], model: Path) -> None:
     from telephone_asr.scoring.decode import greedy
     from telephone_asr.shards import Rejected
 
-    pretrained.check_directory(model, "--model")
+    pretrained.check_directory(model, "telephone-asr transcribe: --model")
     nano = pretrained.load(model)
     frontend = Frontend(nano.config["frontend_conf"])
     import torch
@@ -155,7 +164,10 @@ def simulate_file(source: Path, target: Path, seed: int) -> None:
     samples, done = channel.simulate(
         sound.samples, sound.sample_rate_hz, load_params().channel, None, rng, ""
     )
-    soundfile.write(target, samples, TELEPHONE_RATE_HZ)
+    try:
+        soundfile.write(target, samples, TELEPHONE_RATE_HZ)
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
+        raise InputError(f"{target} cannot be written ({error}): name a .wav file.") from None
     print(f"{target}: {', '.join(f'{k} {v}' for k, v in done.items() if v is not None)}")
 
 

@@ -161,25 +161,40 @@ def load_checkpoint(models: Path, name: str, fs: int) -> FunASRNano:
 
 
 def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
-    if stage == "lora":
-        from peft import PeftModel
-
-        nano.peft = PeftModel.from_pretrained(nano.model.llm, str(directory))
-        nano.peft.eval()
-        return
+    """Loads a checkpoint's weights: exactly those of its part, each of the right shape."""
     from safetensors.torch import load_file
 
-    weights = load_file(directory / WEIGHTS[stage])
-    own = nano.model.state_dict()
-    prefixes = PREFIXES[stage] + (
-        CTC_BRANCH if any(k.startswith(CTC_BRANCH) for k in weights) else ()
-    )
-    expected = {name for name, _ in nano.model.named_parameters() if name.startswith(prefixes)}
-    wrong = {k for k in expected & set(weights) if own[k].shape != weights[k].shape}
-    wrong |= expected ^ set(weights)
+    path = directory / WEIGHTS[stage]
+    weights = load_file(path)
+    if stage == "lora":
+        expected = _with_lora(nano, directory)
+    else:
+        prefixes = PREFIXES[stage]
+        if any(name.startswith(CTC_BRANCH) for name in weights):
+            prefixes += CTC_BRANCH
+        parameters = dict(nano.model.named_parameters())
+        expected = {name: p for name, p in parameters.items() if name.startswith(prefixes)}
+    wrong = set(expected) ^ set(weights)
+    wrong |= {n for n in set(expected) & set(weights) if expected[n].shape != weights[n].shape}
     if wrong:
         raise InputError(
-            f"{directory / WEIGHTS[stage]} is not the {stage} of this base model: "
-            f"{len(wrong)} weights missing, unexpected or of another shape ({sorted(wrong)[0]})."
+            f"{path} is not the {stage} of this base model: {len(wrong)} weights missing, "
+            f"unexpected or of another shape ({min(wrong)}): run `dvc repro train_{stage}`."
         )
-    nano.model.load_state_dict(weights, strict=False)
+    if stage != "lora":
+        nano.model.load_state_dict(weights, strict=False)
+
+
+def _with_lora(nano: FunASRNano, directory: Path) -> dict[str, torch.Tensor]:
+    """Puts the LoRA of a directory on the language model; PEFT only warns of what is missing."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    try:
+        nano.peft = PeftModel.from_pretrained(nano.model.llm, str(directory))
+    except RuntimeError as error:
+        raise InputError(
+            f"{directory} is not the lora of this base model ({str(error).splitlines()[0]}): "
+            "run `dvc repro train_lora`."
+        ) from None
+    nano.peft.eval()
+    return get_peft_model_state_dict(nano.peft)

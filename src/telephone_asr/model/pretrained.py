@@ -45,17 +45,17 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_directory(directory: Path, key: str = "base.path") -> None:
+def check_directory(directory: Path, key: str = "params.yaml: base.path") -> None:
     """Raises InputError where a Fun-ASR-Nano directory lacks a file it must have."""
     if not directory.is_dir():
         raise InputError(
-            f"params.yaml: {key}: {directory.absolute()} is no directory; "
+            f"{key}: {directory.absolute()} is no directory; "
             "expected a Fun-ASR-Nano model directory."
         )
     for name in ("config.yaml", "configuration.json", "model.pt"):
         if not (directory / name).is_file():
             raise InputError(
-                f"params.yaml: {key}: {directory.absolute()} has no {name}; "
+                f"{key}: {directory.absolute()} has no {name}; "
                 "expected config.yaml, configuration.json and model.pt as FunASR ships them."
             )
 

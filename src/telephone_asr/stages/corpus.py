@@ -101,6 +101,11 @@ def _write(params: Params, part: str, total: int, entries, taken: set[str]) -> N
                 )
 
     kept = write_shards(directory, usable(), params.corpus.shard_size)
+    if not kept:
+        raise InputError(
+            f"params.yaml: corpus.{part}.path: none of {total} utterances can be used; the last "
+            f"one: {rejected[-1].reason}, {rejected[-1].detail}."
+        )
     lines = [json.dumps(vars(r), ensure_ascii=False) + "\n" for r in rejected]
     (directory / REJECTED).write_text("".join(lines), encoding="utf-8")
     assert kept + len(rejected) == total, (kept, len(rejected), total)

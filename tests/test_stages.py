@@ -1,0 +1,444 @@
+"""The stages on a miniature of what a user brings: every utterance accounted for, faults told."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_fixtures import ROOT, SMALL, run_stage, write_params
+from telephone_asr.errors import InputError
+from telephone_asr.model.pretrained import file_sha256
+from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
+
+SOURCES = ("wideband", "simulated", "telecall")
+STAGES = sorted(
+    path.stem
+    for path in (ROOT / "src" / "telephone_asr" / "stages").glob("*.py")
+    if path.stem not in ("__init__", "training")
+)
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def reasons(path: Path) -> dict[str, int]:
+    return Counter(entry["reason"] for entry in lines(path))
+
+
+def as_subprocess(directory: Path, name: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", f"telephone_asr.stages.{name}"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+    )
+
+
+def sentence(done: subprocess.CompletedProcess) -> str:
+    """The one line of a refusal."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert done.stderr.count("error: ") == 1
+    return last
+
+
+# --- corpus
+
+
+def test_every_imported_utterance_is_kept_or_rejected_with_its_reason(data_repository):
+    for part, counts in data_repository.counts.items():
+        directory = data_repository.path / "data" / "raw" / part
+        kept = list(read_cuts(directory))
+        rejected = lines(directory / "rejected.jsonl")
+        assert len(kept) + len(rejected) == counts["in"]
+        expected = {k: n for k, n in counts.items() if k != "in"}
+        for later in ("annotation_error", "empty_text", "too_short"):  # judged by manifests
+            expected.pop(later, None)
+        assert reasons(directory / "rejected.jsonl") == expected
+        ids = [cut["id"] for cut in kept] + [entry["id"] for entry in rejected]
+        assert len({cut["id"] for cut in kept}) == len(kept)
+        assert len(ids) == counts["in"]
+        assert all(entry["detail"] for entry in rejected)
+
+
+def test_a_rejection_names_file_or_line(data_repository):
+    raw = data_repository.path / "data" / "raw"
+    details = {
+        e["id"]: e["detail"]
+        for p in ("wideband", "calls")
+        for e in lines(raw / p / "rejected.jsonl")
+    }
+    assert "corrupt.wav" in details["corrupt"]
+    assert "empty.wav" in details["empty"]
+    assert "calls.jsonl:10" in details["calls.jsonl:10"]
+    assert "calls.jsonl:16" in details["calls.jsonl:16"]
+    assert "lost.wav" in details["lost"]
+    assert "c8" in details["c8"]
+
+
+def test_sound_and_text_are_those_imported(data_repository):
+    import soundfile
+
+    found = {
+        u.id: u
+        for i in range(count_shards(data_repository.path / "data" / "raw" / "calls"))
+        for u in read_shard(data_repository.path / "data" / "raw" / "calls", i)
+    }
+    sound, rate_hz = soundfile.read(
+        data_repository.path / "import" / "calls" / "c4.wav", dtype="int16"
+    )
+    np.testing.assert_array_equal(found["c4"].samples, sound[:, 1])
+    assert (found["c4"].sample_rate_hz, rate_hz) == (8000, 8000)
+    assert (found["c4"].speaker, found["c4"].scene) == ("call-4", "telesales")
+    assert found["c5"].annotation_error
+    assert found["c3"].sample_rate_hz == 44100
+
+
+@pytest.fixture
+def imported(tmp_path, speech, data_repository) -> Path:
+    """The import alone, nothing run yet."""
+    shutil.copytree(data_repository.path / "import", tmp_path / "import")
+    write_params(tmp_path, SMALL)
+    return tmp_path
+
+
+def test_too_many_rejections_stop_the_stage_in_one_sentence(imported):
+    write_params(imported, {"corpus.max_rejected_share": 0.1})
+    message = sentence(as_subprocess(imported, "corpus"))
+    assert "corpus.wideband.path" in message
+    assert "corpus.max_rejected_share" in message
+    assert "3 of 28" in message
+
+
+def test_a_corpus_path_that_does_not_exist_is_named(imported):
+    write_params(imported, {"corpus.calls.path": "import/nowhere.jsonl"})
+    message = sentence(as_subprocess(imported, "corpus"))
+    assert "corpus.calls.path" in message
+    assert "import/nowhere.jsonl" in message
+
+
+def test_a_corpus_of_which_nothing_can_be_used_is_refused(imported):
+    write_params(imported, {"corpus.max_rejected_share": 1.0})
+    for path in (imported / "import" / "wideband").glob("*.wav"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="wideband"):
+        run_stage(imported, "corpus")
+
+
+def test_sample_size_takes_so_many_of_each_corpus(imported):
+    write_params(imported, {"corpus.sample_size": 10})
+    run_stage(imported, "corpus")
+    for part in ("wideband", "calls"):
+        directory = imported / "data" / "raw" / part
+        kept = [cut["id"] for cut in read_cuts(directory)]
+        assert len(kept) + len(lines(directory / "rejected.jsonl")) == 10
+
+
+def test_the_data_stages_give_the_same_bytes_again(imported, data_repository):
+    for name in ("corpus", "simulate", "telecall", "tokenizer", "manifests"):
+        run_stage(imported, name)
+    expected = sorted(
+        p.relative_to(data_repository.path)
+        for folder in ("data", "models", "metrics")
+        for p in (data_repository.path / folder).rglob("*")
+        if p.is_file() and "unpacked" not in p.parts
+    )
+    assert len(expected) > 30
+    for path in expected:
+        assert file_sha256(imported / path) == file_sha256(data_repository.path / path), path
+
+
+# --- simulate and telecall
+
+
+def test_each_wideband_utterance_is_simulated_at_8_khz(data_repository):
+    data = data_repository.path / "data"
+    wideband, simulated = (
+        [u for i in range(count_shards(d)) for u in read_shard(d, i)]
+        for d in (data / "raw" / "wideband", data / "simulated")
+    )
+    assert [u.id for u in simulated] == [f"sim-{u.id}" for u in wideband]
+    for source, telephone in zip(wideband, simulated, strict=True):
+        assert telephone.sample_rate_hz == 8000
+        assert len(telephone.samples) == -(-len(source.samples) // 2)
+        assert (telephone.text, telephone.speaker) == (source.text, source.speaker)
+        assert telephone.custom["codec"] == "mulaw"
+        assert 10 <= telephone.custom["babble_snr_db"] <= 25
+
+
+def test_calls_come_at_8_khz_and_those_that_were_there_keep_their_samples(data_repository):
+    raw, telecall = (
+        {u.id: u for i in range(count_shards(d)) for u in read_shard(d, i)}
+        for d in (
+            data_repository.path / "data" / "raw" / "calls",
+            data_repository.path / "data" / "telecall",
+        )
+    )
+    assert list(telecall) == list(raw)
+    for key, utterance in telecall.items():
+        assert utterance.sample_rate_hz == 8000
+        if key != "c3":
+            np.testing.assert_array_equal(utterance.samples, raw[key].samples)
+    duration_s = len(raw["c3"].samples) / 44100
+    assert len(telecall["c3"].samples) / 8000 == pytest.approx(duration_s, abs=2e-4)
+
+
+# --- manifests
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_accounts_add_up(data_repository, source):
+    metrics = json.loads((data_repository.path / "metrics" / "data.json").read_text())[source]
+    directory = data_repository.path / "data" / "manifests" / source
+    counts = data_repository.counts["calls" if source == "telecall" else "wideband"]
+    assert metrics["in"] == counts["in"]
+    assert metrics["rejected"] == {k: n for k, n in counts.items() if k != "in"}
+    assert metrics["in"] == metrics["kept"] + sum(metrics["rejected"].values())
+    assert metrics["kept"] == metrics["train"] + metrics["valid"] + metrics["test"]
+    assert metrics["annotation_errors"] == counts.get("annotation_error", 0)
+    assert metrics["share_audio_exists"] == metrics["share_all_fields"] == 1.0
+    for split in ("train", "valid", "test"):
+        assert len(lines(directory / f"{split}.jsonl")) == metrics[split] > 0
+    assert reasons(directory / "rejected.jsonl") == metrics["rejected"]
+    kept = [e for split in ("train", "valid", "test") for e in lines(directory / f"{split}.jsonl")]
+    for key, field in (
+        ("mean_speech_length", "speech_length"),
+        ("mean_text_length", "text_length"),
+    ):
+        assert metrics[key] == pytest.approx(np.mean([e[field] for e in kept]), abs=0.01)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_speaker_is_in_two_sets_and_no_utterance_twice(data_repository, source):
+    directory = data_repository.path / "data" / "manifests" / source
+    speakers, keys = {}, []
+    for split in ("train", "valid", "test"):
+        entries = lines(directory / f"{split}.jsonl")
+        speakers[split] = {entry["speaker"] for entry in entries}
+        keys += [entry["key"] for entry in entries]
+    assert len(set.union(*speakers.values())) == sum(map(len, speakers.values()))
+    assert len(set(keys)) == len(keys)
+    sounds = sound_index(
+        data_repository.path / "data" / ("raw/wideband" if source == "wideband" else source)
+    )
+    assert all(key in sounds for key in keys)
+
+
+def test_an_utterance_and_its_simulation_are_in_the_same_set(data_repository):
+    directory = data_repository.path / "data" / "manifests"
+    for split in ("train", "valid", "test"):
+        wideband = {e["key"] for e in lines(directory / "wideband" / f"{split}.jsonl")}
+        simulated = {e["key"] for e in lines(directory / "simulated" / f"{split}.jsonl")}
+        assert simulated == {f"sim-{key}" for key in wideband}
+
+
+def test_a_filter_that_leaves_nothing_is_refused(repository):
+    write_params(repository, {"filter.min_frames": 5000})
+    with pytest.raises(InputError, match="filter: all 28 utterances of wideband"):
+        run_stage(repository, "manifests")
+
+
+# --- params
+
+
+def test_there_are_the_stages_of_the_pipeline():
+    assert {"corpus", "simulate", "telecall", "tokenizer", "manifests", "base"} <= set(STAGES)
+    assert {"train_encoder", "train_adapter", "train_lora", "evaluate", "export"} <= set(STAGES)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_unknown_key_stops_every_stage_before_it_does_anything(tmp_path, name):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text + "\nfrontent: {fs: 8000}\n", encoding="utf-8")
+    arguments = ["base"] if name == "evaluate" else []
+    with pytest.raises(InputError, match="frontent: unknown key"):
+        run_stage(tmp_path, name, *arguments)
+    assert os.listdir(tmp_path) == ["params.yaml"]
+
+
+def test_an_ill_typed_key_is_one_sentence_of_a_stage(tmp_path):
+    write_params(tmp_path, {"train.lr": "fast"})
+    message = sentence(as_subprocess(tmp_path, "train_encoder"))
+    assert "train.lr" in message
+    assert "'fast'" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "run_first"),
+    [
+        *[
+            ("simulate", "raw"),
+            ("telecall", "raw"),
+            ("tokenizer", "raw"),
+            ("manifests", "tokenizer"),
+        ],
+        *[("train_encoder", "base"), ("train_adapter", "base"), ("evaluate", "base")],
+    ],
+)
+def test_a_stage_without_its_inputs_is_refused(tmp_path, name, run_first):
+    write_params(tmp_path, SMALL)
+    with pytest.raises(InputError, match=run_first):
+        run_stage(tmp_path, name, *(["base"] if name == "evaluate" else []))
+
+
+# --- base
+
+
+def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
+    write_params(repository, {"base.kind": "directory", "base.path": str(tiny_directory)})
+    run_stage(repository, "base")
+    for path in tiny_directory.rglob("*"):
+        if path.is_file():
+            copied = repository / "models" / "base" / path.relative_to(tiny_directory)
+            assert file_sha256(copied) == file_sha256(path)
+    shutil.rmtree(repository / "models" / "tokenizer")
+    run_stage(repository, "tokenizer")
+    own = repository / "models" / "tokenizer" / "tokenizer.json"
+    assert file_sha256(own) == file_sha256(tiny_directory / "Qwen3-tiny" / "tokenizer.json")
+
+
+def test_other_weights_than_those_named_are_refused(repository, tiny_directory):
+    changes = {"base.kind": "directory", "base.path": str(tiny_directory), "base.sha256": "0" * 64}
+    write_params(repository, changes)
+    with pytest.raises(InputError, match=r"base\.sha256"):
+        run_stage(repository, "base")
+    assert not (repository / "models" / "base").exists()
+    write_params(repository, {"base.sha256": file_sha256(tiny_directory / "model.pt")})
+    run_stage(repository, "base")
+
+
+def test_a_directory_without_weights_is_refused_in_one_sentence(repository, own_directory):
+    (own_directory / "model.pt").unlink()
+    write_params(repository, {"base.kind": "directory", "base.path": str(own_directory)})
+    message = sentence(as_subprocess(repository, "base"))
+    assert "base.path" in message
+    assert "model.pt" in message
+
+
+# --- Training, evaluation and export
+
+
+def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_repository):
+    for stage, file in (
+        ("encoder", "encoder.safetensors"),
+        ("adapter", "adapter.safetensors"),
+        ("lora", "adapter_model.safetensors"),
+    ):
+        note = json.loads((trained_repository / "models" / stage / "checkpoint.json").read_text())
+        assert note["sha256"] == file_sha256(trained_repository / "models" / stage / file)
+        assert 0 <= note["step"] <= note["steps"]
+        assert note["lr"] == 5e-4
+        curves = trained_repository / "metrics" / "train" / stage
+        final = json.loads((curves / "metrics.json").read_text())
+        assert final["step"] == note["steps"]
+        cers = (curves / "plots" / "metrics" / "cer.tsv").read_text().splitlines()[1:]
+        best = min(float(line.split("\t")[-1]) for line in cers)
+        assert note["valid_cer"] == pytest.approx(best, abs=1e-6)
+    assert os.listdir(trained_repository / ".scratch") == []
+
+
+def test_evaluation_covers_every_test_utterance(trained_repository):
+    for checkpoint in ("base", "lora"):
+        metrics = json.loads((trained_repository / "metrics" / f"{checkpoint}.json").read_text())
+        texts = lines(trained_repository / "data" / "transcripts" / f"{checkpoint}.jsonl")
+        for source in SOURCES:
+            test = lines(trained_repository / "data" / "manifests" / source / "test.jsonl")
+            own = [t for t in texts if t["source"] == source]
+            assert [t["key"] for t in own] == [e["key"] for e in test]
+            assert metrics[source]["utterances"] == len(test)
+            errors = sum(t["substitutions"] + t["deletions"] + t["insertions"] for t in own)
+            characters = sum(t["characters"] for t in own)
+            assert metrics[source]["cer"] == pytest.approx(errors / characters, abs=1e-5)
+        assert set(metrics["telecall"]["scene"]) <= {"telesales", "collections"}
+
+
+def test_funasr_and_the_evaluation_agree_on_the_exported_model(trained_repository):
+    metrics = json.loads((trained_repository / "metrics" / "export.json").read_text())
+    assert metrics["equal"] == metrics["utterances"] > 0
+    assert (trained_repository / "models" / "final" / "model.pt").exists()
+
+
+@pytest.fixture
+def trained(trained_repository, tmp_path, monkeypatch) -> Path:
+    path = tmp_path / "trained"
+    shutil.copytree(trained_repository, path)
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.mark.parametrize("stage", ["encoder", "lora"])
+def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
+    trained, trained_repository, monkeypatch, stage
+):
+    from telephone_asr.training import loop
+    from telephone_asr.training.objective import Objective
+
+    shutil.rmtree(trained / "models" / stage)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    forward, calls = Objective.forward, []
+
+    def interrupted(self, batch):
+        calls.append(batch.keys)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return forward(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(trained, f"train_{stage}")
+    assert not (trained / "models" / stage).exists()
+    assert len(os.listdir(trained / ".scratch")) == 1
+    run_stage(trained, f"train_{stage}")
+    for path in sorted((trained_repository / "models" / stage).iterdir()):
+        assert file_sha256(trained / "models" / stage / path.name) == file_sha256(path), path.name
+    assert os.listdir(trained / ".scratch") == []
+
+
+def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
+    from telephone_asr.training.objective import Objective
+
+    forward = Objective.forward
+
+    def meddling(self, batch):
+        self.model.audio_encoder.after_norm.bias.data += 1e-3
+        return forward(self, batch)
+
+    monkeypatch.setattr(Objective, "forward", meddling)
+    with pytest.raises(RuntimeError, match="frozen weight"):
+        run_stage(trained, "train_adapter")
+
+
+def test_the_tiny_model_is_trained_without_room_for_frozen_outputs_too(trained):
+    shutil.rmtree(trained / "models" / "base")
+    write_params(trained, {"train.cache_mb": 0})
+    run_stage(trained, "base")
+    assert (trained / "models" / "base" / "model.pt").exists()
+
+
+def test_a_damaged_shard_is_named(trained):
+    shard = next((trained / "data" / "telecall").glob("recording.*"))
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(InputError, match=shard.name):
+        run_stage(trained, "evaluate", "base")
+
+
+def test_evaluate_wants_a_checkpoint_that_there_is(tmp_path):
+    write_params(tmp_path, SMALL)
+    with pytest.raises(InputError, match="base, encoder, adapter, lora"):
+        run_stage(tmp_path, "evaluate", "lorra")
+
+
+def test_every_stage_can_be_run_as_a_module():
+    for name in STAGES:
+        assert callable(importlib.import_module(f"telephone_asr.stages.{name}").main)
