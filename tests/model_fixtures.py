@@ -325,6 +325,10 @@ def run_stage(directory: Path, name: str, *arguments: str) -> None:
     """Runs a stage in this process, from the directory."""
     import importlib
 
+    import torch
+
+    # FunASR's AutoModel sets the number of threads, and sums of another number of threads differ.
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr("sys.argv", [name, *arguments])

@@ -71,9 +71,7 @@ def test_the_profiles_of_the_repository_fit_its_params(settings, call, name):
 
 def test_a_profile_changes_its_keys_and_no_other_line(settings, call):
     before = settings.read_text().splitlines()
-    call(
-        *("profile", profile("train: {lr: 1.0e-5, lora: {r: 8}}\nchannel: {band_hz: [200, 3000]}")),
-    )
+    call("profile", profile("train: {lr: 1.0e-5, lora: {r: 8}}\nchannel: {band_hz: [200, 3000]}"))
     after = settings.read_text().splitlines()
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
     assert [line.split()[0] for line in changed] == ["band_hz:", "lr:", "lora:"]
@@ -191,9 +189,7 @@ def test_a_target_that_cannot_be_written_is_named(settings, call, speech, tmp_pa
 # --- transcribe
 
 
-def test_files_are_transcribed_a_line_each(fitted_directory, utterances, call, tmp_path, fitted):
-    from telephone_asr.model.frontend import Frontend  # noqa: F401 (as the command does)
-
+def test_files_are_transcribed_a_line_each(fitted_directory, utterances, call, tmp_path):
     paths = [write_wav(tmp_path / f"{u.id}.wav", u.samples, CALL_RATE_HZ) for u in utterances[:6]]
     lines = call("transcribe", *paths, "--model", fitted_directory).splitlines()
     assert [line.split("\t")[0] for line in lines] == [str(path) for path in paths]

@@ -1,6 +1,7 @@
 """What trains and what is frozen; checkpoints that hold the trained part and fit one base only."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -284,7 +285,7 @@ def test_a_checkpoint_that_is_not_exactly_its_part_is_refused(models, stage, cha
     edit_weights(models, stage, change)
     for later in parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) + 1 :]:
         shutil.rmtree(models / later)
-    with pytest.raises(InputError, match=parts.WEIGHTS[stage]):
+    with pytest.raises(InputError, match=re.escape(str(models / stage))):
         parts.load_checkpoint(models, stage, FS)
 
 

@@ -52,7 +52,9 @@ def test_a_missing_directory_is_named(tmp_path):
 
 def test_a_missing_language_model_is_named(own_directory):
     shutil.rmtree(own_directory / "Qwen3-tiny")
-    assert "Qwen3-tiny" in refusal(own_directory)
+    message = refusal(own_directory)
+    assert str(own_directory / "configuration.json") in message
+    assert "llm_conf.init_param_path" in message
 
 
 def test_an_encoder_of_another_input_size_is_refused(own_directory):

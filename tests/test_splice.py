@@ -86,16 +86,24 @@ def test_the_same_step_makes_the_same_batch_whatever_came_before():
     assert splicer(seed=1).batch(0).texts != one.batch(0).texts
 
 
-def test_the_share_of_spliced_utterances_goes_down_to_nothing():
-    made = splicer(steps=40)
-    whole = [sum(t in TEXTS for t in made.batch(step).texts) for step in (0, 39)]
-    assert whole == [2, 5]
-    assert made.batch(0).keys == ["u0", "u1"]
+def test_a_share_of_each_batch_is_spliced_and_the_rest_stays_whole():
+    made = splicer(steps=20)
+    n_whole = 5 - int(splice.SHARE * 5)
+    assert 0 < n_whole < 5
+    for step in range(20):
+        batch = made.batch(step)
+        assert batch.keys == ["u0", "u1", "u2", "u3", "u0"][:n_whole]
+        assert batch.texts[:n_whole] == [*TEXTS, TEXTS[0]][:n_whole]
+
+
+def test_a_batch_of_one_stays_whole():
+    batch = Splicer(Numbered(), BORDERS, [[2]], seed=0).batch(0)
+    assert batch.texts == [TEXTS[2]]
 
 
 def test_a_spliced_text_is_no_longer_than_the_limits():
     made = splicer(steps=200)
-    lengths = Counter(len(text) for step in range(60) for text in made.batch(step).texts[2:])
+    lengths = Counter(len(text) for step in range(60) for text in made.batch(step).texts[3:])
     assert max(lengths) <= splice.LONGEST
     assert len(lengths) > 8
 
