@@ -50,7 +50,7 @@ def test_slots_are_filled_from_lists_and_number_ranges(grammar: sentences.Gramma
 
 def test_sentences_hold_hanzi_of_the_inventory_alone(grammar: sentences.Grammar) -> None:
     inventory = set(grammar.characters())
-    assert 250 <= len(inventory) <= 400
+    assert 120 <= len(inventory) <= 200  # few enough for a tiny model
     assert all("\u4e00" <= character <= "\u9fff" for character in inventory)
     for part in sentences.PARTS:
         rng = generator(0, part)
@@ -73,10 +73,10 @@ def test_equal_seeds_draw_equal_sentences(grammar: sentences.Grammar) -> None:
     ("old", "new", "named"),
     [
         ("\nturns:\n", "\nturn:\n", "'turns'"),
-        ("content: 0.30", "content: 0.90", "'mix'"),
+        ("content: 0.36", "content: 0.90", "'mix'"),
         ("{person}{remark}", "{nobody}{remark}", "{nobody}"),
-        ("喂{remark}", "喂，{remark}", "'turns'"),
-        ("{2-90}天利息", "{90-2}天利息", "{90-2}"),
+        ("{reply}{remark}", "{reply}，{remark}", "'turns'"),
+        ("{2-90}天了", "{90-2}天了", "{90-2}"),
         ("{1-99}号", "{address}号", "'words.address'"),
         ("    calls:\n      - ", "    call:\n      - ", "'scenes.telesales.calls'"),
     ],

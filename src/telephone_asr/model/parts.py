@@ -192,8 +192,9 @@ def _with_lora(nano: FunASRNano, directory: Path) -> dict[str, torch.Tensor]:
     try:
         nano.peft = PeftModel.from_pretrained(nano.model.llm, str(directory))
     except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
         raise InputError(
-            f"{directory} is not the lora of this base model ({str(error).splitlines()[0]}): "
+            f"{directory} is not the lora of this base model ({reason}): "
             "run `dvc repro train_lora`."
         ) from None
     nano.peft.eval()

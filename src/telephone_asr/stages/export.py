@@ -76,7 +76,7 @@ def funasr_texts(
             path.write_bytes(index.read_file(example.key))
             # FunASR's name for the prompt that asks for digits and punctuation.
             options = {"itn": example.prompt == PROMPT, "max_length": max_tokens}
-            texts[example.key] = recogniser.generate(str(path), **options)[0]["text"]
+            texts[example.key] = recogniser.generate(str(path), **options)[0]["text"].strip()
     return texts
 
 

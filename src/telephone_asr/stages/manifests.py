@@ -25,6 +25,8 @@ def main() -> None:
     from transformers import AutoTokenizer
 
     params = load_params()
+    if not (MODELS / "tokenizer" / "tokenizer_config.json").is_file():
+        raise InputError(f"{MODELS / 'tokenizer'} holds no tokenizer: run `dvc repro tokenizer`.")
     tokenizer = AutoTokenizer.from_pretrained(MODELS / "tokenizer")
     metrics = {source: make_manifests(source, params, tokenizer) for source in SHARDS}
     write_json(METRICS / "data.json", metrics)
