@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from telephone_asr.report.tables import CHECKPOINTS, SETS
+from telephone_asr.report.findings import CHECKPOINTS, SETS
 
 WIDTH_IN = 8.0
 DPI = 150  # shown at 800 pixels, a point of type is 1.4 pixels

@@ -10,7 +10,8 @@ from pathlib import Path
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.params import Params, load_params
 from telephone_asr.report import figures
-from telephone_asr.report.tables import CHECKPOINTS, SETS, Findings, document, titled
+from telephone_asr.report.document import document, titled
+from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run
 

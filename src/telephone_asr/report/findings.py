@@ -1,0 +1,108 @@
+"""What the report is made of, and what changed from one checkpoint to the next.
+
+Whether a change is more than noise is decided in one place, `Change.verdict`, from the paired
+bootstrap interval of the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from telephone_asr.scoring.cer import ErrorRate
+from telephone_asr.scoring.compare import paired_difference
+
+# Test sets, in the order of the report.
+SETS = {
+    "telecall": "telephone calls",
+    "simulated": "simulated telephone speech",
+    "wideband": "wideband speech",
+}
+# Checkpoints, in the order in which they are trained on top of each other.
+CHECKPOINTS = {
+    "base": "base",
+    "encoder": "stage 1 (encoder)",
+    "adapter": "stage 2 (adapter)",
+    "lora": "stage 3 (LoRA)",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the report tells, as the other stages wrote it."""
+
+    metrics: Mapping[str, dict]  # checkpoint: test set: CER and its parts
+    transcripts: Mapping[str, Sequence[dict]]  # checkpoint: one dictionary an utterance
+    data: Mapping[str, dict]  # corpus: what became of its utterances
+    checkpoints: Mapping[str, dict]  # stage: its checkpoint.json
+    export: Mapping[str, int]
+    synthetic: frozenset[str]  # of SETS: those that no person spoke
+    seed: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one checkpoint changed against another on the same utterances; rates, not per cent."""
+
+    before: str
+    after: str
+    test_set: str
+    cer_before: float
+    cer_after: float
+    low: float  # 95 % interval of the difference
+    high: float
+
+    @property
+    def difference(self) -> float:
+        return self.cer_after - self.cer_before
+
+    @property
+    def verdict(self) -> str:
+        if self.high < 0:
+            return "better"
+        if self.low > 0:
+            return "worse"
+        return "within noise"
+
+
+def compare(transcripts: Mapping[str, Sequence[dict]], seed: int) -> list[Change]:
+    """Each checkpoint against the one before it, and the last against base, on every test set."""
+    names = list(CHECKPOINTS)
+    pairs = [*pairwise(names), (names[0], names[-1])]
+    return [
+        _change(name, before, after, transcripts, seed) for name in SETS for before, after in pairs
+    ]
+
+
+def _change(
+    test_set: str, before: str, after: str, transcripts: Mapping[str, Sequence[dict]], seed: int
+) -> Change:
+    lines_a, lines_b = (
+        [line for line in transcripts[name] if line["source"] == test_set]
+        for name in (before, after)
+    )
+    if [line["key"] for line in lines_a] != [line["key"] for line in lines_b]:
+        raise ValueError(f"{before} and {after} are not of the same utterances of {test_set}")
+    errors_a, errors_b = (
+        [errors_of(line) for line in lines_a],
+        [errors_of(line) for line in lines_b],
+    )
+    speakers = [line["speaker"] for line in lines_a]
+    _, low, high = paired_difference(errors_a, errors_b, speakers, seed)
+    rates = (sum(errors, ErrorRate()).rate for errors in (errors_a, errors_b))
+    return Change(before, after, test_set, *rates, low, high)
+
+
+def errors_of(line: dict) -> ErrorRate:
+    return ErrorRate(
+        line["substitutions"], line["deletions"], line["insertions"], line["characters"]
+    )
+
+
+def last(transcripts: Mapping[str, Sequence[dict]]) -> Sequence[dict]:
+    return transcripts[list(CHECKPOINTS)[-1]]
+
+
+def speakers_of(transcripts: Mapping[str, Sequence[dict]], test_set: str) -> set[str]:
+    return {line["speaker"] for line in last(transcripts) if line["source"] == test_set}
