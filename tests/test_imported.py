@@ -254,6 +254,23 @@ def test_kaldi_with_broken_utterances(tmp_path, pcm):
     assert str(tmp_path / "text") in entries["no_text"].detail
 
 
+@pytest.mark.parametrize("segments", [{}, {"segments": "u1 rec 0 0.5\n"}])
+def test_kaldi_transcripts_without_audio_are_counted(segments, tmp_path, pcm):
+    soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ)
+    recording = "rec" if segments else "u1"
+    kaldi(tmp_path, wav_scp=f"{recording} a.wav\n", text="u1 您好\nu2 请问\n", **segments)
+    assert reasons(read("kaldi", tmp_path)) == {"u1": None, "u2": "no_audio"}
+
+
+@pytest.mark.parametrize("segments", [{}, {"segments": "u1 rec 0 0.5\nu1 rec 0.5 1\n"}])
+def test_kaldi_repeated_keys_are_all_listed(segments, tmp_path, pcm):
+    """The corpus stage rejects the later ones as duplicate ids; here none may disappear."""
+    soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ)
+    table = "rec a.wav\n" if segments else "u1 a.wav\nu1 a.wav\n"
+    kaldi(tmp_path, wav_scp=table, text="u1 您好\n", **segments)
+    assert [item.id for item in list_items("kaldi", tmp_path, KEY)] == ["u1", "u1"]
+
+
 def test_kaldi_an_empty_transcript_is_left_to_the_filter(tmp_path, pcm):
     soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ)
     kaldi(tmp_path, wav_scp="u1 a.wav\n", text="u1\n")

@@ -102,24 +102,35 @@ def _kaldi(path: Path) -> list[Item]:
 
     Lhotse's reader opens every file for its length and stops at the first broken one; here each
     broken one has to be counted, so the four tables are read by hand. Paths in wav.scp are relative
-    to the directory.
+    to the directory. A transcript without audio is an utterance too, one that cannot be used.
     """
     for name in ("wav.scp", "text"):
         if not (path / name).is_file():
             raise InputError(
                 f"{path / name} does not exist: a Kaldi directory has wav.scp and text."
             )
-    recordings, texts = _table(path / "wav.scp"), _table(path / "text")
-    speakers = _table(path / "utt2spk") if (path / "utt2spk").is_file() else {}
-    for recording, place in recordings.items():
+    audio, texts = _table(path / "wav.scp"), dict(_table(path / "text"))
+    speakers = dict(_table(path / "utt2spk")) if (path / "utt2spk").is_file() else {}
+    for recording, place in audio:
         if place.endswith("|"):
             raise InputError(
                 f"{path / 'wav.scp'}: {recording} is a command ('{place}'): write files instead."
             )
-    if not (path / "segments").is_file():
-        return [_kaldi_item(path, key, place, texts, speakers) for key, place in recordings.items()]
+    if (path / "segments").is_file():
+        items = _kaldi_segments(path, dict(audio), texts, speakers)
+    else:
+        items = [_kaldi_item(path, key, place, texts, speakers) for key, place in audio]
+    spoken = {item.id for item in items}
+    silent = [key for key in texts if key not in spoken]
+    return items + [
+        Item(key, problem=Rejected(key, "no_audio", f"{path / 'text'} alone names {key}"))
+        for key in silent
+    ]
+
+
+def _kaldi_segments(path: Path, recordings: dict, texts: dict, speakers: dict) -> list[Item]:
     items = []
-    for key, segment in _table(path / "segments").items():
+    for key, segment in _table(path / "segments"):
         try:
             recording, start_s, end_s = segment.split()
             span = {"start_s": _seconds(start_s), "end_s": _seconds(end_s), "recording": recording}
@@ -147,17 +158,14 @@ def _seconds(value: str | float) -> float:
     return seconds
 
 
-def _table(path: Path) -> dict[str, str]:
-    """A Kaldi table: a key, white space, the rest of the line."""
+def _table(path: Path) -> list[tuple[str, str]]:
+    """A Kaldi table, line by line: a key, white space, the rest of the line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from None
-    table = {}
-    for line in filter(str.strip, lines):
-        key, *rest = line.split(maxsplit=1)
-        table[key] = rest[0].strip() if rest else ""
-    return table
+    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
+    return [(key, rest[0].strip() if rest else "") for key, *rest in pairs]
 
 
 def _calls(path: Path) -> list[Item]:

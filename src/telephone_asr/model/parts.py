@@ -109,7 +109,8 @@ def save_checkpoint(
 
     directory.mkdir(parents=True, exist_ok=True)
     if stage == "lora":
-        nano.peft.save_pretrained(directory)
+        # PEFT would look for the base model's configuration to see whether embeddings were trained.
+        nano.peft.save_pretrained(directory, save_embedding_layers=False)
         (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         _forget_base_path(directory / "adapter_config.json")
     else:
