@@ -13,6 +13,7 @@ import soundfile
 
 from model_fixtures import CALL_RATE_HZ, ROOT, TEXTS, write_wav
 from telephone_asr import cli
+from telephone_asr.channel import g711
 from telephone_asr.params import load_params
 from telephone_asr.shards import sound_index
 from telephone_asr.stages import SHARDS
@@ -156,13 +157,52 @@ def test_one_file_is_simulated_mono_or_stereo(settings, call, speech, tmp_path, 
     sound = np.stack([speech(1.0, seed=s, rate_hz=rate_hz) for s in (1, 2)], axis=1)
     write_wav(source, sound, rate_hz)
     said = call("simulate", source, tmp_path / "out.wav")
-    assert "mulaw" in said
+    assert "codec " in said
+    assert "no babble" in said  # there is no corpus beside params.yaml
     samples, out_hz = soundfile.read(tmp_path / "out.wav", dtype="int16")
     assert (out_hz, samples.shape) == (8000, (8000,))
 
     power = np.abs(np.fft.rfft(samples / 32768.0)) ** 2
     assert power[1000:].sum() > 0
     assert power[3700:].sum() < 0.01 * power[300:3400].sum()  # Hz: 1 s of sound
+
+
+def test_values_of_the_line_can_be_set(settings, call, speech, tmp_path):
+    write_wav(tmp_path / "in.wav", speech(0.5), 16000)
+    target = tmp_path / "out.wav"
+    changes = ["--set", "channel.codec=gsm+mulaw", "-S", "channel.level_db=[-30, -30]"]
+    said = call("simulate", tmp_path / "in.wav", target, *changes)
+    assert "codec gsm+mulaw" in said
+    assert "level_db -30.0" in said
+    samples, _ = soundfile.read(target, dtype="int16")
+    np.testing.assert_array_equal(samples, g711.through(samples, "mulaw"))
+    bad = call("simulate", tmp_path / "in.wav", target, "--set", "channel.codec=mp3", fails=True)
+    assert "params.yaml: channel.codec: unknown codec 'mp3'" in bad
+
+
+def test_a_picture_of_before_and_after(settings, call, speech, tmp_path):
+    write_wav(tmp_path / "in.wav", speech(0.5), 16000)
+    picture = tmp_path / "out.png"
+    call("simulate", tmp_path / "in.wav", tmp_path / "out.wav", "--picture", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    lost = tmp_path / "none" / "out.png"
+    arguments = ["simulate", tmp_path / "in.wav", tmp_path / "out.wav", "--picture", lost]
+    assert str(lost) in call(*arguments, fails=True)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [("mp3", {}), ("flac", {}), ("ogg", {"subtype": "OPUS"}), ("wav", {"subtype": "ULAW"})],
+)
+def test_any_file_that_people_have(settings, call, speech, tmp_path, suffix, kind):
+    source = tmp_path / f"in.{suffix}"
+    sound = np.stack([speech(1.0, seed=s, rate_hz=48000) for s in (1, 2)], axis=1)
+    soundfile.write(source, sound, 48000, **kind)
+    call("simulate", source, tmp_path / "out.wav")
+    samples, rate_hz = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    assert rate_hz == 8000
+    assert len(samples) == pytest.approx(8000, abs=400)  # MP3 pads
+    assert np.abs(samples).max() > 500
 
 
 def test_a_simulation_is_a_function_of_its_seed(settings, call, speech, tmp_path):

@@ -3,14 +3,27 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from telephone_asr.channel import line as line_module
+from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import telephone_band
-from telephone_asr.channel.line import Babble, Hum, Line, Loss, generator, simulate
-from telephone_asr.channel.noise import BabblePool, active_level_db
+from telephone_asr.channel.codecs import through_codec
+from telephone_asr.channel.level import active_level_db
+from telephone_asr.channel.line import draw, generator, simulate
+from telephone_asr.channel.options import (
+    Babble,
+    Clipping,
+    Echo,
+    Hum,
+    Line,
+    Loss,
+    Music,
+    codec_weights,
+)
 from telephone_asr.errors import InputError
 
 RATE_HZ = 16000
@@ -44,6 +57,7 @@ def quiet_line(**changes) -> Line:
     values = {
         "level_db": (-25.0, -25.0),
         "white_noise_snr_db": QUIET,
+        "pink_noise_snr_db": QUIET,
         "hum": Hum(snr_db=QUIET),
         "babble": Babble(snr_db=QUIET),
     }
@@ -55,36 +69,112 @@ def run(line: Line, pool=None, samples=None, rate_hz=RATE_HZ, utterance_id="u1")
     return simulate(samples, rate_hz, line, pool, generator(0, utterance_id), "spk0")
 
 
-def test_provenance(pool):
-    pcm, done = run(Line(loss=Loss(rate=0.1)), pool)
+EVERYTHING = Line(
+    music=Music(share=1.0),
+    clipping=Clipping(share=1.0),
+    handset=1.0,
+    echo=Echo(share=1.0),
+    codec={"amr_nb+alaw": 1.0, "gsm+alaw": 1.0, "mulaw": 2.0},
+    loss=Loss(share=1.0, rate=(0.1, 0.2)),
+)
+ALWAYS = {
+    "level_db": (-32, -18),
+    "white_noise_snr_db": (25, 40),
+    "pink_noise_snr_db": (25, 40),
+    "hum_snr_db": (25, 45),
+    "babble_snr_db": (10, 25),
+    "babble_talkers": (4, 8),
+}
+SOMETIMES = {
+    "music_snr_db": (10, 25),
+    "clipping_headroom_db": (3, 12),
+    "echo_delay_ms": (50, 300),
+    "echo_loss_db": (20, 40),
+    "loss_rate": (0.1, 0.2),
+    "lost_packets": (0, 1),
+}
+
+
+@pytest.mark.parametrize("utterance_id", ["a", "b", "c"])
+def test_provenance(pool, utterance_id):
+    pcm, done = run(EVERYTHING, pool, utterance_id=utterance_id)
     assert pcm.dtype == np.int16
     assert pcm.shape == (16000,)
     assert json.loads(json.dumps(done)) == done
-    assert list(done) == [
-        *["codec", "level_db", "babble_snr_db", "babble_talkers"],
-        *["white_noise_snr_db", "hum_snr_db", "lost_packets"],
-    ]
-    assert done["codec"] == "mulaw"
-    assert -32 <= done["level_db"] <= -18
-    assert 10 <= done["babble_snr_db"] <= 25
-    assert 4 <= done["babble_talkers"] <= 8
-    assert 25 <= done["white_noise_snr_db"] <= 40
-    assert 25 <= done["hum_snr_db"] <= 45
-    assert 0 <= done["lost_packets"] < 0.5
-    _, without = run(Line())
-    assert without["babble_snr_db"] is None
-    assert without["babble_talkers"] is None
-    assert without["level_db"] == done["level_db"]
+    for key, (low, high) in {**ALWAYS, **SOMETIMES}.items():
+        assert low <= done[key] <= high
+    assert done["clipping"] in ("soft", "hard")
+    assert done["handset"] is True
+    assert done["loss_concealed"] in (True, False)
+    assert set(done) == {
+        *ALWAYS,
+        *SOMETIMES,
+        *("clipping", "handset", "codec", "loss_concealed"),
+    }
+
+
+def test_what_does_not_happen_is_none_and_moves_nothing(pool):
+    _, done = run(EVERYTHING, pool)
+    _, plain = run(Line(codec=EVERYTHING.codec, loss=Loss(share=0.0)))
+    for key in ("babble_snr_db", "babble_talkers", "music_snr_db", "clipping", "echo_delay_ms"):
+        assert plain[key] is None
+    assert plain["handset"] is False
+    assert plain["loss_rate"] == plain["lost_packets"] == 0
+    for key in ("level_db", "white_noise_snr_db", "pink_noise_snr_db", "hum_snr_db"):
+        assert plain[key] == done[key]
+    assert plain["codec"].split("_")[0] == done["codec"].split("_")[0]
+
+
+def drawn(line: Line, n: int = 4000) -> list[dict]:
+    return [draw(line, generator(0, str(i))) for i in range(n)]
 
 
 def test_draws_cover_their_range():
-    drawn = [run(Line(), samples=speech(0.1), utterance_id=str(i))[1] for i in range(300)]
-    for key, (low, high) in {"level_db": (-32, -18), "hum_snr_db": (25, 45)}.items():
-        values = np.array([d[key] for d in drawn])
+    many = drawn(Line(), 300)
+    for key in ("level_db", "white_noise_snr_db", "pink_noise_snr_db", "hum_snr_db"):
+        low, high = ALWAYS[key]
+        values = np.array([one[key] for one in many])
         assert values.min() < low + 0.5
         assert values.max() > high - 0.5
         error = (high - low) / math.sqrt(12 * len(values))
         assert values.mean() == pytest.approx((low + high) / 2, abs=4 * error)
+
+
+def test_shares_and_weights():
+    """Within four standard errors of what they should be."""
+    line = Line(
+        music=Music(share=0.1),
+        clipping=Clipping(share=0.3, soft=0.2),
+        handset=0.6,
+        echo=Echo(share=0.05),
+        codec={"alaw": 3, "mulaw": 1, "gsm": 0},
+        loss=Loss(share=0.4, concealed=0.9),
+    )
+    many = drawn(line)
+
+    def share(has, among=many) -> tuple[float, float]:
+        found = np.mean([bool(has(one)) for one in among])
+        return float(found), 4 * math.sqrt(0.25 / len(among))
+
+    clipped = [one for one in many if one["clipping"]]
+    lossy = [one for one in many if one["loss_rate"]]
+    for (found, error), expected in (
+        (share(lambda d: d["music_snr_db"]), 0.1),
+        (share(lambda d: d["clipping"]), 0.3),
+        (share(lambda d: d["clipping"] == "soft", clipped), 0.2),
+        (share(lambda d: d["handset"]), 0.6),
+        (share(lambda d: d["echo_loss_db"]), 0.05),
+        (share(lambda d: d["codec"] == "alaw"), 0.75),
+        (share(lambda d: d["codec"] == "gsm"), 0.0),
+        (share(lambda d: d["loss_rate"]), 0.4),
+        (share(lambda d: d["loss_concealed"], lossy), 0.9),
+    ):
+        assert found == pytest.approx(expected, abs=error)
+
+
+def test_codec_weights_are_shares_whatever_their_sum():
+    assert codec_weights("gsm") == {"gsm": 1.0}
+    assert codec_weights({"alaw": 6, "mulaw": 2}) == {"alaw": 0.75, "mulaw": 0.25}
 
 
 @pytest.mark.parametrize("level_db", [-32.0, -25.0, -18.0])
@@ -97,7 +187,9 @@ def test_level_reached(level_db):
     ("changes", "key"),
     [
         ({"white_noise_snr_db": (12.0, 30.0)}, "white_noise_snr_db"),
+        ({"pink_noise_snr_db": (12.0, 30.0)}, "pink_noise_snr_db"),
         ({"hum": Hum(snr_db=(12.0, 30.0))}, "hum_snr_db"),
+        ({"music": Music(share=1.0, snr_db=(12.0, 30.0))}, "music_snr_db"),
         ({"babble": Babble(snr_db=(10.0, 25.0))}, "babble_snr_db"),
     ],
 )
@@ -117,18 +209,18 @@ def test_snr_before_the_band_pass_is_the_drawn_one(changes, key, utterance_id, p
 
 def test_parts_come_in_the_order_of_a_call(pool, monkeypatch):
     calls = []
-    for name in ("_at_level", "telephone_band", "through_codec", "lose_packets"):
-        part = getattr(line_module, name)
-        monkeypatch.setattr(
-            line_module, name, lambda *a, _n=name, _p=part: calls.append(_n) or _p(*a)
-        )
-    add = line_module.noise.add_at_snr
-    monkeypatch.setattr(
-        line_module.noise, "add_at_snr", lambda *a: calls.append("noise") or add(*a)
-    )
-    run(Line(), pool)
-    noises = ["noise"] * 3
-    assert calls == ["_at_level", *noises, "telephone_band", "through_codec", "lose_packets"]
+    for module, name in (
+        *((line_module, n) for n in ("_at_level", "add_at_snr", "clip", "telephone_band")),
+        *((line_module, n) for n in ("add_echo", "lose_packets")),
+        (line_module.codecs, "through_codec"),
+    ):
+        part = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _n=name, _p=part: calls.append(_n) or _p(*a))
+    run(EVERYTHING, pool)
+    assert calls == [
+        *["_at_level", *["add_at_snr"] * 5, "clip", "telephone_band", "add_echo"],
+        *["through_codec", "lose_packets"],
+    ]
 
 
 def test_noise_passes_the_band_and_the_codec():
@@ -136,19 +228,19 @@ def test_noise_passes_the_band_and_the_codec():
     power = np.abs(np.fft.rfft(pcm.astype(float))) ** 2  # bins of 0.1 Hz
     in_band, below = power[5000:30000].mean(), power[:1000].mean()
     assert below < in_band / 1000  # what is left there is mu-law's own noise
-    assert set(pcm.tolist()) <= set(line_module.through_codec(pcm, "mulaw").tolist())
-    np.testing.assert_array_equal(pcm, line_module.through_codec(pcm, "mulaw"))
+    np.testing.assert_array_equal(pcm, through_codec(pcm, "mulaw"))
 
 
 def test_lost_packets_are_silent_after_the_codec():
-    pcm, done = run(quiet_line(codec="alaw", loss=Loss(rate=0.3)), samples=speech() + 0.1)
+    loss = Loss(share=1.0, rate=(0.3, 0.3), concealed=0.0)
+    pcm, done = run(quiet_line(codec="alaw", loss=loss), samples=speech() + 0.1)
     gone = [bool(np.all(p == 0)) for p in pcm.reshape(-1, 160)]
     assert np.mean(gone) == pytest.approx(done["lost_packets"], abs=1e-4)
     assert 0 < np.mean(gone) < 1  # A-law itself has no code for 0
 
 
 def test_same_seed_and_id_same_bytes_in_any_order(pool):
-    line = Line(codec="gsm+alaw", loss=Loss(rate=0.1))
+    line = EVERYTHING
     ids = [f"utt{i}" for i in range(6)]
     forward = {u: run(line, pool, speech(0.5), utterance_id=u)[0].tobytes() for u in ids}
     backward = {u: run(line, pool, speech(0.5), utterance_id=u)[0].tobytes() for u in ids[::-1]}
@@ -192,16 +284,48 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("codec", ["mulaw", "alaw", "gsm"])
+@pytest.mark.parametrize("codec", ["mulaw", "alaw", "gsm", "amr_nb+alaw", "g726", "g722"])
 @pytest.mark.parametrize("name", ODD)
 def test_odd_input(name, codec, pool):
-    line = Line(level_db=(-6.0, 0.0), codec=codec, loss=Loss(rate=0.2))
+    line = replace(EVERYTHING, level_db=(-6.0, 0.0), codec=codec)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pcm, done = run(line, pool, ODD[name])
     assert pcm.dtype == np.int16
     assert len(pcm) == -(-len(ODD[name]) // 2)
     assert all(v is None or isinstance(v, str) or math.isfinite(v) for v in done.values())
+
+
+def test_clipping_is_heard_and_stays_under_its_ceiling():
+    clipping = Clipping(share=1.0, soft=0.0, headroom_db=(0.0, 0.0))
+    clean, _ = run(quiet_line())
+    pcm, _ = run(quiet_line(clipping=clipping))
+    assert np.abs(pcm).max() < np.abs(clean).max()
+    assert np.corrcoef(pcm, clean)[0, 1] > 0.8
+    assert not np.array_equal(pcm, clean)
+
+
+def test_the_echo_is_late_and_weaker_by_what_is_noted():
+    sound = np.zeros(32000, np.float32)
+    sound[:8000] = speech(0.5)
+    pcm, done = run(quiet_line(echo=Echo(1.0, (700.0, 900.0), (15.0, 20.0))), samples=sound)
+    delay = round(done["echo_delay_ms"] * 8)
+    direct, echo = (pcm[start : start + 4000].astype(float) for start in (0, delay))
+    assert np.corrcoef(direct, echo)[0, 1] > 0.95
+    gain_db = 20 * math.log10(np.dot(direct, echo) / np.dot(direct, direct))
+    assert gain_db == pytest.approx(-done["echo_loss_db"], abs=0.5)
+
+
+def test_a_handset_leans_towards_high_frequencies():
+    """P.48 lies 6.4 dB higher at 2500 Hz than at 800 Hz, if all else is the same."""
+    t = np.arange(32000) / RATE_HZ
+    tones = 0.1 * (np.sin(2 * np.pi * 800 * t) + np.sin(2 * np.pi * 2500 * t))
+    tilt = []
+    for handset in (0.0, 1.0):
+        pcm, _ = run(quiet_line(handset=handset), samples=tones)
+        amplitude = np.abs(np.fft.rfft(pcm.astype(float)))  # bins of 0.5 Hz
+        tilt.append(20 * math.log10(amplitude[5000] / amplitude[1600]))
+    assert tilt[1] - tilt[0] == pytest.approx(1.8 + 4.9, abs=0.5)
 
 
 def test_silence_is_not_amplified():
@@ -259,9 +383,19 @@ def test_the_input_is_left_alone(pool):
         (lambda: Line(band_hz=(300, 4500)), "band_hz: expected two numbers within 0..4000"),
         (lambda: Line(band_hz=(300, 300)), "band_hz: expected low < high"),
         (lambda: Line(codec="opus"), "codec: unknown codec 'opus'"),
-        (lambda: Line(loss=Loss(rate=1.0)), "loss.rate: "),
-        (lambda: Line(loss=Loss(rate=-0.1)), "loss.rate: "),
-        (lambda: Line(loss=Loss(rate=0.8)), "loss.rate: expected 0 <= rate <= 0.667"),
+        (lambda: Line(codec={"alaw": 1, "opus": 1}), "codec: unknown codec 'opus'"),
+        (lambda: Line(codec={"alaw": -1}), "codec.alaw: expected a weight of 0 or more, got -1"),
+        (lambda: Line(codec={"alaw": math.nan}), "codec.alaw: "),
+        (lambda: Line(codec={"alaw": 0}), "codec: expected a codec with a weight above 0"),
+        (lambda: Line(codec={}), "codec: expected a codec with a weight above 0"),
+        (lambda: Line(handset=1.1), "handset: expected a share from 0 to 1, got 1.1"),
+        (lambda: Line(music=Music(share=-0.1)), "music.share: "),
+        (lambda: Line(clipping=Clipping(soft=2)), "clipping.soft: "),
+        (lambda: Line(echo=Echo(delay_ms=(-1, 5))), "echo.delay_ms: "),
+        (lambda: Line(loss=Loss(rate=(0.1, 1.0))), "loss.rate: "),
+        (lambda: Line(loss=Loss(rate=(-0.1, 0.1))), "loss.rate: "),
+        (lambda: Line(loss=Loss(rate=(0, 0.8))), "loss.rate: expected at most 0.667 for bursts"),
+        (lambda: Line(loss=Loss(burst_density=0)), "loss.burst_density: "),
         (lambda: Line(loss=Loss(mean_burst_packets=0.5)), "loss.mean_burst_packets: "),
     ],
 )

@@ -61,9 +61,8 @@ def test_the_committed_file():
     assert (COMMITTED.parent / params.corpus.wideband.path).is_file()
     values = leaves(params)
     assert len(values) > 60
-    assert all(v is None or type(v) in (int, float, str, bool, tuple) for v in values.values()), (
-        values
-    )
+    kinds = (int, float, str, bool, tuple, dict)
+    assert all(v is None or type(v) in kinds for v in values.values()), values
 
 
 def test_no_default_hides_a_missing_key():
@@ -89,10 +88,30 @@ def test_a_number_as_dvc_writes_it(tmp_path):
 
     path = tmp_path / "params.yaml"
     path.write_bytes(COMMITTED.read_bytes())
-    apply_overrides(path, ["train.lr=1e-5", "channel.babble.snr_db=[5,15]"])
+    changes = ["train.lr=1e-5", "channel.babble.snr_db=[5,15]", "channel.codec=gsm+alaw"]
+    apply_overrides(path, changes)
     params = load_params(path)
     assert (type(params.train.lr), params.train.lr) == (float, 0.00001)
     assert params.channel.babble.snr_db == (5.0, 15.0)
+    assert params.channel.codec == "gsm+alaw"
+    assert load_params(COMMITTED, changes) == params
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("channel.codecs=gsm", "expected KEY=VALUE with a key of params.yaml, channel.codecs is"),
+        ("channel.codec.gsm.x=1", "expected KEY=VALUE with a key of params.yaml"),
+        ("channel.codec", "expected KEY=VALUE with a key of params.yaml"),
+        ("nothing=1", "expected KEY=VALUE with a key of params.yaml, nothing is none"),
+        ("seed=[1", "the value is no valid YAML"),
+        ("seed=one", "params.yaml: seed: expected a whole number, got 'one'"),
+    ],
+)
+def test_a_change_that_makes_no_sense(change, expected):
+    with pytest.raises(InputError) as error:
+        load_params(COMMITTED, [change])
+    assert expected in str(error.value)
 
 
 def test_a_whole_number_does_for_a_real_one(tmp_path):
@@ -153,6 +172,8 @@ def test_missing_key(key, tmp_path):
         ("train.lora", "null", "a section with keys, got None (NoneType)"),
         ("channel", "[]", "a section with keys, got [] (list)"),
         ("channel.codec", "711", "a text, got 711 (int)"),
+        ("channel.codec", "{711: 1}", "a text, got 711 (int)"),
+        ("channel.codec.alaw", "often", "a number, got 'often' (str)"),
         ("base.path", "5", "a text, got 5 (int)"),
         ("corpus.calls.path", "null", "a text, got None (NoneType)"),
         ("channel.babble.snr_db", "10", "a list of 2 values, got 10 (int)"),
@@ -185,7 +206,9 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
         *[("split.valid", "0"), ("split.valid", "0.95")],
         *[("channel.level_db", "[-10, 3]"), ("channel.band_hz", "[3400, 300]")],
         *[("channel.babble.snr_db", "[25, 10]"), ("channel.babble.talkers", "[0, 8]")],
-        *[("channel.hum.harmonics", "0"), ("channel.loss.rate", "1.5")],
+        *[("channel.hum.harmonics", "0"), ("channel.loss.rate", "[0, 1.5]")],
+        *[("channel.handset", "2"), ("channel.codec", "{alaw: 1, mp3: 1}")],
+        *[("channel.codec.gsm", "-1"), ("channel.echo.share", "1.5")],
         *[("channel.codec", "mp3"), ("channel.white_noise_snr_db", "[.nan, 3]")],
         ("corpus.synthetic.line.babble.snr_db", "[25, 10]"),
     ],

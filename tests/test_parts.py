@@ -228,6 +228,13 @@ def test_peft_itself_loads_the_lora_directory(trained_models):
     assert (config.r, config.lora_alpha) == (LORA.r, LORA.alpha)
 
 
+def test_the_lora_directory_holds_nothing_that_changes_from_process_to_process(trained_models):
+    """PEFT writes its modules in the order of a set."""
+    config = json.loads((trained_models[0] / "lora" / "adapter_config.json").read_text())
+    assert config["target_modules"] == ["q_proj", "v_proj"]
+    assert str(trained_models[0]) not in json.dumps(config)
+
+
 def test_a_checkpoint_of_another_base_is_refused(models):
     def change(_):
         pass

@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from telephone_asr.report import document, figures, tables
+from telephone_asr.report import document, figures, sound, tables
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Change, Findings, compare
 from telephone_asr.stages.report import read_curves
 
@@ -260,10 +260,12 @@ def cuts(babble: bool) -> list[dict]:
             "custom": {
                 "babble_snr_db": float(rng.uniform(10, 25)) if babble else None,
                 "level_db": float(rng.uniform(-30, -20)),
-                "white_noise_snr_db": float(rng.uniform(20, 40)),
+                "codec": ("alaw", "amr_nb_4750+alaw")[i % 2],
+                "lost_packets": float(rng.uniform(0, 0.1)) if babble and i % 3 else 0.0,
+                "handset": bool(i % 2),
             },
         }
-        for _ in range(50)
+        for i in range(50)
     ]
 
 
@@ -279,8 +281,9 @@ def test_the_same_numbers_give_the_same_pictures(speech):
     draws = {
         "cer": lambda title: figures.cer(metrics(), title),
         "curves": lambda title: figures.curves(CURVES, title),
-        "spectrograms": lambda title: figures.spectrograms(sounds, title),
-        "channel": lambda title: figures.channel(cuts(babble=True), title),
+        "spectrograms": lambda title: sound.spectrograms(sounds, title),
+        "channel": lambda title: sound.channel(cuts(babble=True), title),
+        "sheet": lambda title: sound.sheet(sounds + sounds[:1], title),
     }
     for name, draw in draws.items():
         png = draw("CER")
@@ -303,21 +306,29 @@ def test_what_is_missing_does_not_stop_a_picture():
     stages = {name: CURVES[name] for name in ("encoder", "lora")}
     assert figures.curves(CURVES, "Curves") == figures.curves(stages, "Curves")
     assert figures.curves({}, "Curves").startswith(b"\x89PNG")
-    assert figures.channel(cuts(babble=False), "Line").startswith(b"\x89PNG")
+    assert sound.channel(cuts(babble=False), "Line").startswith(b"\x89PNG")
+    assert sound.channel([{"duration": 1.0}], "Line").startswith(b"\x89PNG")
     unknown = metrics()
     unknown["base"]["telecall"] |= {"cer": None}
     assert figures.cer(unknown, "CER").startswith(b"\x89PNG")
     short = np.ones(20, dtype=np.int16)  # less than one window
-    assert figures.spectrograms([("call", short, 8000)], "Sound").startswith(b"\x89PNG")
+    assert sound.spectrograms([("call", short, 8000)], "Sound").startswith(b"\x89PNG")
+
+
+def test_a_caption_says_what_the_line_did():
+    done = {"codec": "alaw", "level_db": -20.0, "babble_snr_db": None, "handset": True}
+    assert sound.line_caption(done) == "alaw, level −20 dB, handset"
+    done |= {"lost_packets": 0.051, "loss_concealed": False, "echo_delay_ms": 50.0}
+    assert sound.line_caption(done) == "alaw, level −20 dB, handset, echo, 5 % lost, silent"
 
 
 def test_spectrograms_of_two_rates_agree():
     for rate_hz in (8000, 16000):
         tone = np.sin(2 * np.pi * 1000 * np.arange(rate_hz) / rate_hz)
-        level = figures.spectrogram_db(np.rint(32767 * tone).astype(np.int16), rate_hz)
+        level = sound.spectrogram_db(np.rint(32767 * tone).astype(np.int16), rate_hz)
         middle = level[:, level.shape[1] // 2]
         assert middle.max() == pytest.approx(0, abs=0.1)  # a full-scale sine is 0 dB
-        assert np.argmax(middle) == round(1000 * figures.WINDOW_S)
+        assert np.argmax(middle) == round(1000 * sound.WINDOW_S)
 
 
 def test_curves_are_read_where_they_are(tmp_path):

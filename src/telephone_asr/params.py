@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from telephone_asr.channel.line import Line
+from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
@@ -137,8 +137,11 @@ class Params:
     decode: Decode
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -> Params:
     """Reads and checks params.yaml.
+
+    Args:
+        changes: "key=value" with dotted keys and YAML values, as `dvc exp run -S` takes them.
 
     Raises:
         InputError: the file is missing, is no YAML, or a key is unknown, missing or ill-typed.
@@ -157,9 +160,26 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", error)
         raise InputError(f"{path}{line} is no valid YAML: {problem}") from None
+    for change in changes:
+        _change(tree, change)
     params = _build(Params, tree, "")
     _cross_check(params)
     return params
+
+
+def _change(tree: Any, change: str) -> None:
+    from ruamel.yaml import YAML, YAMLError
+
+    key, equals, text = change.partition("=")
+    *sections, name = key.split(".")
+    for section in sections:
+        tree = tree.get(section) if isinstance(tree, dict) else None
+    if not equals or not isinstance(tree, dict) or name not in tree:
+        raise InputError(f"{change}: expected KEY=VALUE with a key of params.yaml, {key} is none.")
+    try:
+        tree[name] = YAML(typ="safe").load(text)
+    except YAMLError:
+        raise InputError(f"{change}: the value is no valid YAML.") from None
 
 
 def stage_lr(train: Train, stage: EncoderStage | AdapterStage | LoraStage) -> float:
@@ -234,7 +254,9 @@ def _build(kind: Any, value: Any, key: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _build(next(a for a in arguments if a is not type(None)), value, key)
+        plain = [a for a in arguments if a is not type(None)]
+        sections = [a for a in plain if typing.get_origin(a) is dict]
+        return _build((sections if isinstance(value, Mapping) else plain)[0], value, key)
     if origin is Literal:
         if value not in arguments:
             raise _ill_typed(key, " or ".join(map(str, arguments)), value)
@@ -246,6 +268,11 @@ def _build(kind: Any, value: Any, key: str) -> Any:
             _build(a, v, f"{key}[{i}]")
             for i, (a, v) in enumerate(zip(arguments, value, strict=True))
         )
+    if origin is dict:
+        return {
+            _build(arguments[0], name, key): _build(arguments[1], entry, f"{key}.{name}")
+            for name, entry in value.items()
+        }
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:  # exact: True is no int here

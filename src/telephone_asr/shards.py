@@ -210,6 +210,11 @@ def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
         )
 
 
+def has_shard(directory: Path, index: int) -> bool:
+    """Whether a shard is there, whole: its cuts are written last."""
+    return _cuts_path(directory, index).is_file()
+
+
 def count_shards(directory: Path) -> int:
     return len(list(directory.glob("cuts.*.jsonl.gz")))
 

@@ -13,6 +13,7 @@ import scipy.fft
 import scipy.special
 import soxr
 
+from telephone_asr.channel.handset import MARGIN_S, handset_response
 from telephone_asr.errors import InputError
 
 TELEPHONE_RATE_HZ = 8000
@@ -21,13 +22,17 @@ NYQUIST_HZ = TELEPHONE_RATE_HZ / 2
 
 
 def telephone_band(
-    samples: np.ndarray, sample_rate_hz: int, band_hz: tuple[float, float] = (300.0, 3400.0)
+    samples: np.ndarray,
+    sample_rate_hz: int,
+    band_hz: tuple[float, float] = (300.0, 3400.0),
+    handset: bool = False,
 ) -> np.ndarray:
-    """Limit speech to `band_hz` and bring it to 8 kHz.
+    """Limit speech to `band_hz` and bring it to 8 kHz, with `handset` as a handset sends it.
 
     samples: (n,), any scale. Returns float32 (ceil(n * 8000 / sample_rate_hz),), time-aligned with
     the input and on its scale. -3 dB at both edges; with the default band at least 60 dB down at
-    100 Hz and 3.9 kHz. A lower edge of 0 means no lower edge.
+    100 Hz and 3.9 kHz. A lower edge of 0 means no lower edge. `handset` multiplies in the response
+    of `handset.handset_response`, which costs nothing here.
 
     Multiples of 8 kHz are decimated by the FFT itself, other rates go through soxr to 16 kHz.
     """
@@ -38,7 +43,7 @@ def telephone_band(
     n_out = -(-len(samples) // ratio)
     if n_out == 0:
         return np.zeros(0, dtype=np.float32)
-    response, margin = _response(float(band_hz[0]), float(band_hz[1]))
+    response, margin = _response(float(band_hz[0]), float(band_hz[1]), handset)
     block = 2 * (len(response) - 1)
     hop = block - 2 * margin
     n_blocks = -(-n_out // hop)
@@ -65,7 +70,7 @@ def to_wideband(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _response(low_hz: float, high_hz: float) -> tuple[np.ndarray, int]:
+def _response(low_hz: float, high_hz: float, handset: bool) -> tuple[np.ndarray, int]:
     """Amplitude at the bins of one block, 0 to 4 kHz, and how many samples at 8 kHz its impulse
     response reaches to each side."""
     # The skirts end where the band does: a sixth of the way to 0 Hz, a fifth of that to 4 kHz
@@ -74,6 +79,8 @@ def _response(low_hz: float, high_hz: float) -> tuple[np.ndarray, int]:
     high_width_hz = max((NYQUIST_HZ - high_hz) / 5, 10.0)
     # A Gaussian of deviation s in frequency is one of 1 / (2 pi s) in time: 1 / s is 6 of those.
     margin = int(np.ceil(TELEPHONE_RATE_HZ / min(low_width_hz, high_width_hz)))
+    if handset:
+        margin += int(np.ceil(TELEPHONE_RATE_HZ * MARGIN_S))
     block = 1 << (12 * margin).bit_length()
 
     frequency_hz = np.linspace(0.0, NYQUIST_HZ, block // 2 + 1)
@@ -81,5 +88,7 @@ def _response(low_hz: float, high_hz: float) -> tuple[np.ndarray, int]:
     response = scipy.special.ndtr((high_hz - frequency_hz) / high_width_hz + half_power)
     if low_hz > 0:
         response *= scipy.special.ndtr((frequency_hz - low_hz) / low_width_hz + half_power)
+    if handset:
+        response *= handset_response(frequency_hz)
     response[-1] = 0.0  # the decimated signal cannot hold a phase at its Nyquist frequency
     return response.astype(np.float32), margin

@@ -1,92 +1,37 @@
-"""One telephone line: level, noise, band-pass, codec, packet loss, in this order.
+"""One telephone line, from the speaker's room to the listener's end.
 
-The order is that of a call: the noise is in the room and on the wire, so it passes the band-pass
-and the codec with the speech; packets are lost after they have been coded.
+The order is that of a call. In the room: level, noise, babble, music. In the telephone: clipping,
+the handset's response, the band-pass. On the way: echo, codecs, lost packets. So the noise passes
+the band-pass and the codec with the speech, and packets are lost after they have been coded.
 
     rng = generator(seed, utterance_id)
     pcm, done = simulate(samples, 16000, Line(), babble_pool, rng, speaker)
 """
 
 import hashlib
-import math
-from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
-from telephone_asr.channel import noise
-from telephone_asr.channel.band import NYQUIST_HZ, WIDEBAND_RATE_HZ, telephone_band, to_wideband
-from telephone_asr.channel.codecs import check_codec, through_codec
-from telephone_asr.channel.loss import lose_packets, max_rate
+from telephone_asr.channel import codecs
+from telephone_asr.channel.babble import BabblePool
+from telephone_asr.channel.band import (
+    TELEPHONE_RATE_HZ,
+    WIDEBAND_RATE_HZ,
+    telephone_band,
+    to_wideband,
+)
+from telephone_asr.channel.clipping import clip
+from telephone_asr.channel.echo import add_echo
+from telephone_asr.channel.level import SILENCE_DB, active_level_db
+from telephone_asr.channel.loss import lose_packets
+from telephone_asr.channel.music import hold_music
+from telephone_asr.channel.noise import add_at_snr, circular, hum_track, noise_track
+from telephone_asr.channel.options import Line, codec_weights
 from telephone_asr.errors import InputError
 
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
-
-
-@dataclass(frozen=True)
-class Hum:
-    """Mains hum: lines at k * frequency_hz; snr_db is of all of them together."""
-
-    frequency_hz: float = 50.0
-    harmonics: int = 5
-    snr_db: tuple[float, float] = (25.0, 45.0)
-
-
-@dataclass(frozen=True)
-class Babble:
-    """Other people talking. `talkers` is the range `BabblePool.build` draws from."""
-
-    talkers: tuple[int, int] = (4, 8)
-    snr_db: tuple[float, float] = (10.0, 25.0)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Lost 20 ms packets: their expected share and the mean length of a run of them."""
-
-    rate: float = 0.0
-    mean_burst_packets: float = 2.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """What the line does. Every range is (low, high) and drawn from uniformly per utterance.
-
-    level_db is the active speech level in dBov; each SNR is against it, over 0-8 kHz, before the
-    band-pass. A value that makes no sense raises InputError naming its key ("babble.snr_db: ...").
-    """
-
-    level_db: tuple[float, float] = (-32.0, -18.0)
-    white_noise_snr_db: tuple[float, float] = (25.0, 40.0)
-    hum: Hum = field(default_factory=Hum)
-    babble: Babble = field(default_factory=Babble)
-    band_hz: tuple[float, float] = (300.0, 3400.0)
-    codec: str = "mulaw"
-    loss: Loss = field(default_factory=Loss)
-
-    def __post_init__(self) -> None:
-        _check_range("level_db", self.level_db, highest=0.0)
-        _check_range("white_noise_snr_db", self.white_noise_snr_db)
-        _check("hum.harmonics", self.hum.harmonics >= 1, "at least 1", self.hum.harmonics)
-        _check(
-            "hum.frequency_hz",
-            0 < self.hum.frequency_hz < WIDEBAND_RATE_HZ / 2 / self.hum.harmonics,
-            f"above 0, with all {self.hum.harmonics} harmonics below 8000 Hz",
-            self.hum.frequency_hz,
-        )
-        _check_range("hum.snr_db", self.hum.snr_db)
-        _check_range("babble.talkers", self.babble.talkers, lowest=1)
-        _check_range("babble.snr_db", self.babble.snr_db)
-        _check_range("band_hz", self.band_hz, lowest=0.0, highest=NYQUIST_HZ)
-        _check("band_hz", self.band_hz[0] < self.band_hz[1], "low < high", list(self.band_hz))
-        try:
-            check_codec(self.codec)
-        except InputError as error:
-            raise InputError(f"codec: {error}") from None
-        burst = self.loss.mean_burst_packets
-        _check("loss.mean_burst_packets", 1 <= burst < math.inf, "at least 1", burst)
-        limit = max_rate(burst)
-        wanted = f"0 <= rate <= {limit:.3g} for bursts of {burst} packets"
-        _check("loss.rate", 0 <= self.loss.rate <= limit, wanted, self.loss.rate)
+TUNES, TUNE_S = 8, 20.0  # of music on hold
 
 
 def generator(seed: int, utterance_id: str) -> np.random.Generator:
@@ -97,11 +42,58 @@ def generator(seed: int, utterance_id: str) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(key))
 
 
+def draw(line: Line, rng: np.random.Generator) -> dict:
+    """What will happen to one utterance: a JSON-able dict, None for what does not.
+
+    All draws are made always and in this order, so that changing a range or a share changes no
+    other value. dB with 2 decimals, ms with 1, shares with 4. The codec may still be "amr_nb", of
+    any rate.
+    """
+    chance = iter(rng.random(24).tolist())
+
+    def between(bounds: tuple[float, float], digits: int = 2) -> float:
+        return round(bounds[0] + (bounds[1] - bounds[0]) * next(chance), digits)
+
+    def happens(share: float) -> bool:
+        return next(chance) < share
+
+    level_db = between(line.level_db)
+    white_db = between(line.white_noise_snr_db)
+    pink_db = between(line.pink_noise_snr_db)
+    hum_db = between(line.hum.snr_db)
+    babble_db = between(line.babble.snr_db)
+    music, music_db = happens(line.music.share), between(line.music.snr_db)
+    clips, soft = happens(line.clipping.share), happens(line.clipping.soft)
+    headroom_db = between(line.clipping.headroom_db)
+    handset = happens(line.handset)
+    echoes = happens(line.echo.share)
+    delay_ms, echo_db = between(line.echo.delay_ms, 1), between(line.echo.loss_db)
+    loses, rate = happens(line.loss.share), between(line.loss.rate, 4)
+    concealed = happens(line.loss.concealed)
+    place = next(chance)
+    return {
+        "level_db": level_db,
+        "white_noise_snr_db": white_db,
+        "pink_noise_snr_db": pink_db,
+        "hum_snr_db": hum_db,
+        "babble_snr_db": babble_db,
+        "music_snr_db": music_db if music else None,
+        "clipping": ("soft" if soft else "hard") if clips else None,
+        "clipping_headroom_db": headroom_db if clips else None,
+        "handset": handset,
+        "echo_delay_ms": delay_ms if echoes else None,
+        "echo_loss_db": echo_db if echoes else None,
+        "codec": _choose(codec_weights(line.codec), place),
+        "loss_rate": rate if loses else 0.0,
+        "loss_concealed": concealed if loses else None,
+    }
+
+
 def simulate(
     samples: np.ndarray,
     sample_rate_hz: int,
     line: Line,
-    babble_pool: noise.BabblePool | None,
+    babble_pool: BabblePool | None,
     rng: np.random.Generator,
     speaker: str,
 ) -> tuple[np.ndarray, dict]:
@@ -109,41 +101,81 @@ def simulate(
 
     samples: mono (n,), float on the scale -1..1 or int16. Returns int16
     (ceil(n * 8000 / sample_rate_hz),) at 8 kHz, time-aligned, saturated where it is too loud, and
-    a JSON-able dict: codec, level_db, babble_snr_db and babble_talkers (None without a pool),
-    white_noise_snr_db, hum_snr_db (dB, 2 decimals), lost_packets (a share, 4 decimals).
+    the dict of `draw` with babble_talkers and lost_packets (the share really lost) added; without a
+    pool there is no babble and babble_snr_db is None.
     Speech below -80 dBov counts as silence: it is not amplified, the noises have the level they
     would have beside speech. Raises InputError for samples that are not mono or not finite.
     """
     speech = to_wideband(_finite_mono(samples), sample_rate_hz)
-    # All draws that need no signal come first and always, so that changing a range or leaving
-    # babble out does not change the other values.
-    level_db = rng.uniform(*line.level_db)
-    white_snr_db = rng.uniform(*line.white_noise_snr_db)
-    hum_snr_db = rng.uniform(*line.hum.snr_db)
-    babble_snr_db = rng.uniform(*line.babble.snr_db)
+    done = draw(line, rng)
+    speech = _at_level(speech, done["level_db"])
+    done["babble_talkers"] = _add_room(speech, done, line, babble_pool, rng, speaker)
+    if babble_pool is None:
+        done["babble_snr_db"] = None
+    if done["clipping"]:
+        highest = 10 ** ((done["level_db"] + done["clipping_headroom_db"]) / 20)
+        speech = clip(speech, highest, done["clipping"])
+    narrow = telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz, done["handset"])
+    if done["echo_delay_ms"] is not None:
+        delay = round(done["echo_delay_ms"] * TELEPHONE_RATE_HZ / 1000)
+        narrow = add_echo(narrow, delay, done["echo_loss_db"])
+    done["codec"] = codecs.resolve(done["codec"], rng)
+    pcm = codecs.through_codec(_to_int16(narrow), done["codec"])
+    loss = line.loss
+    pcm, lost = lose_packets(
+        pcm,
+        rng,
+        done["loss_rate"],
+        loss.mean_burst_packets,
+        loss.burst_density,
+        bool(done["loss_concealed"]),
+    )
+    done["lost_packets"] = round(float(lost.mean()), 4) if len(lost) else 0.0
+    return pcm, done
 
-    speech = _at_level(speech, level_db)
-    noise.add_at_snr(speech, noise.white_noise(rng, len(speech)), 1.0, level_db, white_snr_db)
-    hum = noise.mains_hum(rng, len(speech), line.hum.frequency_hz, line.hum.harmonics)
-    noise.add_at_snr(speech, hum, 1.0, level_db, hum_snr_db)
-    n_talkers = None
-    if babble_pool is not None:
-        babble, n_talkers = babble_pool.draw(rng, len(speech), speaker)
-        babble_rms = max(noise.rms(babble), noise.TRACK_RMS / 100)  # a pause is not blown up
-        noise.add_at_snr(speech, babble, babble_rms, level_db, babble_snr_db)
 
-    pcm = _to_int16(telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz))
-    pcm = through_codec(pcm, line.codec)
-    pcm, n_lost, n_packets = lose_packets(pcm, rng, line.loss.rate, line.loss.mean_burst_packets)
-    return pcm, {
-        "codec": line.codec,
-        "level_db": round(level_db, 2),
-        "babble_snr_db": None if babble_pool is None else round(babble_snr_db, 2),
-        "babble_talkers": n_talkers,
-        "white_noise_snr_db": round(white_snr_db, 2),
-        "hum_snr_db": round(hum_snr_db, 2),
-        "lost_packets": round(n_lost / max(n_packets, 1), 4),
-    }
+def _add_room(
+    speech: np.ndarray,
+    done: dict,
+    line: Line,
+    babble_pool: BabblePool | None,
+    rng: np.random.Generator,
+    speaker: str,
+) -> int | None:
+    """Adds everything that is heard beside the speech, in place; returns how many talk in the
+    babble. Where each noise is begun is drawn whether it is used or not."""
+    level_db, n = done["level_db"], len(speech)
+
+    def add(track: np.ndarray, place: float, snr_db: float) -> None:
+        add_at_snr(speech, circular(track, int(place * len(track)), n), level_db, snr_db)
+
+    places = rng.random(4).tolist()
+    add(noise_track("white"), places[0], done["white_noise_snr_db"])
+    add(noise_track("pink"), places[1], done["pink_noise_snr_db"])
+    hum = hum_track(line.hum.frequency_hz, line.hum.harmonics)
+    add(hum, places[2], done["hum_snr_db"])
+    tune, place = divmod(places[3] * TUNES, 1)
+    if done["music_snr_db"] is not None:
+        add(_tune(int(tune)), place, done["music_snr_db"])
+    if babble_pool is None:
+        return None
+    babble, n_talkers = babble_pool.draw(rng, n, speaker)
+    add_at_snr(speech, babble, level_db, done["babble_snr_db"])
+    return n_talkers
+
+
+@lru_cache(maxsize=TUNES)
+def _tune(number: int) -> np.ndarray:
+    return hold_music(number, TUNE_S)
+
+
+def _choose(probabilities: dict[str, float], place: float) -> str:
+    """The name that `place` (0 to 1) falls on."""
+    for name, probability in probabilities.items():
+        place -= probability
+        if place < 0:
+            return name
+    return name  # rounding: the probabilities add up to 1
 
 
 def _finite_mono(samples: np.ndarray) -> np.ndarray:
@@ -152,7 +184,7 @@ def _finite_mono(samples: np.ndarray) -> np.ndarray:
     if samples.ndim != 1:
         raise InputError(f"expected mono samples of shape (n,), got {samples.shape}")
     if samples.dtype == np.int16:
-        return samples.astype(np.float32) / np.float32(32768)
+        return samples * np.float32(1 / 32768)
     if not np.issubdtype(samples.dtype, np.floating):
         raise InputError(f"expected float or int16 samples, got {samples.dtype}")
     # Checked by magnitude before float32, where 1e300 would be infinite; a NaN compares as false.
@@ -163,8 +195,8 @@ def _finite_mono(samples: np.ndarray) -> np.ndarray:
 
 def _at_level(speech: np.ndarray, level_db: float) -> np.ndarray:
     """A copy of the speech with this active level in dBov; silence stays as it is."""
-    present_db = noise.active_level_db(speech, WIDEBAND_RATE_HZ)
-    gain_db = level_db - present_db if present_db > noise.SILENCE_DB else 0.0
+    present_db = active_level_db(speech, WIDEBAND_RATE_HZ)
+    gain_db = level_db - present_db if present_db > SILENCE_DB else 0.0
     return speech * np.float32(10 ** (gain_db / 20))
 
 
@@ -172,18 +204,3 @@ def _to_int16(samples: np.ndarray) -> np.ndarray:
     """Scale -1..1 to 16 bits; what is beyond saturates."""
     scaled = np.rint(samples * np.float32(32768))
     return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)
-
-
-def _check_range(
-    key: str, bounds: tuple[float, float], lowest: float = -math.inf, highest: float = math.inf
-) -> None:
-    low, high = bounds
-    _check(key, low <= high, "low <= high", list(bounds))
-    finite = math.isfinite(low) and math.isfinite(high)
-    wanted = f"two numbers within {lowest:g}..{highest:g}"
-    _check(key, finite and lowest <= low and high <= highest, wanted, list(bounds))
-
-
-def _check(key: str, holds: bool, wanted: str, got: object) -> None:
-    if not holds:
-        raise InputError(f"{key}: expected {wanted}, got {got}")

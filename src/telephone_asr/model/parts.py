@@ -112,7 +112,7 @@ def save_checkpoint(
         # PEFT would look for the base model's configuration to see whether embeddings were trained.
         nano.peft.save_pretrained(directory, save_embedding_layers=False)
         (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-        _forget_base_path(directory / "adapter_config.json")
+        _settle_config(directory / "adapter_config.json")
     else:
         save_file({k: v.contiguous() for k, v in weights.items()}, directory / WEIGHTS[stage])
     models = directory.parent
@@ -128,10 +128,12 @@ def save_checkpoint(
     (directory / "checkpoint.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _forget_base_path(path: Path) -> None:
-    """The path of the base model on the machine that trained is nobody else's business."""
+def _settle_config(path: Path) -> None:
+    """PEFT's configuration as the same bytes on every run and machine: it names the base model's
+    path, and the adapted modules in the order of a set, which changes from process to process."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = "the language model of models/base"
+    content["target_modules"] = sorted(content["target_modules"])
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -50,7 +50,9 @@ def document(findings: Findings, spectrogram_texts: Sequence[str]) -> str:
         tables.data_table(findings.data),
         tables.quality_table(findings.data),
         heading("What the simulated line did", "simulated"),
-        "![Distributions of level, noise and duration in the simulated corpus](channel.png)",
+        "![Distributions of level, noise, codec, loss and duration in the simulated corpus]"
+        "(channel.png)",
+        "![Spectrograms of simulated utterances with what their lines did](sheet.png)",
         "![Spectrograms of wideband, simulated and call speech](spectrograms.png)",
         "\n".join(f"- {text}" for text in spectrogram_texts),
         heading("Training"),

@@ -7,15 +7,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from telephone_asr.channel import line as channel
+from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.corpora import imported, synthetic
 from telephone_asr.errors import InputError
 from telephone_asr.params import Params, Source, load_params
 from telephone_asr.shards import REJECTED, Rejected, Utterance, write_shards
 from telephone_asr.stages import RAW, run
+
+BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
 def main() -> None:
@@ -50,14 +54,17 @@ def _synthetic(params: Params, part: str, spec: Path):
 
 def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Utterance]:
     """The sound of the plan; calls come over a telephone line of their own."""
-    spoken = synthetic.speak(spec, plan, params.seed, workers=os.cpu_count() or 1)
-    for planned, samples in spoken:
+    line, seed, workers = params.corpus.synthetic.line, params.seed, os.cpu_count() or 1
+    pool = None
+    if part == "calls":
+        talking = synthetic.speak(spec, plan[:BABBLE_UTTERANCES], seed, workers)
+        voices = ((p.speaker, samples / np.float32(32768)) for p, samples in talking)
+        pool = BabblePool.build(voices, line.babble.talkers, seed)
+    for planned, samples in synthetic.speak(spec, plan, seed, workers):
         rate_hz, custom = synthetic.SAMPLE_RATE_HZ, {}
         if part == "calls":
-            rng = channel.generator(params.seed, f"{planned.id}/line")
-            samples, custom = channel.simulate(
-                samples, rate_hz, params.corpus.synthetic.line, None, rng, planned.speaker
-            )
+            rng = channel.generator(seed, f"{planned.id}/line")
+            samples, custom = channel.simulate(samples, rate_hz, line, pool, rng, planned.speaker)
             rate_hz = TELEPHONE_RATE_HZ
         yield Utterance(
             id=planned.id,

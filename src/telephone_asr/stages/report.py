@@ -7,9 +7,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.params import Params, load_params
-from telephone_asr.report import figures
+from telephone_asr.report import figures, sound
 from telephone_asr.report.document import document, titled
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
 from telephone_asr.shards import read_cuts, sound_index
@@ -18,6 +20,7 @@ from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run
 REPORT = Path("report")
 TRANSCRIPTS = Path("data/transcripts")
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
+SHEET = 8  # simulated utterances on one sheet
 
 
 def main() -> None:
@@ -33,11 +36,12 @@ def main() -> None:
     pictures = {
         "cer": figures.cer(findings.metrics, title("Character error rates")),
         "curves": figures.curves(curves, title("Loss and validation CER")),
-        "spectrograms": figures.spectrograms(
+        "spectrograms": sound.spectrograms(
             [read_sound(name, example) for name, example in shown.items()],
             title("What the telephone leaves"),
         ),
-        "channel": figures.channel(cuts, title("The simulated line", "simulated")),
+        "channel": sound.channel(cuts, title("The simulated line", "simulated")),
+        "sheet": sound.sheet(examples_of_lines(cuts), title("Simulated calls", "simulated")),
     }
     REPORT.mkdir(parents=True, exist_ok=True)
     for name, png in pictures.items():
@@ -91,6 +95,16 @@ def choose_shown() -> dict[str, Example]:
 
 def _nearest(examples: Sequence[Example]) -> Example:
     return min(examples, key=lambda e: (abs(e.duration_s - SHOWN_S), e.key))
+
+
+def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]:
+    """Caption, samples and sample rate of simulated utterances, as many codecs as there are."""
+    near = sorted(cuts, key=lambda cut: (abs(cut["duration"] - SHOWN_S), cut["id"]))
+    first = {cut["custom"]["codec"]: cut for cut in reversed(near)}
+    others = [cut for cut in near if cut not in first.values()]
+    chosen = [*sorted(first.values(), key=lambda cut: cut["id"]), *others][:SHEET]
+    sounds = sound_index(SHARDS["simulated"])
+    return [(sound.line_caption(cut["custom"]), *sounds.read(cut["id"])) for cut in chosen]
 
 
 def read_sound(test_set: str, example: Example):

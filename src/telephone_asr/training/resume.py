@@ -34,8 +34,18 @@ def fingerprint(texts: Iterable[str], paths: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def files_identity(directory: Path) -> str:
+    """Names, sizes and times of a directory's files: tells an unchanged corpus at any size.
+
+    A file that was written anew counts as changed, which costs work and never gives a wrong result.
+    """
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    stats = ((path.relative_to(directory), path.stat()) for path in files)
+    return "".join(f"{path} {stat.st_size} {stat.st_mtime_ns}\n" for path, stat in stats)
+
+
 class Scratch:
-    """The directory of one training, held by one process at a time."""
+    """The directory of one piece of work, held by one process at a time."""
 
     def __init__(self, root: Path, name: str, fingerprint_: str):
         self.directory = root / f"{name}-{fingerprint_[:16]}"
@@ -44,7 +54,7 @@ class Scratch:
             self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
         except OSError as error:
             raise InputError(
-                f"{self.directory.absolute()}: cannot keep the training's state there ({error}); "
+                f"{self.directory.absolute()}: cannot keep its state there ({error}); "
                 "make it writable."
             ) from None
         try:
@@ -52,7 +62,7 @@ class Scratch:
         except OSError:
             self._lock.seek(0)
             raise InputError(
-                f"{name} is being trained already, by process {self._lock.read().strip()} "
+                f"{name} is running already, as process {self._lock.read().strip()} "
                 f"({self.directory}): wait for it or stop it."
             ) from None
         self._lock.truncate(0)
@@ -81,7 +91,7 @@ class Scratch:
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
             raise InputError(
-                f"{path.absolute()}: cannot save the training's state ({error}); free some space "
+                f"{path.absolute()}: cannot save the state ({error}); free some space "
                 "and run again: it goes on from the last state saved."
             ) from None
 
