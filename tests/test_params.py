@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from telephone_asr.channel.line import Line
+from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
 from telephone_asr.params import Params, load_params, stage_lr
 
