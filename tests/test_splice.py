@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from telephone_asr.model.fun_asr_nano import Batch
 from telephone_asr.training import splice
 from telephone_asr.training.batches import in_order
 from telephone_asr.training.splice import Splicer, character_borders
@@ -24,7 +23,9 @@ class Numbered:
     lengths = ROWS
 
     def __init__(self):
-        self.examples = [SimpleNamespace(text=text) for text in TEXTS]
+        self.examples = [
+            SimpleNamespace(key=f"u{i}", text=text, prompt="prompt") for i, text in enumerate(TEXTS)
+        ]
         self._rows = [
             torch.stack([torch.full((n,), i), torch.arange(n)], dim=1) for i, n in enumerate(ROWS)
         ]
@@ -34,16 +35,6 @@ class Numbered:
 
     def __getitem__(self, index):
         return self._rows[index].float()
-
-    def batch(self, indices):
-        rows = [self[i] for i in indices]
-        return Batch(
-            keys=[f"u{i}" for i in indices],
-            inputs=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
-            lengths=torch.tensor([len(row) for row in rows]),
-            prompts=["prompt"] * len(rows),
-            texts=[TEXTS[i] for i in indices],
-        )
 
 
 def splicer(steps: int = 20, seed: int = 0) -> Splicer:
@@ -63,9 +54,9 @@ def rows_of(character: str) -> list[tuple[int, int]]:
 def test_each_characters_rows_are_in_the_sound_in_the_texts_order():
     made = splicer()
     spliced = 0
-    for step in range(10):
+    for step in range(20):
         batch = made.batch(step)
-        assert len(batch.texts) == len(batch.prompts) == len(batch.inputs) == 5
+        assert len(batch.texts) == len(batch.prompts) == len(batch.inputs)
         assert set(batch.prompts) == {"prompt"}
         for row, length, text in zip(batch.inputs, batch.lengths, batch.texts, strict=True):
             expected = [place for character in text for place in rows_of(character)]
@@ -73,7 +64,7 @@ def test_each_characters_rows_are_in_the_sound_in_the_texts_order():
             assert not row[length:].any()
             assert text
             spliced += text not in TEXTS
-    assert spliced > 10
+    assert spliced > 20
 
 
 def test_the_same_step_makes_the_same_batch_whatever_came_before():
@@ -86,24 +77,33 @@ def test_the_same_step_makes_the_same_batch_whatever_came_before():
     assert splicer(seed=1).batch(0).texts != one.batch(0).texts
 
 
-def test_a_share_of_each_batch_is_spliced_and_the_rest_stays_whole():
+def test_the_first_batches_are_spliced_altogether_and_grow_longer():
+    made = splicer(steps=1000)
+    longest = [max(len(text) for text in made.batch(step).texts) for step in range(400)]
+    assert all(len(made.batch(step).texts) == 10 and not made.batch(step).keys for step in (0, 399))
+    assert max(longest[:40]) == 2
+    assert max(longest) == max(longest[-40:]) == splice.OPENING_LONGEST
+
+
+def test_later_a_share_of_each_batch_is_spliced_and_the_rest_stays_whole():
     made = splicer(steps=20)
     n_whole = 5 - int(splice.SHARE * 5)
     assert 0 < n_whole < 5
-    for step in range(20):
+    for step in range(8, 20):
         batch = made.batch(step)
         assert batch.keys == ["u0", "u1", "u2", "u3", "u0"][:n_whole]
         assert batch.texts[:n_whole] == [*TEXTS, TEXTS[0]][:n_whole]
+        assert len(batch.texts) == 5
 
 
-def test_a_batch_of_one_stays_whole():
-    batch = Splicer(Numbered(), BORDERS, [[2]], seed=0).batch(0)
+def test_a_batch_of_one_stays_whole_after_the_opening():
+    batch = Splicer(Numbered(), BORDERS, [[2]] * 2, seed=0).batch(1)
     assert batch.texts == [TEXTS[2]]
 
 
 def test_a_spliced_text_is_no_longer_than_the_limits():
     made = splicer(steps=200)
-    lengths = Counter(len(text) for step in range(60) for text in made.batch(step).texts[3:])
+    lengths = Counter(len(text) for step in range(80, 140) for text in made.batch(step).texts[3:])
     assert max(lengths) <= splice.LONGEST
     assert len(lengths) > 8
 

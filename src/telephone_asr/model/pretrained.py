@@ -6,13 +6,18 @@ config and tokenizer in a directory of their own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
+import io
 import json
 import logging
 import pickle
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from telephone_asr.errors import InputError
 
@@ -20,6 +25,13 @@ if TYPE_CHECKING:
     import torch
 
 CTC_BRANCH = ("ctc_decoder.", "ctc.")
+FUNASR_MODULES = (
+    "funasr.models.fun_asr_nano.model",
+    "funasr.models.sense_voice.model",  # the encoder
+    "funasr.models.llm_asr.adaptor",  # the adaptor, and the CTC branch's decoder
+    "funasr.tokenizer.hf_tokenizer",
+    "funasr.frontends.wav_frontend",
+)
 
 
 @dataclass
@@ -137,12 +149,16 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
 
 
 def import_funasr() -> None:
-    """Imports what Fun-ASR-Nano needs of FunASR (and registers its classes), quietly."""
-    import contextlib
-    import io
+    """Imports what Fun-ASR-Nano is made of from FunASR (and so registers it), quietly.
 
+    `import funasr` imports every model that FunASR has, which takes longer than a short stage; it
+    finds them with pkgutil, which is told here that there are none.
+    """
+    with mock.patch.object(pkgutil, "walk_packages", return_value=()):
+        importlib.import_module("funasr")
     with contextlib.redirect_stdout(io.StringIO()):  # it says so where ffmpeg is missing
-        import funasr  # noqa: F401
+        for name in FUNASR_MODULES:
+            importlib.import_module(name)
     logging.getLogger().setLevel(logging.WARNING)
 
 

@@ -1,8 +1,9 @@
 """New utterances out of pieces of others, cut at the characters' borders.
 
 A small language model with an hour of speech learns its sentences by heart before it learns to
-listen. Pieces put together at random have nothing to learn by heart. The cuts come from forced
-alignment with the CTC branch.
+listen. Pieces put together at random have nothing to learn by heart, and short ones show soonest
+which sound is which character: a training begins with them. The cuts come from forced alignment
+with the CTC branch.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 LONGEST = 15  # characters of a spliced utterance
 LONGEST_PIECE = 8
 SHARE = 0.5  # of a batch that is spliced
+# The first steps have nothing but spliced utterances, of 2 characters at first and of more and more
+# later; they are short, so a batch has twice as many.
+OPENING = 0.4  # of the steps
+OPENING_LONGEST = 12
 
 
 @dataclass
@@ -45,25 +50,31 @@ class Splicer:
         """The batch of a step: a function of the seed and the step alone."""
         rng = np.random.default_rng([self.seed, step])
         indices = self.batches[step]
-        whole = indices[: len(indices) - int(SHARE * len(indices))]
-        batch = self.inputs.batch(whole)
-        rows = [row[:length] for row, length in zip(batch.inputs, batch.lengths, strict=True)]
-        texts = batch.texts
-        for _ in range(len(indices) - len(whole)):
-            row, text = self._spliced(rng)
+        opened = step / (OPENING * len(self.batches))
+        if opened < 1:
+            n_spliced, longest = 2 * len(indices), 2 + int(opened * (OPENING_LONGEST - 1))
+            whole = []
+        else:
+            n_spliced, longest = int(SHARE * len(indices)), LONGEST
+            whole = indices[: len(indices) - n_spliced]
+        examples = [self.inputs.examples[i] for i in whole]
+        rows = [self.inputs[i] for i in whole]
+        texts = [example.text for example in examples]
+        for _ in range(n_spliced):
+            row, text = self._spliced(rng, longest)
             rows.append(row)
             texts.append(text)
-        prompt = batch.prompts[0]
+        prompt = self.inputs.examples[indices[0]].prompt
         return Batch(
-            keys=batch.keys,
+            keys=[example.key for example in examples],
             inputs=pad_sequence(rows, batch_first=True),
             lengths=torch.tensor([len(row) for row in rows]),
-            prompts=batch.prompts + [prompt] * (len(rows) - len(whole)),
+            prompts=[e.prompt for e in examples] + [prompt] * n_spliced,
             texts=texts,
         )
 
-    def _spliced(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
-        wanted = int(rng.integers(1, LONGEST + 1))
+    def _spliced(self, rng: np.random.Generator, longest: int) -> tuple[torch.Tensor, str]:
+        wanted = int(rng.integers(1, longest + 1))
         pieces, text = [], ""
         while len(text) < wanted:
             index = int(rng.integers(len(self.inputs)))

@@ -1,0 +1,111 @@
+"""Does a varied network help? CER on calls after stage 1, trained on G.711 alone or on the network
+of params.yaml, with the same base, the same number of steps and several seeds.
+
+    dvc repro
+    python bench/network.py --seeds 3
+
+Works in a copy of the repository in a temporary directory. Stage 1 trains on no call, so all calls
+are scored, not the test set alone. Intervals are bootstrapped by speaker, pooled over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+
+G711 = {"codec": {"alaw": 4.0, "mulaw": 1.0}, "loss.share": 0.0}
+NETWORKS: dict[str, dict] = {"G.711 alone": G711, "as in params.yaml": {}}
+
+
+def set_params(root: Path, seed: int, channel: dict) -> None:
+    yaml = YAML()
+    yaml.width = 4096
+    tree = yaml.load((Path.cwd() / "params.yaml").read_text(encoding="utf-8"))
+    tree["seed"] = seed
+    for key, value in channel.items():
+        *sections, name = key.split(".")
+        section = tree["channel"]
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    with open(root / "params.yaml", "w", encoding="utf-8") as file:
+        yaml.dump(tree, file)
+
+
+def stage(root: Path, name: str) -> None:
+    command = [sys.executable, "-m", f"telephone_asr.stages.{name}"]
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "TQDM_MININTERVAL": "30"}
+    subprocess.run(command, cwd=root, env=environment, check=True)
+
+
+def score_calls(root: Path) -> tuple[list[ErrorRate], list[str]]:
+    """Errors and speaker of every call, by the base with the encoder that was trained in `root`."""
+    from telephone_asr.manifests.messages import read_manifest
+    from telephone_asr.model import parts
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.params import load_params
+    from telephone_asr.shards import sound_index
+    from telephone_asr.training.batches import Inputs
+    from telephone_asr.training.objective import transcribe
+
+    params = load_params(root / "params.yaml")
+    nano = parts.load_checkpoint(root / "models", "encoder", params.frontend.fs)
+    manifests = root / "data/manifests/telecall"
+    calls = [e for s in ("train", "valid", "test") for e in read_manifest(manifests / f"{s}.jsonl")]
+    frontend = Frontend(nano.config["frontend_conf"])
+    inputs = Inputs(calls, [sound_index(root / "data/telecall")], frontend, cache_mb=0)
+    texts = transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
+    return score([e.text for e in calls], texts), [e.speaker for e in calls]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    seeds = range(parser.parse_args().seeds)
+    pooled: dict[str, list[ErrorRate]] = {name: [] for name in NETWORKS}
+    speakers: list[str] = []
+    print("| seed | " + " | ".join(NETWORKS) + " |\n|--:|" + "--:|" * len(NETWORKS))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "repository"
+        ignored = shutil.ignore_patterns(".venv", ".dvc", ".git", "report")
+        shutil.copytree(Path.cwd(), root, ignore=ignored)
+        for seed in seeds:
+            rates = []
+            for name, channel in NETWORKS.items():
+                set_params(root, seed, channel)
+                stage(root, "simulate")
+                set_params(root, 0, channel)  # the split that the base was trained with
+                stage(root, "manifests")
+                set_params(root, seed, channel)
+                shutil.rmtree(root / "models/encoder")
+                stage(root, "train_encoder")
+                errors, own = score_calls(root)
+                pooled[name] += errors
+                rates.append(f"{100 * sum(errors, ErrorRate()).rate:.1f}")
+            speakers += own
+            print(f"| {seed} | {' | '.join(rates)} |", flush=True)
+    intervals = []
+    for errors in pooled.values():
+        low, high = bootstrap_interval(errors, speakers, seed=0)
+        rate = sum(errors, ErrorRate()).rate
+        intervals.append(f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})")
+    print(f"| all | {' | '.join(intervals)} |")
+    difference, low, high = paired_difference(*pooled.values(), speakers, seed=0)
+    print(
+        f"\nCER in %, of {len(speakers) // len(seeds)} calls of {len(set(speakers))} speakers; "
+        f"difference {100 * difference:+.1f} points, 95 % {100 * low:+.1f} to {100 * high:+.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
