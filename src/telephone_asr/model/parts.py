@@ -201,4 +201,5 @@ def _with_lora(nano: FunASRNano, directory: Path) -> dict[str, torch.Tensor]:
             "run `dvc repro train_lora`."
         ) from None
     nano.peft.eval()
-    return get_peft_model_state_dict(nano.peft)
+    # Left to itself it looks for the base model's configuration, and warns that there is none.
+    return get_peft_model_state_dict(nano.peft, save_embedding_layers=False)

@@ -14,6 +14,7 @@ import json
 import logging
 import pickle
 import pkgutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +161,8 @@ def import_funasr() -> None:
         for name in FUNASR_MODULES:
             importlib.import_module(name)
     logging.getLogger().setLevel(logging.WARNING)
+    # PEFT calls what Transformers has deprecated.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _tied(model: torch.nn.Module) -> bool:
