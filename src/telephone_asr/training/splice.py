@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 LONGEST = 15  # characters of a spliced utterance
 LONGEST_PIECE = 8
 SHARE = 0.5  # of a batch that is spliced
-# The first steps have nothing but spliced utterances, of 2 characters at first and of more and more
-# later; they are short, so a batch has twice as many.
-OPENING = 0.4  # of the steps
-OPENING_LONGEST = 12
+# The first steps have nothing but spliced utterances, of one or two characters at first and of more
+# and more later; they are short, so a batch has twice as many.
+OPENING = 0.5  # of the steps
 
 
 @dataclass
@@ -52,7 +51,7 @@ class Splicer:
         indices = self.batches[step]
         opened = step / (OPENING * len(self.batches))
         if opened < 1:
-            n_spliced, longest = 2 * len(indices), 2 + int(opened * (OPENING_LONGEST - 1))
+            n_spliced, longest = 2 * len(indices), 2 + int(opened * (LONGEST - 1))
             whole = []
         else:
             n_spliced, longest = int(SHARE * len(indices)), LONGEST
