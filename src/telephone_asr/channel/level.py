@@ -33,7 +33,7 @@ def active_level_db(samples: np.ndarray, sample_rate_hz: int) -> float:
     frames = frames - np.mean(samples, dtype=np.float64).astype(samples.dtype)
     flat = frames.reshape(-1)
     energy = float(np.dot(flat, flat))
-    envelope = np.abs(frames, out=frames).mean(axis=1, dtype=np.float64)
+    envelope = np.abs(frames, out=frames).mean(axis=1).astype(np.float64)
     if not energy > 0:
         return -math.inf
     held = _hold(_smooth(envelope, frame / sample_rate_hz), frame / sample_rate_hz)

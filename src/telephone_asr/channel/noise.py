@@ -62,6 +62,8 @@ def add_at_snr(
 def circular(period: np.ndarray, start: int, n_samples: int) -> np.ndarray:
     """n_samples of an endlessly repeated period, from `start` on."""
     head = period[start : start + n_samples]
-    if len(head) == n_samples:
+    missing = n_samples - len(head)
+    if missing == 0:
         return head
-    return np.concatenate([head, np.resize(period, n_samples - len(head))])
+    whole, rest = divmod(missing, len(period))
+    return np.concatenate([head, *[period] * whole, period[:rest]])
