@@ -42,7 +42,10 @@ def _imported(params: Params, part: str, source: Source):
 def _synthetic(params: Params, part: str, spec: Path):
     options = params.corpus.synthetic
     if not spec.is_file():
-        raise InputError(f"params.yaml: corpus.{part}.path: {spec} does not exist.")
+        raise InputError(
+            f"params.yaml: corpus.{part}.path: {spec} is no file; name the synthetic corpus's "
+            f"description, or set corpus.{part}.kind."
+        )
     if part == "wideband":
         plan = synthetic.plan(spec, part, options.wideband_minutes, params.seed)
     else:
@@ -104,7 +107,7 @@ def _write(params: Params, part: str, total: int, entries, taken: set[str]) -> N
                 raise InputError(
                     f"params.yaml: corpus.{part}.path: {len(rejected)} of {total} utterances "
                     f"cannot be used, more than corpus.max_rejected_share allows; the last one: "
-                    f"{entry.reason}, {entry.detail}."
+                    f"{entry.reason}, {entry.detail.rstrip('.')}."
                 )
 
     kept = write_shards(directory, usable(), params.corpus.shard_size)
