@@ -15,6 +15,7 @@ import pytest
 from model_fixtures import ROOT, SMALL, run_stage, write_params
 from telephone_asr.errors import InputError
 from telephone_asr.model.pretrained import file_sha256
+from telephone_asr.params import load_params, stage_lr
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
 
 SOURCES = ("wideband", "simulated", "telecall")
@@ -318,6 +319,7 @@ def test_a_directory_without_weights_is_refused_in_one_sentence(repository, own_
 
 
 def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_repository):
+    train = load_params(trained_repository / "params.yaml").train
     for stage, file in (
         ("encoder", "encoder.safetensors"),
         ("adapter", "adapter.safetensors"),
@@ -326,7 +328,7 @@ def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_r
         note = json.loads((trained_repository / "models" / stage / "checkpoint.json").read_text())
         assert note["sha256"] == file_sha256(trained_repository / "models" / stage / file)
         assert 0 <= note["step"] <= note["steps"]
-        assert note["lr"] == 5e-4
+        assert note["lr"] == stage_lr(train, getattr(train, stage))
         curves = trained_repository / "metrics" / "train" / stage
         final = json.loads((curves / "metrics.json").read_text())
         assert final["step"] == note["steps"]
