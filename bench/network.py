@@ -20,24 +20,22 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from telephone_asr.params import change_key
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 
-G711 = {"codec": {"alaw": 4.0, "mulaw": 1.0}, "loss.share": 0.0}
-NETWORKS: dict[str, dict] = {"G.711 alone": G711, "as in params.yaml": {}}
+NETWORKS: dict[str, list[str]] = {
+    "G.711 alone": ["channel.codec={alaw: 4, mulaw: 1}", "channel.loss.share=0"],
+    "as in params.yaml": [],
+}
 
 
-def set_params(root: Path, seed: int, channel: dict) -> None:
+def set_params(root: Path, seed: int, changes: list[str]) -> None:
     yaml = YAML()
     yaml.width = 4096
     tree = yaml.load((Path.cwd() / "params.yaml").read_text(encoding="utf-8"))
-    tree["seed"] = seed
-    for key, value in channel.items():
-        *sections, name = key.split(".")
-        section = tree["channel"]
-        for part in sections:
-            section = section[part]
-        section[name] = value
+    for change in (f"seed={seed}", *changes):
+        change_key(tree, change)
     with open(root / "params.yaml", "w", encoding="utf-8") as file:
         yaml.dump(tree, file)
 
@@ -81,12 +79,12 @@ def main() -> None:
         shutil.copytree(Path.cwd(), root, ignore=ignored)
         for seed in seeds:
             rates = []
-            for name, channel in NETWORKS.items():
-                set_params(root, seed, channel)
+            for name, changes in NETWORKS.items():
+                set_params(root, seed, changes)
                 stage(root, "simulate")
-                set_params(root, 0, channel)  # the split that the base was trained with
+                set_params(root, 0, changes)  # the split that the base was trained with
                 stage(root, "manifests")
-                set_params(root, seed, channel)
+                set_params(root, seed, changes)
                 shutil.rmtree(root / "models/encoder")
                 stage(root, "train_encoder")
                 errors, own = score_calls(root)

@@ -56,7 +56,8 @@ def test_each_characters_rows_are_in_the_sound_in_the_texts_order():
     spliced = 0
     for step in range(20):
         batch = made.batch(step)
-        assert len(batch.texts) == len(batch.prompts) == len(batch.inputs)
+        size = 10 if step < 10 else 5
+        assert len(batch.texts) == len(batch.prompts) == len(batch.inputs) == size
         assert set(batch.prompts) == {"prompt"}
         for row, length, text in zip(batch.inputs, batch.lengths, batch.texts, strict=True):
             expected = [place for character in text for place in rows_of(character)]
@@ -64,7 +65,7 @@ def test_each_characters_rows_are_in_the_sound_in_the_texts_order():
             assert not row[length:].any()
             assert text
             spliced += text not in TEXTS
-    assert spliced > 20
+    assert spliced > 80
 
 
 def test_the_same_step_makes_the_same_batch_whatever_came_before():

@@ -161,13 +161,22 @@ def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -
         problem = getattr(error, "problem", None) or getattr(error, "reason", error)
         raise InputError(f"{path}{line} is no valid YAML: {problem}") from None
     for change in changes:
-        _change(tree, change)
+        change_key(tree, change)
     params = _build(Params, tree, "")
     _cross_check(params)
     return params
 
 
-def _change(tree: Any, change: str) -> None:
+def change_key(tree: Any, change: str) -> None:
+    """Changes one key in place.
+
+    Args:
+        tree: params.yaml as it was loaded.
+        change: "key=value" with a dotted key and a YAML value.
+
+    Raises:
+        InputError: there is no such key, or the value is no YAML.
+    """
     from ruamel.yaml import YAML, YAMLError
 
     key, equals, text = change.partition("=")

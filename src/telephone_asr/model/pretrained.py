@@ -18,7 +18,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from telephone_asr.errors import InputError
 
@@ -155,6 +154,8 @@ def import_funasr() -> None:
     `import funasr` imports every model that FunASR has, which takes longer than a short stage; it
     finds them with pkgutil, which is told here that there are none.
     """
+    from unittest import mock  # brings asyncio, which a short command has no use for
+
     with mock.patch.object(pkgutil, "walk_packages", return_value=()):
         importlib.import_module("funasr")
     with contextlib.redirect_stdout(io.StringIO()):  # it says so where ffmpeg is missing

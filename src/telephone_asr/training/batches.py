@@ -65,6 +65,14 @@ def _cut_up(order: list[int], lengths: Sequence[int], max_frames: int) -> list[l
     return batches
 
 
+def collate(
+    keys: list[str], rows: list[torch.Tensor], prompts: list[str], texts: list[str]
+) -> Batch:
+    """Utterances of (T, D) each, padded to one batch."""
+    lengths = torch.tensor([len(row) for row in rows])
+    return Batch(keys, pad_sequence(rows, batch_first=True), lengths, prompts, texts)
+
+
 class Inputs(torch.utils.data.Dataset):
     """What the model is given of each example: its features, or a frozen part's output for them.
 
@@ -104,13 +112,12 @@ class Inputs(torch.utils.data.Dataset):
         return features
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        rows = [self[i] for i in indices]
-        return Batch(
-            keys=[self.examples[i].key for i in indices],
-            inputs=pad_sequence(rows, batch_first=True),
-            lengths=torch.tensor([len(row) for row in rows]),
-            prompts=[self.examples[i].prompt for i in indices],
-            texts=[self.examples[i].text for i in indices],
+        examples = [self.examples[i] for i in indices]
+        return collate(
+            keys=[example.key for example in examples],
+            rows=[self[i] for i in indices],
+            prompts=[example.prompt for example in examples],
+            texts=[example.text for example in examples],
         )
 
     @torch.inference_mode()

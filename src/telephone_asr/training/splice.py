@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from telephone_asr.model.fun_asr_nano import Batch, ctc_log_probs, encode
-from telephone_asr.training.batches import Inputs, in_order
+from telephone_asr.model.fun_asr_nano import ctc_log_probs, encode
+from telephone_asr.training.batches import Inputs, collate, in_order
 
 if TYPE_CHECKING:
+    from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
 
 LONGEST = 15  # characters of a spliced utterance
@@ -64,10 +64,9 @@ class Splicer:
             rows.append(row)
             texts.append(text)
         prompt = self.inputs.examples[indices[0]].prompt
-        return Batch(
+        return collate(
             keys=[example.key for example in examples],
-            inputs=pad_sequence(rows, batch_first=True),
-            lengths=torch.tensor([len(row) for row in rows]),
+            rows=rows,
             prompts=[e.prompt for e in examples] + [prompt] * n_spliced,
             texts=texts,
         )
