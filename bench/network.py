@@ -1,5 +1,6 @@
-"""Does a varied network help? CER on calls after stage 1, trained on G.711 alone or on the network
-of params.yaml, with the same base, the same number of steps and several seeds.
+"""Does a varied network help? CER on calls after stage 1, with G.711 alone and as in params.yaml.
+
+Both from the same base, for the same number of steps, with several seeds.
 
     dvc repro
     python bench/network.py --seeds 3

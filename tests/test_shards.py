@@ -23,7 +23,6 @@ from telephone_asr.shards import (
     SoundIndex,
     Utterance,
     _gzip_sound,
-    _tar_header,
     count_shards,
     read_cuts,
     read_shard,
@@ -161,14 +160,6 @@ def test_no_time_and_no_owner_in_the_bytes(tmp_path, speech):
         assert members == (6 if name == TAR else 1)
     with tarfile.open(tmp_path / TAR) as tar:
         assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in tar} == {(0, 0, 0, "", "")}
-
-
-@pytest.mark.parametrize("name", ["a.wav", "x" * 96 + ".wav", "x" * 97 + ".wav", "通话.wav"])
-@pytest.mark.parametrize("size", [0, 511, 20058, 2**33 - 1])
-def test_a_tar_header_is_the_one_of_tarfile(name, size):
-    member = tarfile.TarInfo(name)
-    member.size = size
-    assert _tar_header(name, size) == member.tobuf(tarfile.PAX_FORMAT)
 
 
 def test_sound_is_compressed_to_the_bytes_of_zlib(speech):

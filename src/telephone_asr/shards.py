@@ -18,7 +18,6 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -101,7 +100,7 @@ def _gzip(content: bytes) -> bytes:
 
 def _gzip_sound(content: bytes) -> bytes:
     """One gzip member. Sound repeats nothing: looking for repetitions costs time, counting codes
-    does all there is, and zlib-ng does it twice as fast as zlib, with the same bytes."""
+    does all there is, and zlib-ng does it faster than zlib, with the same bytes."""
     packer = zlib_ng.compressobj(wbits=31, strategy=zlib_ng.Z_HUFFMAN_ONLY)
     return packer.compress(content) + packer.flush()
 
@@ -115,29 +114,11 @@ def _tar_members(utterance: Utterance, recording: dict) -> bytes:
         (f"{utterance.id}.{suffix}", sound),
         (f"{utterance.id}.json", description),
     ):
-        packed += _tar_header(name, len(content))
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        packed += member.tobuf(tarfile.PAX_FORMAT)
         packed += content + bytes(-len(content) % tarfile.BLOCKSIZE)
     return _gzip_sound(bytes(packed))
-
-
-def _tar_header(name: str, size: int) -> bytes:
-    """As tarfile makes it, in a tenth of the time for the usual name: a ready header with the name,
-    the size and the checksum (POSIX.1 ustar: the sum of its bytes) put in."""
-    if len(name) > 100 or not name.isascii():
-        member = tarfile.TarInfo(name)
-        member.size = size
-        return member.tobuf(tarfile.PAX_FORMAT)
-    header = bytearray(_empty_header())
-    header[: len(name)] = name.encode()
-    header[124:135] = b"%011o" % size
-    header[148:156] = b"        "
-    header[148:155] = b"%06o\0" % sum(header)
-    return bytes(header)
-
-
-@cache
-def _empty_header() -> bytes:
-    return tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
 
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
