@@ -3,10 +3,11 @@
     pip install -e '.[bench]'
     python bench/channel.py [--utterances 200] [--rounds 7]
 
-Every way reads utterances of 2.5 s from 16 kHz WAV files, sets a level, adds white noise, hum and
-babble, limits the band, brings it to 8 kHz, codes it with A-law (or the nearest thing it has) and
-writes a shard of ours. The floor reads and writes and does nothing between. Ways whose package or
-program is not installed are left out, and said to be.
+Every way reads utterances of 2.5 s from files of 16 kHz PCM, sets a level, adds white noise, hum
+and babble, limits the band, brings it to 8 kHz, codes it with A-law (or the nearest thing it has)
+and writes a shard of ours. Ours also adds pink noise and, to half of them, a handset. The floor
+reads and writes and does nothing between. Ways whose package or program is not installed are left
+out, and said to be.
 """
 
 from __future__ import annotations
@@ -208,7 +209,7 @@ def seconds_of(way: Way, paths: list[Path], directory: Path) -> tuple[float, flo
     chain_s, started = 0.0, time.perf_counter()
     made = []
     for i, path in enumerate(paths):
-        samples, _ = soundfile.read(path, dtype="int16")
+        samples = np.fromfile(path, np.int16)
         before = time.perf_counter()
         out = way(samples, i)
         chain_s += time.perf_counter() - before
@@ -218,6 +219,11 @@ def seconds_of(way: Way, paths: list[Path], directory: Path) -> tuple[float, flo
     return whole_s, chain_s, sum(p.stat().st_size for p in directory.iterdir())
 
 
+def pcm_file(path: Path, seed: int) -> Path:
+    speech(seed).tofile(path)
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--utterances", type=int, default=200)
@@ -225,12 +231,10 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for i in range(arguments.utterances):
-            paths.append(Path(folder) / f"{i}.wav")
-            soundfile.write(paths[-1], speech(i), RATE_HZ, subtype="PCM_16")
-        voices = [(str(i), speech(1000 + i) / np.float32(32768)) for i in range(48)]
-        pool = BabblePool.build(((str(int(s) % 12), x) for s, x in voices))
+        paths = [pcm_file(Path(folder) / f"{i}.pcm", i) for i in range(arguments.utterances)]
+        voices = [pcm_file(Path(folder) / f"voice{i}.pcm", 1000 + i) for i in range(48)]
+        sounds = (np.fromfile(path, np.int16) / np.float32(32768) for path in voices)
+        pool = BabblePool.build((str(i % 12), sound) for i, sound in enumerate(sounds))
         babble = Path(folder) / "babble.wav"
         soundfile.write(babble, pool.tracks[0], RATE_HZ)
         every = ways(babble, pool)

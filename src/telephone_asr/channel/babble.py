@@ -12,15 +12,15 @@ from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.noise import circular
 from telephone_asr.errors import InputError
 
-TRACK_RMS = 0.1  # of a babble track; leaves 20 dB for its peaks in int16
+TRACK_RMS = 0.1  # of a babble track
 
 
 @dataclass(frozen=True, eq=False)
 class BabblePool:
-    """Babble mixed beforehand: drawing from it costs a copy.
+    """Babble mixed beforehand: drawing from it costs nothing.
 
-    tracks: int16 (n_tracks, n_samples) at 16 kHz, all of one rms. talkers: who speaks in each.
-    It takes n_tracks * track_s * 32 kB (15 MB by default) and goes to workers through a file.
+    tracks: float32 (n_tracks, n_samples) at 16 kHz, all of one rms. talkers: who speaks in each.
+    It takes n_tracks * track_s * 64 kB (31 MB by default) and goes to workers through a file.
     """
 
     tracks: np.ndarray
@@ -77,7 +77,7 @@ class BabblePool:
     def draw(
         self, rng: np.random.Generator, n_samples: int, not_speaker: str
     ) -> tuple[np.ndarray, int]:
-        """Float32 babble (n_samples,) at 16 kHz without `not_speaker`, and how many talk in it.
+        """Babble (n_samples,) at 16 kHz without `not_speaker`, and how many talk in it.
 
         A random track from a random point, going round at its end. Where everyone is
         `not_speaker` (a corpus of one speaker) that voice is used nevertheless.
@@ -87,7 +87,7 @@ class BabblePool:
         index = candidates[int(rng.integers(len(candidates)))]
         track = self.tracks[index]
         piece = circular(track, int(rng.integers(len(track))), n_samples)
-        return piece.astype(np.float32) / np.float32(32768), len(self.talkers[index])
+        return piece, len(self.talkers[index])
 
 
 def _voices(
@@ -116,9 +116,8 @@ def _choose(rng: np.random.Generator, names: list[str], n_talkers: int) -> list[
 
 
 def _mix(rng: np.random.Generator, voices: list[np.ndarray]) -> np.ndarray:
-    """Voices, each from a random point, summed to one int16 track."""
+    """Voices, each from a random point, summed to one track."""
     track = np.zeros(len(voices[0]), dtype=np.float32)
     for voice in voices:
         track += np.roll(voice, int(rng.integers(len(voice))))
-    track *= np.float32(TRACK_RMS * 32768 / rms(track))
-    return np.rint(np.clip(track, -32768, 32767)).astype(np.int16)
+    return track * np.float32(TRACK_RMS / rms(track))
