@@ -81,7 +81,7 @@ def _response(low_hz: float, high_hz: float, handset: bool) -> tuple[np.ndarray,
     margin = int(np.ceil(TELEPHONE_RATE_HZ / min(low_width_hz, high_width_hz)))
     if handset:
         margin += int(np.ceil(TELEPHONE_RATE_HZ * MARGIN_S))
-    block = 3 << (4 * margin).bit_length()  # the margins are a sixth of it at most; fast to transform
+    block = 3 << (4 * margin).bit_length()  # of which the margins are a sixth at most
 
     frequency_hz = np.linspace(0.0, NYQUIST_HZ, block // 2 + 1)
     half_power = scipy.special.ndtri(np.sqrt(0.5))
