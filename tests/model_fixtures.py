@@ -300,9 +300,13 @@ def import_corpora(directory: Path, speech) -> dict[str, dict[str, int]]:
 
 
 SMALL = {
-    "corpus.wideband": {"kind": "kaldi", "path": "import/wideband"},
-    "corpus.calls": {"kind": "calls", "path": "import/calls/calls.jsonl"},
+    "corpus.wideband": {"kind": "kaldi", "path": "import/wideband", "part": None},
+    "corpus.calls": {"kind": "calls", "path": "import/calls/calls.jsonl", "part": None},
     "corpus.shard_size": 7,
+    "filter.characters_per_s": [0.1, 50],
+    "filter.pace": 20.0,
+    "split.seed": 2,
+    "split.short": 100,  # the few texts are in all sets
     "base.tiny.encoder_blocks": 2,
     "base.tiny.tp_blocks": 1,
     "base.tiny.encoder_dim": 32,

@@ -12,7 +12,7 @@ from telephone_asr.manifests.messages import (
     PROMPT,
     PROMPT_VERBATIM,
     Example,
-    corpus_prompt,
+    is_written,
     manifest_line,
     read_manifest,
 )
@@ -76,28 +76,20 @@ def test_a_line_has_the_fields_of_the_messages_format():
     }
 
 
+@pytest.mark.parametrize("text", ["", "您好请问", "今天 天气", "OK 谢谢", "don't", "一百二十三元"])
+def test_what_is_only_spoken(text):
+    assert not is_written(text)
+
+
 @pytest.mark.parametrize(
-    ("texts", "prompt"),
+    "text",
     [
-        (["您好", "请问是张先生吗"], PROMPT_VERBATIM),
-        (["今天 天气 很好", "OK 谢谢", "don't"], PROMPT_VERBATIM),
-        (["一百二十三元"], PROMPT_VERBATIM),  # numbers, but as they were said
-        ([], PROMPT_VERBATIM),
-        (["您好", "欠款300元"], PROMPT),
-        (["您好", "欠款３００元"], PROMPT),
-        (["您好，请问"], PROMPT),
-        (["您好。"], PROMPT),
-        (["hello, world"], PROMPT),
-        (["是吗?", "您好"], PROMPT),
-        (["他说“好的”"], PROMPT),
-        (["《合同》"], PROMPT),
-        (["这个……"], PROMPT),
-        (["您好（笑）"], PROMPT),
+        *("欠款300元", "欠款３００元", "您好，请问", "您好。", "hello, world", "是吗?"),
+        *("他说“好的”", "《合同》", "这个……", "您好（笑）"),
     ],
 )
-def test_prompt_of_a_corpus(texts, prompt):
-    assert corpus_prompt(texts) == prompt
-    assert corpus_prompt(iter(texts)) == prompt
+def test_what_is_written(text):
+    assert is_written(text)
 
 
 GOOD = manifest_line(example(), "a.wav")

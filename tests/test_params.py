@@ -179,7 +179,6 @@ def test_missing_key(key, tmp_path):
         ("channel.babble.snr_db", "10", "a list of 2 values, got 10 (int)"),
         ("channel.babble.snr_db", "[10]", "a list of 2 values, got [10] (list)"),
         ("channel.babble.snr_db", "[1, 2, 3]", "a list of 2 values, got [1, 2, 3] (list)"),
-        ("corpus.calls.kind", "wav", "synthetic or kaldi or lhotse or calls, got 'wav' (str)"),
         ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
         ("base.kind", "[tiny]", "tiny or directory, got ['tiny'] (list)"),
     ],

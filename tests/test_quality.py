@@ -1,46 +1,179 @@
 """What is left out, and for which reason."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.quality import Filter, length_limits, rejection
+from telephone_asr.manifests.quality import (
+    REASONS,
+    Candidate,
+    Filter,
+    Norms,
+    Strict,
+    judge,
+    norms,
+)
 
-LIMITS = (10, 12000)
+STRICT = Strict(characters_per_s=(1, 10), snr_db=15, clipped=0.002)
+FIXED = Filter("fixed", 10, 12000, (0.5, 99.5), -60, 0.01, 0.05, -55, (0.3, 20), 3.0, STRICT)
+PERCENTILE = replace(FIXED, length="percentile")
+USUAL = Norms(10, 12000, s_per_syllable=0.25, pitch_hz=150)
+GOOD = {
+    **{"level_db": -25.0, "activity": 0.8, "snr_db": 30.0, "clipped": 0.0, "dc": 0.001},
+    **{"high_band_db": -20.0, "pitch_hz": 160.0, "sha": "0"},
+}
 
 
-def fixed(low: int = 10, high: int = 12000) -> Filter:
-    return Filter("fixed", low, high, (0.5, 99.5))
+def candidate(measures: dict | None = None, **fields) -> Candidate:
+    values = {
+        **{"text": "您好请问是张先生吗", "known": True, "frames": 250, "duration_s": 2.5},
+        "annotation_error": False,
+    }
+    return Candidate(**(values | fields), measures=GOOD | (measures or {}))
 
 
-def percentile(low: float, high: float) -> Filter:
-    return Filter("percentile", 10, 12000, (low, high))
+def reason(one: Candidate, filter_: Filter = FIXED, usual: Norms = USUAL, wideband: bool = True):
+    found = judge(one, filter_, usual, wideband)
+    assert found is None or (found[0] in REASONS and found[1])
+    return found and found[0]
 
 
 @pytest.mark.parametrize(
-    ("text", "frames", "annotation_error", "reason"),
+    ("fields", "expected"),
     [
-        ("您好", 100, False, None),
-        ("您好", 10, False, None),  # the limits themselves are kept
-        ("您好", 12000, False, None),
-        ("您好", 9, False, "too_short"),
-        ("您好", 0, False, "too_short"),
-        ("您好", 12001, False, "too_long"),
-        ("", 100, False, "empty_text"),
-        (" \t\u3000\n", 100, False, "empty_text"),
-        ("您好", 100, True, "annotation_error"),
+        ({}, None),
+        ({"annotation_error": True}, "annotation_error"),
+        ({"text": ""}, "empty_text"),
+        ({"text": " \t\u3000，。"}, "empty_text"),
+        ({"known": False}, "unknown_characters"),
+        ({"frames": 10}, None),  # the limits themselves are kept
+        ({"frames": 12000}, None),
+        ({"frames": 9}, "too_short"),
+        ({"frames": 12001}, "too_long"),
+        ({"text": "好", "duration_s": 4.0}, "too_few_characters"),
+        ({"text": "好" * 60, "duration_s": 2.5}, "too_many_characters"),
+        ({"text": "好" * 40}, "text_and_duration"),
+        ({"text": "好的", "duration_s": 4.0}, "text_and_duration"),
         # Only the first reason counts, so that the reasons' counts add up.
-        ("", 3, True, "annotation_error"),
-        ("", 3, False, "empty_text"),
+        ({"text": "", "frames": 3, "annotation_error": True}, "annotation_error"),
+        ({"text": "", "frames": 3}, "empty_text"),
     ],
 )
-def test_reason(text, frames, annotation_error, reason):
-    assert rejection(text, frames, annotation_error, LIMITS) == reason
+def test_what_is_written(fields, expected):
+    assert reason(candidate(**fields)) == expected
 
 
-def test_fixed_limits_do_not_depend_on_the_corpus():
-    assert length_limits(fixed(5, 800), [1, 2, 9000]) == (5, 800)
-    assert length_limits(fixed(5, 800), []) == (5, 800)
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        ({"level_db": -60.0}, None),
+        ({"level_db": -60.1}, "silent"),
+        ({"clipped": 0.01}, None),
+        ({"clipped": 0.0101}, "clipped"),
+        ({"dc": -0.05}, None),
+        ({"dc": -0.051}, "dc_offset"),
+        ({"dc": 0.051}, "dc_offset"),
+        ({"high_band_db": -55.1}, "narrowband"),
+        ({"high_band_db": None}, None),  # of 8 kHz speech nothing is known up there
+        ({"pitch_hz": 300.0}, None),  # a high voice at the usual pace
+        ({"pitch_hz": 75.0}, None),
+        ({"pitch_hz": None}, None),
+    ],
+)
+def test_what_is_heard(measures, expected):
+    assert reason(candidate(measures)) == expected
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"), [(2.0, "wrong_rate"), (0.5, "wrong_rate"), (1.2, None), (0.8, None)]
+)
+def test_a_header_with_another_rate_changes_voice_and_words(factor, expected):
+    """Nine characters in 2.25 s of speech and 150 Hz are what is usual."""
+    usual = candidate({"activity": 0.9, "pitch_hz": 150.0})
+    assert reason(usual) is None
+    played = candidate(
+        {"activity": 0.9, "pitch_hz": 150.0 * factor},
+        duration_s=2.5 / factor,
+        frames=round(250 / factor),
+    )
+    assert reason(played) == expected
+    hurried = candidate({"activity": 0.9}, duration_s=2.5 / factor, frames=round(250 / factor))
+    assert reason(hurried) is None
+
+
+def test_telephone_speech_may_have_been_sampled_at_8_khz():
+    assert reason(candidate({"high_band_db": -80.0}), wideband=False) is None
+
+
+@pytest.mark.parametrize(
+    ("measures", "text", "expected"),
+    [
+        ({}, "好" * 13, None),  # short, but nothing else is strange about it
+        ({"snr_db": 14.9}, "好" * 13, "too_short"),
+        ({"clipped": 0.003}, "好" * 13, "too_short"),
+        ({}, "好" * 26, "too_short"),
+    ],
+)
+def test_beyond_the_percentile_it_is_checked_harder(measures, text, expected):
+    usual = replace(USUAL, min_frames=300, max_frames=900)
+    one = candidate({"activity": 1.0, **measures}, text=text)
+    assert reason(one, PERCENTILE, usual) == expected
+    assert reason(one, PERCENTILE) is None  # of a usual length, all of them are kept
+    # Where lengths are fixed, the length alone decides.
+    assert reason(one, FIXED, usual) == "too_short"
+
+
+def test_a_doubtful_long_one_says_what_is_doubtful():
+    usual = replace(USUAL, max_frames=200)
+    one = candidate({"snr_db": 3.0})
+    code, detail = judge(one, PERCENTILE, usual, wideband=True)
+    assert (code, detail) == (
+        "too_long",
+        "250 frames, limit 200 and SNR about 3.0 dB, less than 15",
+    )
+
+
+CANDIDATES = st.builds(
+    candidate,
+    measures=st.fixed_dictionaries(
+        {
+            "snr_db": st.floats(0, 40),
+            "clipped": st.floats(0, 0.02),
+            "activity": st.floats(0.1, 1),
+            "pitch_hz": st.none() | st.floats(50, 500),
+        }
+    ),
+    text=st.integers(0, 60).map(lambda n: "好" * n),
+    frames=st.integers(0, 1000),
+    duration_s=st.floats(0.1, 10),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(CANDIDATES, min_size=1, max_size=30), st.data())
+def test_a_wider_percentile_never_keeps_less(candidates, data):
+    wide = data.draw(st.tuples(st.floats(0, 40), st.floats(60, 100)))
+    narrow = data.draw(st.tuples(st.floats(wide[0], 49), st.floats(51, wide[1])))
+    kept = []
+    for percentiles in (narrow, wide):
+        filter_ = replace(PERCENTILE, percentiles=percentiles)
+        usual = norms(filter_, [c.frames for c in candidates], [0.25], [150.0])
+        kept.append([judge(c, filter_, usual, True) is None for c in candidates])
+    assert all(w or not n for n, w in zip(*kept, strict=True))
+
+
+@settings(max_examples=200)
+@given(CANDIDATES)
+def test_one_reason_or_none_and_the_same_again(one):
+    found = judge(one, FIXED, USUAL, True)
+    assert found is None or found[0] in REASONS
+    assert judge(one, FIXED, USUAL, True) == found
 
 
 @pytest.mark.parametrize("percentiles", [(0.5, 99.5), (0, 100), (2.5, 97.5), (50, 51)])
@@ -48,43 +181,40 @@ def test_percentile_limits_against_numpy(percentiles):
     rng = np.random.default_rng(0)
     for n in (1, 2, 7, 1000):
         frames = np.exp(rng.normal(5, 1, n)).astype(int).tolist()
-        low, high = length_limits(percentile(*percentiles), frames)
+        found = norms(replace(PERCENTILE, percentiles=percentiles), frames, [], [])
         exact_low, exact_high = np.percentile(frames, percentiles)
-        assert isinstance(low, int)
-        assert isinstance(high, int)
-        assert low <= exact_low < low + 1
-        assert high - 1 < exact_high <= high
+        assert found.min_frames <= exact_low < found.min_frames + 1
+        assert found.max_frames - 1 < exact_high <= found.max_frames
 
 
-def test_percentile_limits_drop_the_tails_and_nothing_else():
-    frames = np.random.default_rng(1).permutation(np.arange(1000)).tolist()
-    limits = length_limits(percentile(5, 90), frames)
-    reasons = [rejection("好", f, False, limits) for f in frames]
-    assert reasons.count("too_short") == pytest.approx(50, abs=1)
-    assert reasons.count("too_long") == pytest.approx(100, abs=1)
-    assert reasons.count(None) == 1000 - reasons.count("too_short") - reasons.count("too_long")
-
-
-def test_percentile_limits_of_equal_lengths_keep_them():
-    limits = length_limits(percentile(0.5, 99.5), [250] * 40)
-    assert rejection("好", 250, False, limits) is None
-
-
-def test_percentile_limits_of_an_empty_corpus():
-    assert length_limits(percentile(0.5, 99.5), []) == LIMITS
+def test_what_is_usual_is_the_median():
+    found = norms(FIXED, [1, 2, 9000], [0.2, 0.3, 9.0], [100.0, 200.0])
+    assert (found.min_frames, found.max_frames) == (10, 12000)  # fixed: whatever the corpus
+    assert (found.s_per_syllable, found.pitch_hz) == (0.3, 150.0)
+    empty = norms(PERCENTILE, [], [], [])
+    assert (empty.min_frames, empty.max_frames) == (10, 12000)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((-1, 100, (1, 99)), "min_frames: .* got -1 and 100"),
-        ((100, 100, (1, 99)), "min_frames: .* got 100 and 100"),
-        ((0, 100, (-1, 99)), r"percentiles: .* got \[-1, 99\]"),
-        ((0, 100, (99, 1)), r"percentiles: .* got \[99, 1\]"),
-        ((0, 100, (1, 101)), r"percentiles: .* got \[1, 101\]"),
-        ((0, 100, (float("nan"), 99)), "percentiles: "),
+        ({"min_frames": -1, "max_frames": 100}, "min_frames: .* got -1 and 100"),
+        ({"min_frames": 100, "max_frames": 100}, "min_frames: .* got 100 and 100"),
+        ({"percentiles": (-1, 99)}, r"percentiles: .* got \[-1, 99\]"),
+        ({"percentiles": (99, 1)}, r"percentiles: .* got \[99, 1\]"),
+        ({"percentiles": (float("nan"), 99)}, "percentiles: "),
+        ({"characters_per_s": (3, 2)}, r"characters_per_s: .* got \[3, 2\]"),
+        ({"strict": replace(STRICT, characters_per_s=(0, 0))}, r"strict\.characters_per_s: "),
+        ({"pace": 1.0}, "pace: .* got 1.0"),
     ],
 )
 def test_limits_that_make_no_sense(values, message):
     with pytest.raises(InputError, match=message):
-        Filter("fixed", *values)
+        replace(FIXED, **values)
+
+
+def test_every_reason_is_in_the_docs_with_a_sentence():
+    docs = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    docs = docs.partition("## Reasons")[2].partition("## Splits")[0]
+    listed = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", docs, flags=re.MULTILINE)
+    assert listed == list(REASONS)  # in the order in which they are looked for

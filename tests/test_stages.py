@@ -118,7 +118,7 @@ def test_too_many_rejections_stop_the_stage_in_one_sentence(imported):
     message = sentence(as_subprocess(imported, "corpus"))
     assert "corpus.wideband.path" in message
     assert "corpus.max_rejected_share" in message
-    assert "3 of 28" in message
+    assert "4 of 28" in message
 
 
 def test_a_corpus_path_that_does_not_exist_is_named(imported):
@@ -245,7 +245,9 @@ def test_an_utterance_and_its_simulation_are_in_the_same_set(data_repository):
 
 def test_a_filter_that_leaves_nothing_is_refused(repository):
     write_params(repository, {"filter.min_frames": 5000})
-    with pytest.raises(InputError, match="filter: all 28 utterances of wideband"):
+    with pytest.raises(
+        InputError, match="filter: all 24 utterances of wideband are rejected .too_short 24."
+    ):
         run_stage(repository, "manifests")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.split import SPLITS
-from telephone_asr.stages import MANIFESTS, MODELS, RAW, SHARDS, run
+from telephone_asr.stages import MANIFESTS, MODELS, RAW, SHARDS, TEST_SETS, run
 
 PROFILES = Path("profiles")
 
@@ -51,8 +51,31 @@ def main() -> None:
         run=lambda a: simulate_file(a.source, a.target, a.seed, a.changes, a.picture)
     )
 
+    _add_data_commands(commands.add_parser("data", help="what became of the corpora's utterances"))
+
     arguments = parser.parse_args()
     run(lambda: arguments.run(arguments))
+
+
+def _add_data_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="data_command", required=True)
+    why = commands.add_parser("why", help="what happened to an utterance")
+    why.add_argument("id")
+    why.set_defaults(run=lambda a: _print_accounts("why", a.id))
+
+    rejected = commands.add_parser("rejected", help="list what was left out, and why")
+    rejected.add_argument("--reason", help="of this reason alone, such as clipped")
+    rejected.set_defaults(run=lambda a: _print_accounts("rejected", a.reason))
+
+    freeze = commands.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
+    freeze.set_defaults(run=lambda _: _print_accounts("freeze", TEST_SETS))
+
+
+def _print_accounts(name: str, *arguments: object) -> None:
+    from telephone_asr import accounts
+
+    for line in getattr(accounts, name)(MANIFESTS, *arguments):
+        print(line)
 
 
 def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
@@ -132,7 +155,7 @@ def _lines(path: Path) -> list[str]:
 
 def transcribe_files(files: list[Path], model: Path) -> None:
     """Prints file and text, a line each."""
-    from telephone_asr.corpora.imported import Item, load
+    from telephone_asr.corpora.items import Item, load
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
     from telephone_asr.model import fun_asr_nano, pretrained
     from telephone_asr.model.frontend import Frontend
@@ -169,7 +192,7 @@ def simulate_file(
 
     from telephone_asr.channel import line as channel
     from telephone_asr.channel.band import TELEPHONE_RATE_HZ
-    from telephone_asr.corpora.imported import Item, load
+    from telephone_asr.corpora.items import Item, load
     from telephone_asr.params import load_params
     from telephone_asr.shards import Rejected
     from telephone_asr.simulation import babble_pool

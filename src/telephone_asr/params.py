@@ -19,14 +19,16 @@ from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
+from telephone_asr.manifests.text import English
 
 
 @dataclass(frozen=True)
 class Source:
     """Where one corpus comes from."""
 
-    kind: Literal["synthetic", "kaldi", "lhotse", "calls"]
+    kind: str  # synthetic, kaldi, lhotse, calls, or a recipe of Lhotse's
     path: str
+    part: str | None  # of a Lhotse corpus; null: all of it
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class Corpus:
     sample_size: int | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: int  # utterances a shard
     max_rejected_share: float  # more unusable utterances than this stop the stage
+
+
+@dataclass(frozen=True)
+class Text:
+    """How transcripts are written for training; see manifests/text.py."""
+
+    english: English
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,7 @@ class Params:
     seed: int
     corpus: Corpus
     channel: Line
+    text: Text
     filter: Filter
     split: Split
     frontend: Frontend

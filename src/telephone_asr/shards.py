@@ -3,8 +3,8 @@
 A shard holds a fixed number of utterances, so its bytes do not depend on who wrote it.
 Lhotse reads the directories back with `CutSet.from_shar(in_dir=...)`. Its own writer is not used,
 for two things it does not do: G.711 speech takes 33 MB an hour as FLAC and 27 as compressed G.711
-codes; and every utterance is a gzip member of its own, so that training can read them in any order
-(gzip readers take the members as one stream).
+codes; and every utterance is a gzip member of its own (gzip readers take the members as one stream)
+whose place its cut knows (custom: stored), so that training can read them in any order.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import io
 import json
 import os
 import struct
+import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import cache, lru_cache
+from itertools import chain, islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -59,23 +63,31 @@ def write_shards(directory: Path, utterances: Iterable[Utterance], shard_size: i
     utterances = iter(utterances)
     total = 0
     for index in range(1_000_000):
-        chunk = list(islice(utterances, shard_size))
-        if not chunk:
+        first = next(utterances, None)
+        if first is None:
             break
-        write_shard(directory, index, chunk)
-        total += len(chunk)
+        total += write_shard(directory, index, chain([first], islice(utterances, shard_size - 1)))
     return total
 
 
-def write_shard(directory: Path, index: int, utterances: Sequence[Utterance]) -> None:
-    """Writes one shard. Both files appear whole or not at all."""
+def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) -> int:
+    """Writes one shard, an utterance at a time; returns how many there were. Both files appear
+    whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    cuts = [_cut(utterance) for utterance in utterances]
-    lines = [json.dumps(cut, ensure_ascii=False) + "\n" for cut in cuts]
-    sounds = [_tar_members(u, cut["recording"]) for u, cut in zip(utterances, cuts, strict=True)]
-    end_of_tar = _gzip(bytes(2 * tarfile.BLOCKSIZE))
-    _replace(_tar_path(directory, index), b"".join(sounds) + end_of_tar)
-    _replace(_cuts_path(directory, index), _gzip("".join(lines).encode()))
+    lines = []
+    with _whole_file(_tar_path(directory, index)) as tar:
+        for utterance in utterances:
+            cut = _cut(utterance)
+            packed, suffix = _tar_members(utterance, cut["recording"])
+            place = {"offset": tar.tell(), "bytes": len(packed)}
+            stored = {"suffix": suffix, "shard": index, **place}
+            cut["custom"] = utterance.custom | {"stored": stored}
+            tar.write(packed)
+            lines.append(json.dumps(cut, ensure_ascii=False) + "\n")
+        tar.write(_end_of_tar())
+    with _whole_file(_cuts_path(directory, index)) as cuts:
+        cuts.write(_gzip("".join(lines).encode()))
+    return len(lines)
 
 
 def _tar_path(directory: Path, index: int) -> Path:
@@ -86,10 +98,16 @@ def _cuts_path(directory: Path, index: int) -> Path:
     return directory / f"cuts.{index:06d}.jsonl.gz"
 
 
-def _replace(path: Path, content: bytes) -> None:
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name once it is written, or not at all."""
     temporary = path.with_name("." + path.name)
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _gzip(content: bytes) -> bytes:
@@ -105,8 +123,14 @@ def _gzip_sound(content: bytes) -> bytes:
     return packer.compress(content) + packer.flush()
 
 
-def _tar_members(utterance: Utterance, recording: dict) -> bytes:
-    """The sound and Lhotse's description of it as two members of a tar, in one gzip member."""
+@cache
+def _end_of_tar() -> bytes:
+    return _gzip(bytes(2 * tarfile.BLOCKSIZE))
+
+
+def _tar_members(utterance: Utterance, recording: dict) -> tuple[bytes, str]:
+    """The sound and Lhotse's description of it as two members of a tar, in one gzip member; and
+    what kind of file the sound is."""
     sound, suffix = _sound_file(utterance.samples, utterance.sample_rate_hz)
     description = json.dumps(recording).encode() + b"\n"
     packed = bytearray()
@@ -118,7 +142,7 @@ def _tar_members(utterance: Utterance, recording: dict) -> bytes:
         member.size = len(content)
         packed += member.tobuf(tarfile.PAX_FORMAT)
         packed += content + bytes(-len(content) % tarfile.BLOCKSIZE)
-    return _gzip_sound(bytes(packed))
+    return _gzip_sound(bytes(packed)), suffix
 
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
@@ -174,7 +198,7 @@ def _cut(utterance: Utterance) -> dict:
         "channel": 0,
         "supervisions": [supervision],
         "recording": recording,
-        **({"custom": utterance.custom} if utterance.custom else {}),
+        "custom": utterance.custom,
         "type": "MonoCut",
     }
 
@@ -201,20 +225,38 @@ def _read_lines(path: Path) -> list[dict]:
 
 def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
     """The utterances of one shard, in order, with their sound."""
-    sounds = SoundIndex([_tar_path(directory, index)])
-    for cut in _read_lines(_cuts_path(directory, index)):
-        supervision = cut["supervisions"][0]
-        samples, sample_rate_hz = sounds.read(cut["id"])
-        yield Utterance(
-            id=cut["id"],
-            samples=samples,
-            sample_rate_hz=sample_rate_hz,
-            text=supervision["text"],
-            speaker=supervision["speaker"],
-            scene=supervision["custom"]["scene"],
-            annotation_error=supervision["custom"]["annotation_error"],
-            custom=cut.get("custom") or {},
-        )
+    tar = _tar_path(directory, index)
+    cuts = _read_lines(_cuts_path(directory, index))
+    _check_tar(tar, cuts)
+    with open(tar, "rb") as file:
+        for cut in cuts:
+            supervision = cut["supervisions"][0]
+            custom = dict(cut["custom"])
+            stored = custom.pop("stored")
+            content = _unpack(file, stored["offset"], stored["bytes"], tar, cut["id"])
+            samples, sample_rate_hz = _decode(content)
+            yield Utterance(
+                id=cut["id"],
+                samples=samples,
+                sample_rate_hz=sample_rate_hz,
+                text=supervision["text"],
+                speaker=supervision["speaker"],
+                scene=supervision["custom"]["scene"],
+                annotation_error=supervision["custom"]["annotation_error"],
+                custom=custom,
+            )
+
+
+def stored_sound(directory: Path, cut: dict) -> tuple[str, bool]:
+    """Whether the sound of one of `read_cuts` is wav or flac, and whether it is there."""
+    stored = cut["custom"]["stored"]
+    size = _tar_size(_tar_path(directory, stored["shard"]))
+    return stored["suffix"], stored["offset"] + stored["bytes"] <= size
+
+
+@lru_cache(maxsize=1)  # cuts come shard by shard
+def _tar_size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def has_shard(directory: Path, index: int) -> bool:
@@ -227,27 +269,31 @@ def count_shards(directory: Path) -> int:
 
 
 class SoundIndex:
-    """Random access to the sound in shards, by utterance id.
+    """Random access to the sound in directories of shards, by utterance id.
 
     Lhotse reads shards from front to back; training in length buckets needs them in any order.
-    Making the index reads the tars once; it takes some 200 bytes of memory an utterance.
+    It takes some 200 bytes of memory an utterance.
     """
 
-    def __init__(self, tar_paths: Sequence[Path]):
-        self._paths = [str(path) for path in tar_paths]
+    def __init__(self, directories: Sequence[Path]):
+        self._tars: list[Path] = []
         self._places: dict[str, tuple[int, int, int, str]] = {}  # id: (tar, offset, bytes, suffix)
-        for number, path in enumerate(tar_paths):
-            for name, offset, size in _index(path):
-                key, suffix = name.rsplit(".", 1)
-                self._places[key] = (number, offset, size, suffix)
+        for directory in directories:
+            for index in range(count_shards(directory)):
+                cuts = _read_lines(_cuts_path(directory, index))
+                self._tars.append(_tar_path(directory, index))
+                _check_tar(self._tars[-1], cuts)
+                for cut in cuts:
+                    place = cut["custom"]["stored"]
+                    place = place["offset"], place["bytes"], sys.intern(place["suffix"])
+                    self._places[cut["id"]] = (len(self._tars) - 1, *place)
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
     def read(self, key: str) -> tuple[np.ndarray, int]:
         """Samples (int16, mono) and sample rate in Hz."""
-        samples, sample_rate_hz = soundfile.read(io.BytesIO(self.read_file(key)), dtype="int16")
-        return samples, sample_rate_hz
+        return _decode(self.read_file(key))
 
     def suffix(self, key: str) -> str:
         """wav or flac."""
@@ -256,42 +302,39 @@ class SoundIndex:
     def read_file(self, key: str) -> bytes:
         """The sound as the file it is in the shard."""
         number, offset, size, _ = self._places[key]
-        with open(self._paths[number], "rb") as file:
-            file.seek(offset)
-            packed = file.read(size)
-        try:
-            unpacked = zlib.decompress(packed, wbits=31)
-        except zlib.error as error:
-            raise _damaged(self._paths[number], f"at utterance {key}, {error}") from None
-        member, start = _first_member(unpacked)
-        return unpacked[start : start + member.size]
+        with open(self._tars[number], "rb") as file:
+            return _unpack(file, offset, size, self._tars[number], key)
 
 
 def sound_index(directory: Path) -> SoundIndex:
     """All sound of a directory of shards."""
-    return SoundIndex(sorted(directory.glob("recording.*.tar.gz")))
+    return SoundIndex([directory])
 
 
-def _index(path: Path) -> Iterator[tuple[str, int, int]]:
-    """File name, offset and size of each utterance's gzip member in a tar."""
+def _check_tar(path: Path, cuts: Sequence[dict]) -> None:
+    """Raises InputError unless the tar is as long as what its cuts say is in it."""
+    places = [cut["custom"]["stored"] for cut in cuts]
+    end = places[-1]["offset"] + places[-1]["bytes"] if places else 0
     if not path.is_file():
         raise _damaged(path, "it is missing")
-    packed = path.read_bytes()
-    offset, unpacked = 0, b""
-    while offset < len(packed):
-        unpacker = zlib.decompressobj(wbits=31)
-        try:
-            unpacked = unpacker.decompress(memoryview(packed)[offset:])
-        except zlib.error as error:
-            raise _damaged(path, str(error)) from None
-        if not unpacker.eof:
-            raise _damaged(path, "it ends early")
-        size = len(packed) - offset - len(unpacker.unused_data)
-        if unpacked[:1] != b"\0":  # the end of a tar is zeros
-            yield _first_member(unpacked)[0].name, offset, size
-        offset += size
-    if unpacked[:1] != b"\0":
-        raise _damaged(path, "it ends early")
+    size, expected = path.stat().st_size, end + len(_end_of_tar())
+    if size != expected:
+        raise _damaged(path, f"it has {size} bytes, not {expected}")
+
+
+def _unpack(file: IO[bytes], offset: int, size: int, path: Path, key: str) -> bytes:
+    """The sound of an utterance, as the file that lies in the tar."""
+    file.seek(offset)
+    try:
+        unpacked = zlib.decompress(file.read(size), wbits=31)
+    except zlib.error as error:
+        raise _damaged(path, f"at utterance {key}, {error}") from None
+    member, start = _first_member(unpacked)
+    return unpacked[start : start + member.size]
+
+
+def _decode(content: bytes) -> tuple[np.ndarray, int]:
+    return soundfile.read(io.BytesIO(content), dtype="int16")
 
 
 def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -13,7 +14,7 @@ from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Line
-from telephone_asr.shards import count_shards, read_shard, write_shard
+from telephone_asr.shards import Utterance, count_shards, read_shard, write_shard
 
 BABBLE_UTTERANCES = 400  # enough for 8 talkers at a time and many voices
 
@@ -36,8 +37,13 @@ def simulate_shard(
 
     pool: a file of `BabblePool.save`. The bytes are the same wherever and whenever it is done.
     """
-    simulated = []
-    for utterance in read_shard(source, index):
+    write_shard(target, index, _simulated(read_shard(source, index), line, pool, seed))
+
+
+def _simulated(
+    utterances: Iterable[Utterance], line: Line, pool: Path, seed: int
+) -> Iterator[Utterance]:
+    for utterance in utterances:
         id_ = f"sim-{utterance.id}"
         samples, done = simulate(
             utterance.samples,
@@ -47,11 +53,13 @@ def simulate_shard(
             generator(seed, id_),
             utterance.speaker,
         )
-        rate_hz = TELEPHONE_RATE_HZ
-        simulated.append(
-            replace(utterance, id=id_, samples=samples, sample_rate_hz=rate_hz, custom=done)
+        yield replace(
+            utterance,
+            id=id_,
+            samples=samples,
+            sample_rate_hz=TELEPHONE_RATE_HZ,
+            custom=utterance.custom | done,
         )
-    write_shard(target, index, simulated)
 
 
 @lru_cache(maxsize=1)  # once for each worker

@@ -1,24 +1,79 @@
-"""What is kept, and why the rest is not: one reason code for each utterance left out."""
+"""What is kept, and why the rest is not: one reason code for each utterance left out.
+
+docs/data.md lists the codes with their params. What can be heard is judged by the measures taken
+when the sound was decoded (`telephone_asr.measures`), so a limit is changed in seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.text import syllables
+
+REASONS = {
+    # The corpus stage, while it reads.
+    "unreadable_line": "its line in the corpus's list cannot be used",
+    "unreadable_audio": "its file is missing, damaged or of an unknown format",
+    "no_audio": "it has a transcript but no audio",
+    "no_transcript": "it has audio but no transcript",
+    "no_such_channel": "its recording has fewer channels",
+    "outside_audio": "it ends after its recording does",
+    "empty_audio": "it holds no sample",
+    "not_finite": "it holds samples that are no numbers",
+    "bad_id": "its id cannot be the name of a file",
+    "duplicate_id": "another utterance has its id",
+    # The manifests stage.
+    "annotation_error": "an annotator marked its transcript as wrong",
+    "empty_text": "nothing is left of its transcript",
+    "unknown_characters": "the tokenizer does not know all of its transcript",
+    "too_short": "it is shorter than filter.min_frames, or short and doubtful",
+    "too_long": "it is longer than filter.max_frames, or long and doubtful",
+    "silent": "its speech is quieter than filter.silent_db",
+    "clipped": "more of it than filter.clipped is cut off at the top",
+    "dc_offset": "its mean is further from zero than filter.dc",
+    "narrowband": "it is called wideband and was sampled at 8 kHz once (filter.narrowband_db)",
+    "wrong_rate": "it plays too fast or too slow: its header has another sample rate",
+    "too_few_characters": "it has fewer characters a second than filter.characters_per_s",
+    "too_many_characters": "it has more characters a second than filter.characters_per_s",
+    "text_and_duration": "speech and transcript differ in length by more than filter.pace",
+    "duplicate_audio": "another utterance has the same sound",
+    "test_speaker": "its speaker is in a frozen test set, and it is not",
+    "sentence_in_test": "its sentence is in a test set",
+}
+PACE_SLACK_S = 1.0  # of speech, on top of the factor: short utterances vary
+RATE_MISTAKE = 1.7  # so much faster in the mean of voice and words; they may differ by no more
+
+
+@dataclass(frozen=True)
+class Strict:
+    """What an utterance of unusual length must be to be kept, where length is percentile."""
+
+    characters_per_s: tuple[float, float]
+    snr_db: float
+    clipped: float
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Limits on the length of an utterance, in 10 ms fbank frames."""
+    """Limits that an utterance must keep. Lengths are in 10 ms fbank frames."""
 
     length: Literal["fixed", "percentile"]
     min_frames: int  # limits where length is fixed
     max_frames: int
-    percentiles: tuple[float, float]  # of the corpus's lengths, where length is percentile
+    percentiles: tuple[float, float]  # of the corpus's lengths; what lies beyond is checked harder
+    silent_db: float  # active speech level, dBov
+    clipped: float  # share of the samples
+    dc: float  # share of full scale
+    narrowband_db: float  # power at 4.3-8 kHz over that below 3.7 kHz; of wideband corpora
+    characters_per_s: tuple[float, float]  # of the whole utterance
+    pace: float  # factor between the speech and what the corpus takes for such a transcript
+    strict: Strict
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_frames < self.max_frames:
@@ -29,26 +84,144 @@ class Filter:
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
             raise InputError(f"percentiles: expected 0 <= low < high <= 100, got [{low}, {high}].")
+        for name, (low, high) in (
+            ("characters_per_s", self.characters_per_s),
+            ("strict.characters_per_s", self.strict.characters_per_s),
+        ):
+            if not 0 <= low < high:
+                raise InputError(f"{name}: expected 0 <= low < high, got [{low}, {high}].")
+        if self.pace <= 1:
+            raise InputError(f"pace: expected a factor above 1, got {self.pace}.")
 
 
-def length_limits(filter_: Filter, frames: Sequence[int]) -> tuple[int, int]:
-    """Shortest and longest length kept, in 10 ms frames, for a corpus of these lengths."""
-    if filter_.length == "fixed" or not frames:
-        return filter_.min_frames, filter_.max_frames
-    low, high = np.percentile(frames, filter_.percentiles)
-    return int(np.floor(low)), int(np.ceil(high))
+@dataclass(frozen=True)
+class Candidate:
+    """What is known of an utterance when it is judged; text is normalised."""
+
+    text: str
+    known: bool  # whether the tokenizer knows all of the text
+    frames: int
+    duration_s: float
+    annotation_error: bool
+    measures: dict  # of `telephone_asr.measures.measure`
+
+    @property
+    def syllables(self) -> int:
+        return syllables(self.text)
+
+    @property
+    def active_s(self) -> float:
+        return self.duration_s * self.measures["activity"]
 
 
-def rejection(
-    text: str, frames: int, annotation_error: bool, limits: tuple[int, int]
-) -> str | None:
-    """The reason not to use an utterance, or None: the first that applies, in this order."""
-    if annotation_error:
-        return "annotation_error"
-    if not text.strip():
-        return "empty_text"
-    if frames < limits[0]:
-        return "too_short"
-    if frames > limits[1]:
-        return "too_long"
-    return None
+@dataclass(frozen=True)
+class Norms:
+    """What is usual in a corpus: the limits of length, and medians."""
+
+    min_frames: int
+    max_frames: int
+    s_per_syllable: float  # of active speech
+    pitch_hz: float
+
+
+def norms(filter_: Filter, frames: Sequence[int], s_per_syllable, pitch_hz) -> Norms:
+    """Of a corpus; the three sequences need not be of one length."""
+    limits = filter_.min_frames, filter_.max_frames
+    if filter_.length == "percentile" and len(frames):
+        low, high = np.percentile(frames, filter_.percentiles)
+        limits = int(np.floor(low)), int(np.ceil(high))
+    return Norms(
+        *limits,
+        s_per_syllable=float(np.median(s_per_syllable)) if len(s_per_syllable) else 0.25,
+        pitch_hz=float(np.median(pitch_hz)) if len(pitch_hz) else 150.0,
+    )
+
+
+def judge(
+    candidate: Candidate, filter_: Filter, usual: Norms, wideband: bool
+) -> tuple[str, str] | None:
+    """The first reason not to use an utterance, and its numbers; None where there is none."""
+    return next(_objections(candidate, filter_, usual, wideband), None)
+
+
+def _objections(
+    candidate: Candidate, filter_: Filter, usual: Norms, wideband: bool
+) -> Iterator[tuple[str, str]]:
+    measures = candidate.measures
+    if candidate.annotation_error:
+        yield "annotation_error", "marked by its annotator"
+    if not candidate.syllables:
+        yield "empty_text", f"text '{candidate.text}'"
+    if not candidate.known:
+        yield "unknown_characters", f"text '{candidate.text}'"
+    if filter_.length == "fixed":
+        yield from _length(candidate, usual, "")
+    if measures["level_db"] < filter_.silent_db:
+        yield "silent", f"active level {measures['level_db']} dBov, limit {filter_.silent_db}"
+    if measures["clipped"] > filter_.clipped:
+        yield "clipped", f"{measures['clipped']:.1%} of the samples, limit {filter_.clipped:.1%}"
+    if abs(measures["dc"]) > filter_.dc:
+        yield "dc_offset", f"{measures['dc']} of full scale, limit {filter_.dc}"
+    high_db = measures["high_band_db"]
+    if wideband and high_db is not None and high_db < filter_.narrowband_db:
+        yield "narrowband", f"{high_db} dB above 4.3 kHz, limit {filter_.narrowband_db}"
+    yield from _rate(candidate, usual)
+    per_s = candidate.syllables / candidate.duration_s
+    yield from _characters(per_s, filter_.characters_per_s)
+    yield from _pace(candidate, filter_.pace, usual)
+    if filter_.length == "percentile":
+        doubt = _doubt(candidate, per_s, filter_.strict)
+        if doubt:
+            yield from _length(candidate, usual, f" and {doubt}")
+
+
+def _length(candidate: Candidate, usual: Norms, doubt: str) -> Iterator[tuple[str, str]]:
+    if candidate.frames < usual.min_frames:
+        yield "too_short", f"{candidate.frames} frames, limit {usual.min_frames}{doubt}"
+    if candidate.frames > usual.max_frames:
+        yield "too_long", f"{candidate.frames} frames, limit {usual.max_frames}{doubt}"
+
+
+def _characters(per_s: float, limits: tuple[float, float]) -> Iterator[tuple[str, str]]:
+    if per_s < limits[0]:
+        yield "too_few_characters", f"{per_s:.2f} a second, limit {limits[0]}"
+    if per_s > limits[1]:
+        yield "too_many_characters", f"{per_s:.2f} a second, limit {limits[1]}"
+
+
+def _pace(candidate: Candidate, factor: float, usual: Norms) -> Iterator[tuple[str, str]]:
+    expected_s, active_s = candidate.syllables * usual.s_per_syllable, candidate.active_s
+    if (
+        active_s > factor * expected_s + PACE_SLACK_S
+        or expected_s > factor * active_s + PACE_SLACK_S
+    ):
+        yield (
+            "text_and_duration",
+            f"{active_s:.2f} s of speech, {expected_s:.2f} s are usual for such a transcript",
+        )
+
+
+def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
+    """A wrong sample rate in the header changes voice and words alike; either alone may be a high
+    voice or a hurried one."""
+    pitch_hz = candidate.measures["pitch_hz"]
+    if pitch_hz is None or not candidate.active_s:
+        return
+    higher = pitch_hz / usual.pitch_hz
+    faster = candidate.syllables * usual.s_per_syllable / candidate.active_s
+    both = math.sqrt(higher * faster)
+    alike = 1 / RATE_MISTAKE < higher / faster < RATE_MISTAKE
+    if alike and not 1 / RATE_MISTAKE <= both <= RATE_MISTAKE:
+        yield "wrong_rate", f"the voice {higher:.1f} and the words {faster:.1f} times the usual"
+
+
+def _doubt(candidate: Candidate, per_s: float, strict: Strict) -> str:
+    """Why an utterance of unusual length is not kept, or nothing."""
+    measures, (low, high) = candidate.measures, strict.characters_per_s
+    if not low <= per_s <= high:
+        return f"{per_s:.2f} characters a second, not {low} to {high}"
+    if measures["snr_db"] < strict.snr_db:
+        return f"SNR about {measures['snr_db']} dB, less than {strict.snr_db}"
+    if measures["clipped"] > strict.clipped:
+        return f"{measures['clipped']:.1%} clipped, more than {strict.clipped:.1%}"
+    return ""

@@ -1,11 +1,11 @@
-"""Train, validation and test sets: whole speakers, chosen by hash."""
+"""Train, validation and test sets: whole speakers, chosen by hash, test sets frozen by a list."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from telephone_asr.errors import InputError
 
@@ -14,10 +14,13 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Shares of the speakers, rounded up; the rest trains."""
+    """Shares of the speakers, on average; the rest trains."""
 
     valid: float
     test: float
+    seed: int  # of its own: another training seed must not move the test set
+    frozen: bool  # the lists in splits/ are the test sets
+    short: int  # syllables; sentences no longer than this (喂, 好的) may be in several sets
 
     def __post_init__(self) -> None:
         if not (self.valid > 0 and self.test > 0 and self.valid + self.test < 1):
@@ -27,24 +30,32 @@ class Split:
             )
 
 
-def assign(groups: Iterable[str], split: Split, seed: int) -> dict[str, str]:
-    """The split of each group (a speaker, or a recording where speakers are too few).
+def side(group: str, split: Split) -> str:
+    """The set of a group (a speaker, or a recording where speakers are too few).
 
-    Groups are ranked by a hash of their name and the seed; the first make the test set, the next
-    the validation set, each of its share rounded up. So the order of the corpus does not matter,
-    and new groups move an old one only across a border that they push on.
+    It depends on the group's name alone: adding data moves nobody.
     """
-    ranked = sorted(set(groups), key=lambda group: _place(group, seed))
-    # Rounded first: 0.07 * 100 is 7.000000000000001. Something is left to train on.
-    n_test = math.ceil(round(split.test * len(ranked), 9))
-    n_test = min(n_test, max(1, len(ranked) - 2))
-    n_valid = math.ceil(round(split.valid * len(ranked), 9))
-    n_valid = min(n_valid, max(1, len(ranked) - n_test - 1))
-    names = ["test"] * n_test + ["valid"] * n_valid
-    names += ["train"] * max(0, len(ranked) - len(names))
-    return dict(zip(ranked, names, strict=False))
+    digest = hashlib.sha256(f"{split.seed}/{group}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < split.test:
+        return "test"
+    return "valid" if place < split.test + split.valid else "train"
 
 
-def _place(group: str, seed: int) -> float:
-    digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def read_frozen(path: Path) -> frozenset[str] | None:
+    """The ids of a test set that is kept in git, one a line; None where there is no such file.
+
+    Raises InputError for a list without ids.
+    """
+    if not path.is_file():
+        return None
+    ids = frozenset(line for line in path.read_text(encoding="utf-8").splitlines() if line)
+    if not ids:
+        raise InputError(f"{path} names no utterance: delete it, or freeze the test set again.")
+    return ids
+
+
+def write_frozen(path: Path, ids: Iterable[str]) -> None:
+    """Sorted, so that a difference reads well in git."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{id_}\n" for id_ in sorted(ids)), encoding="utf-8")

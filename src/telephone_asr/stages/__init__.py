@@ -6,6 +6,7 @@ Stages run from the repository's root, as `python -m telephone_asr.stages.<name>
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ MANIFESTS = Path("data/manifests")
 MODELS = Path("models")
 METRICS = Path("metrics")
 SCRATCH = Path(".scratch")
+TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
 
@@ -29,6 +31,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # whoever reads it has seen enough, as with `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
 

@@ -2,41 +2,94 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+import telephone_asr
 from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.corpora import imported, synthetic
 from telephone_asr.errors import InputError
+from telephone_asr.measures import with_measures
 from telephone_asr.params import Params, Source, load_params
-from telephone_asr.shards import REJECTED, Rejected, Utterance, write_shards
-from telephone_asr.stages import RAW, run
+from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
+from telephone_asr.stages import RAW, SCRATCH, run
+from telephone_asr.training.resume import Scratch, fingerprint
+from telephone_asr.workers import run_jobs
 
+CODE = ("channel/level.py", "corpora", "measures.py", "shards.py")  # that the shards depend on
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
 def main() -> None:
     params = load_params()
     taken: set[str] = set()
+    scratches = []
     for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
         if source.kind == "synthetic":
-            total, entries = _synthetic(params, part, Path(source.path))
+            _speak_all(params, part, Path(source.path))
         else:
-            total, entries = _imported(params, part, source)
-        _write(params, part, total, entries, taken)
+            scratches.append((part, _import_all(params, part, source, taken)))
+    # Only now: what was interrupted before has all of its scratch to go on from.
+    for part, scratch in scratches:
+        shutil.rmtree(RAW / part, ignore_errors=True)
+        RAW.mkdir(parents=True, exist_ok=True)
+        shutil.move(scratch.directory / "shards", RAW / part)
+        scratch.close(remove=True)
 
 
-def _imported(params: Params, part: str, source: Source):
-    items = imported.list_items(source.kind, Path(source.path), f"corpus.{part}.path")
-    items = _sample(items, params)
-    return len(items), map(imported.load, items)
+def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> Scratch:
+    """A corpus of the user's into shards of the scratch directory that is returned: `shard_size` of
+    its items each, on whichever core is free. Interrupted, it goes on at the first that is missing.
+    """
+    key, size = f"corpus.{part}", params.corpus.shard_size
+    items = imported.list_items(source.kind, Path(source.path), key, source.part)
+    items = imported.with_good_ids(_sample(items, params), taken)
+    total = len(items)
+    code = [Path(telephone_asr.__file__).parent / name for name in CODE]
+    identity = fingerprint([str(size), *imported.identity(items)], code)
+    scratch = Scratch(SCRATCH, f"corpus-{part}", identity)
+    target = scratch.directory.absolute() / "shards"
+
+    pieces = [items[i : i + size] for i in range(0, total, size)]
+    missing = [i for i in range(len(pieces)) if not imported.is_imported(target, i)]
+    before = total - sum(len(pieces[i]) for i in missing)
+    jobs = ((pieces[i], target, i) for i in missing)
+    n_rejected = 0
+    with tqdm(total=total, initial=before, desc=f"{part} speech", unit="utterance") as bar:
+        for done, rejected in run_jobs(imported.import_shard, jobs):
+            bar.update(done)
+            n_rejected += len(rejected)
+            if n_rejected > params.corpus.max_rejected_share * total:
+                raise _too_many(key, n_rejected, total, rejected[-1])
+    rejected = imported.gather_rejected(target, len(pieces))
+    kept = sum(1 for _ in read_cuts(target))
+    if not kept:
+        raise _too_many(key, len(rejected), total, rejected[-1])
+    assert kept + len(rejected) == total, (part, kept, len(rejected), total)
+    print(f"{RAW / part}: {kept} utterances kept, {len(rejected)} rejected, {total} in all")
+    return scratch
+
+
+def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
+    return InputError(
+        f"params.yaml: {key}.path: {rejected} of {total} utterances cannot be used, more than "
+        f"corpus.max_rejected_share allows; one of them: {one.reason}, {one.detail.rstrip('.')}."
+    )
+
+
+def _speak_all(params: Params, part: str, spec: Path) -> None:
+    total, utterances = _synthetic(params, part, spec)
+    bar = tqdm(utterances, f"{part} speech", total, unit="utterance")
+    write_shards(RAW / part, map(with_measures, bar), params.corpus.shard_size)
+    (RAW / part / REJECTED).write_text("", encoding="utf-8")
+    print(f"{RAW / part}: {total} utterances, spoken here")
 
 
 def _synthetic(params: Params, part: str, spec: Path):
@@ -87,50 +140,6 @@ def _sample(items: list, params: Params) -> list:
     if size is None or size >= len(items):
         return items
     return [items[i * len(items) // size] for i in range(size)]
-
-
-def _write(params: Params, part: str, total: int, entries, taken: set[str]) -> None:
-    """Writes what can be used into shards and the rest, with its reason, into rejected.jsonl."""
-    directory = RAW / part
-    rejected: list[Rejected] = []
-    limit = params.corpus.max_rejected_share * total
-
-    def usable() -> Iterator[Utterance]:
-        for entry in tqdm(entries, f"{part} speech", total, unit="utterance"):
-            if isinstance(entry, Utterance):
-                entry = _with_good_id(entry, taken)
-            if isinstance(entry, Utterance):
-                yield entry
-                continue
-            rejected.append(entry)
-            if len(rejected) > limit:
-                raise InputError(
-                    f"params.yaml: corpus.{part}.path: {len(rejected)} of {total} utterances "
-                    f"cannot be used, more than corpus.max_rejected_share allows; the last one: "
-                    f"{entry.reason}, {entry.detail.rstrip('.')}."
-                )
-
-    kept = write_shards(directory, usable(), params.corpus.shard_size)
-    if not kept:
-        raise InputError(
-            f"params.yaml: corpus.{part}.path: none of {total} utterances can be used; the last "
-            f"one: {rejected[-1].reason}, {rejected[-1].detail}."
-        )
-    lines = [json.dumps(vars(r), ensure_ascii=False) + "\n" for r in rejected]
-    (directory / REJECTED).write_text("".join(lines), encoding="utf-8")
-    assert kept + len(rejected) == total, (kept, len(rejected), total)
-    print(f"{directory}: {kept} utterances kept, {len(rejected)} rejected, {total} in all")
-
-
-def _with_good_id(utterance: Utterance, taken: set[str]) -> Utterance | Rejected:
-    """Ids name files and are unique over all corpora."""
-    id_ = utterance.id
-    if id_ in taken:
-        return Rejected(id_, "duplicate_id", f"another utterance is called {id_} too")
-    if not id_ or "/" in id_ or id_ != id_.strip() or id_.startswith("."):
-        return Rejected(id_, "bad_id", f"'{id_}' cannot be the name of a file")
-    taken.add(id_)
-    return utterance
 
 
 if __name__ == "__main__":

@@ -4,154 +4,226 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
+from tqdm import tqdm
+
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import Example, corpus_prompt, manifest_line
-from telephone_asr.manifests.quality import length_limits, rejection
-from telephone_asr.manifests.split import SPLITS, Split, assign
+from telephone_asr.manifests import sorting, text
+from telephone_asr.manifests.messages import Example, manifest_line
+from telephone_asr.manifests.sorting import Rules, Survey, Verdicts
+from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import fbank_frames
 from telephone_asr.params import Params, load_params
-from telephone_asr.shards import REJECTED, read_cuts, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, RAW, SHARDS, run, write_json
+from telephone_asr.shards import REJECTED, read_cuts, stored_sound
+from telephone_asr.stages import (
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    RAW,
+    SHARDS,
+    TEST_SETS,
+    run,
+    write_json,
+)
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
 UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
+# A simulated utterance is where the one that it was made of is.
+FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
+FROZEN["simulated"] = FROZEN["wideband"]
 
 
 def main() -> None:
-    from transformers import AutoTokenizer
-
     params = load_params()
-    if not (MODELS / "tokenizer" / "tokenizer_config.json").is_file():
-        raise InputError(f"{MODELS / 'tokenizer'} holds no tokenizer: run `dvc repro tokenizer`.")
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / "tokenizer")
-    metrics = {source: make_manifests(source, params, tokenizer) for source in SHARDS}
+    rules = _rules(params)
+    sorted_ = {source: _sort(source, rules) for source in SHARDS}
+    # No sentence that a model is tested on may have been in its training, in whatever corpus.
+    sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
+    for source, (_, verdicts) in sorted_.items():
+        sorting.leave_out_test_sentences(_cuts(source, "compares"), rules, verdicts, sentences)
+    _check_sets(sorted_, params.split)
+    metrics = {}
+    for source, (found, verdicts) in sorted_.items():
+        metrics[source] = make_manifests(source, rules, found, verdicts)
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
         print(f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all")
 
 
-def make_manifests(source: str, params: Params, tokenizer) -> dict:
-    """Writes train, valid, test and rejected.jsonl of one corpus; returns its metrics."""
-    cuts = list(read_cuts(SHARDS[source]))
-    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
-        unread = [json.loads(line) for line in file]
-    examples = _examples(cuts, source, params.frontend.fs, tokenizer)
-    limits = length_limits(params.filter, [e.speech_length for e in examples])
-    wrong = {c["id"]: c["supervisions"][0]["custom"]["annotation_error"] for c in cuts}
+def _rules(params: Params) -> Rules:
+    from transformers import AutoTokenizer
 
-    kept: list[Example] = []
-    rejected = list(unread)
-    for example in examples:
-        reason = rejection(example.text, example.speech_length, wrong[example.key], limits)
-        if reason is None:
-            kept.append(example)
-        else:
-            detail = f"{example.speech_length} frames, text '{example.text}'"
-            rejected.append({"id": example.key, "reason": reason, "detail": detail})
-    total = len(cuts) + len(unread)
-    assert len(kept) + len(rejected) == total, (source, len(kept), len(rejected), total)
-    if not kept:
+    if not (MODELS / "tokenizer" / "tokenizer_config.json").is_file():
+        raise InputError(f"{MODELS / 'tokenizer'} holds no tokenizer: run `dvc repro tokenizer`.")
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "tokenizer")
+    return Rules(
+        filter=params.filter,
+        split=params.split,
+        english=params.text.english,
+        count_frames=partial(fbank_frames, fs=params.frontend.fs),
+        tokenise=lambda texts: tokenizer(texts)["input_ids"],
+        unknown=tokenizer.unk_token_id,
+    )
+
+
+def _cuts(source: str, title: str) -> sorting.Cuts:
+    """disable=None: a log that no terminal shows needs no bars of a few seconds."""
+    hide = {"leave": False, "disable": None}
+    return lambda: tqdm(read_cuts(SHARDS[source]), f"{title} {source}", unit="utterance", **hide)
+
+
+def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
+    frozen = read_frozen(FROZEN[source]) if rules.split.frozen else None
+    found = sorting.survey(_cuts(source, "surveys"), rules, frozen)
+    if frozen and not found.frozen_speakers:
         raise InputError(
-            f"params.yaml: filter: all {total} utterances of {source} are rejected; see "
-            f"{SHARDS[source]} and loosen the limits."
+            f"{FROZEN[source]} names {len(frozen)} utterances, and none of them is in {source}: "
+            "set split.frozen to false, or freeze this corpus's test set "
+            "(`telephone-asr data freeze`)."
         )
-
-    split_of, split_by = _split(kept, params.split, params.seed)
-    files = {name: [e for e in kept if split_of[e.key] == name] for name in SPLITS}
-    _write(MANIFESTS / source, files, rejected)
-    return _metrics(source, total, files, rejected, sum(wrong.values()), limits, split_by)
+    wideband = source != "telecall"
+    judge = _cuts(source, "judges")
+    return found, sorting.decide(judge, rules, found, frozen, wideband)
 
 
-def _examples(cuts: Sequence[dict], source: str, fs: int, tokenizer) -> list[Example]:
-    texts = [cut["supervisions"][0]["text"] for cut in cuts]
-    prompt = corpus_prompt(texts)
-    examples = []
-    for cut, text in zip(cuts, texts, strict=True):
-        recording, supervision = cut["recording"], cut["supervisions"][0]
-        examples.append(
-            Example(
-                key=cut["id"],
-                text=text,
-                prompt=prompt,
-                speech_length=fbank_frames(
-                    recording["num_samples"], recording["sampling_rate"], fs
-                ),
-                text_length=len(tokenizer.encode(text)),
-                duration_s=cut["duration"],
-                speaker=supervision["speaker"],
-                scene=supervision["custom"]["scene"],
-                source=source,
-            )
-        )
-    return examples
-
-
-def _split(kept: Sequence[Example], split: Split, seed: int) -> tuple[dict[str, str], str]:
-    """The split of each key, and what was split by: speakers, or recordings where they are few."""
-    speakers = {e.speaker for e in kept}
-    if len(speakers) >= len(SPLITS):
-        of_speaker = assign(speakers, split, seed)
-        return {e.key: of_speaker[e.speaker] for e in kept}, "speaker"
-    # An utterance and its simulation must fall into the same set: they share the id's end.
-    of_recording = assign({_recording(e.key) for e in kept}, split, seed)
-    return {e.key: of_recording[_recording(e.key)] for e in kept}, "recording"
-
-
-def _recording(key: str) -> str:
-    return key.removeprefix("sim-")
-
-
-def _write(directory: Path, files: dict[str, list[Example]], rejected: list[dict]) -> None:
+def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
+    """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
+    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
+        rejected = [json.loads(line) for line in file]
+    total = len(verdicts.sets) + len(rejected)
+    directory = MANIFESTS / source
     directory.mkdir(parents=True, exist_ok=True)
-    sounds = sound_index(SHARDS[files["train"][0].source]) if files["train"] else None
-    for name, examples in files.items():
-        with open(directory / f"{name}.jsonl", "w", encoding="utf-8") as file:
-            for example in examples:
-                suffix = sounds.suffix(example.key)
-                audio = UNPACKED / example.source / f"{example.key}.{suffix}"
-                file.write(manifest_line(example, audio.as_posix()) + "\n")
-    with open(directory / "rejected.jsonl", "w", encoding="utf-8") as file:
-        for entry in rejected:
+    tally, changed = Tally(), []
+    cuts = _cuts(source, "writes")
+    with ExitStack() as files:
+        lines = {
+            name: files.enter_context(open(directory / f"{name}.jsonl", "w", encoding="utf-8"))
+            for name in SPLITS
+        }
+        for place, (cut, example, how) in enumerate(sorting.examples(cuts, rules, found, source)):
+            before = cut["supervisions"][0]["text"]
+            if how:
+                changed.append({"id": example.key, "rules": how, "before": before})
+            if (set_ := verdicts.sets[place]) is None:
+                reason, detail = verdicts.rejected[place]
+                rejected.append({"id": example.key, "reason": reason, "detail": detail})
+                continue
+            suffix, exists = stored_sound(SHARDS[source], cut)
+            audio = UNPACKED / source / f"{example.key}.{suffix}"
+            lines[set_].write(manifest_line(example, audio.as_posix()) + "\n")
+            tally.add(set_, example, exists)
+    _write_lines(directory / "rejected.jsonl", rejected)
+    _write_lines(directory / "changed.jsonl", changed)
+    assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
+    reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
+    return _metrics(source, total, tally, reasons, found, verdicts)
+
+
+@dataclass
+class Tally:
+    """What is counted of the utterances that are kept."""
+
+    sets: Counter = field(default_factory=Counter)
+    speakers: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+    frames: int = 0
+    tokens: int = 0
+    complete: int = 0
+    exist: int = 0
+
+    def add(self, set_: str, example: Example, exists: bool) -> None:
+        self.sets[set_] += 1
+        self.speakers.add(example.speaker)
+        self.seconds += example.duration_s
+        self.frames += example.speech_length
+        self.tokens += example.text_length
+        fields = (example.key, example.text, example.prompt, example.speaker, example.speech_length)
+        self.complete += all(fields)
+        self.exist += exists
+
+    @property
+    def kept(self) -> int:
+        return sum(self.sets.values())
+
+
+def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
+    """Every set of every corpus needs something in it."""
+    for source, (_, verdicts) in sorted_.items():
+        sizes = Counter(verdicts.sets)
+        if not any(sizes[name] for name in SPLITS):
+            reasons = Counter(reason for reason, _ in verdicts.rejected.values())
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+            raise InputError(
+                f"params.yaml: filter: all {len(verdicts.sets)} utterances of {source} are "
+                f"rejected ({reasons}); loosen the limits (docs/data.md)."
+            )
+        if empty := [name for name in SPLITS if not sizes[name]]:
+            same = sum(reason == "sentence_in_test" for reason, _ in verdicts.rejected.values())
+            raise InputError(
+                f"params.yaml: split.seed: with {split.seed}, nothing of {source} "
+                f"({len(verdicts.speakers)} speakers; {same} utterances left out for a sentence of "
+                f"a test set, see split.short) is in its {empty[0]} set: choose "
+                f"{_better(sorted_, split)}."
+            )
+
+
+def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str:
+    """Seeds with which every set has its share of the speakers of each corpus."""
+    every = [v.speakers for found, v in sorted_.values() if found.split_by == "speaker"]
+    even = (s for s in range(1000) if _is_even(every, replace(split, seed=s)))
+    seeds = ", ".join(str(seed) for seed in islice(even, 3))
+    return f"another, such as {seeds}" if seeds else "other shares (split.valid, split.test)"
+
+
+def _is_even(corpora: Iterable[Iterable[str]], split: Split) -> bool:
+    """Whether each set of each corpus has its share of the speakers, give or take one or two."""
+    for speakers in corpora:
+        sizes = Counter(side(speaker, split) for speaker in speakers)
+        for name, share in (("valid", split.valid), ("test", split.test)):
+            if not sizes[name] or abs(sizes[name] - share * sizes.total()) > 2:
+                return False
+    return True
+
+
+def _write_lines(path: Path, entries: Iterable[dict]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        for entry in entries:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def _metrics(
-    source: str,
-    total: int,
-    files: dict[str, list[Example]],
-    rejected: list[dict],
-    annotation_errors: int,
-    limits: tuple[int, int],
-    split_by: str,
+    source: str, total: int, tally: Tally, reasons: dict, found: Survey, verdicts: Verdicts
 ) -> dict:
     """The table of design.md, section 7, for one corpus."""
-    kept = [example for examples in files.values() for example in examples]
-    sounds = sound_index(SHARDS[source])
+    kept, usual = tally.kept, verdicts.usual
     stored_bytes = sum(path.stat().st_size for path in SHARDS[source].iterdir())
-    hours = sum(e.duration_s for e in kept) / 3600
-    all_hours = sum(cut["duration"] for cut in read_cuts(SHARDS[source])) / 3600
-    complete = [bool(e.key and e.text and e.prompt and e.speaker and e.speech_length) for e in kept]
     return {
         "in": total,
-        "kept": len(kept),
-        **{name: len(examples) for name, examples in files.items()},
-        "rejected": dict(sorted(Counter(entry["reason"] for entry in rejected).items())),
-        "annotation_errors": annotation_errors,
-        "hours": round(hours, 4),
-        "speakers": len({e.speaker for e in kept}),
-        "split_by": split_by,
-        "min_frames": limits[0],
-        "max_frames": limits[1],
-        "mean_speech_length": round(sum(e.speech_length for e in kept) / len(kept), 2),
-        "mean_text_length": round(sum(e.text_length for e in kept) / len(kept), 2),
-        "share_all_fields": round(sum(complete) / len(kept), 4),
-        "share_audio_exists": round(sum(e.key in sounds for e in kept) / len(kept), 4),
-        "mb_per_hour": round(stored_bytes / 1e6 / all_hours, 2),
+        "kept": kept,
+        **{name: tally.sets[name] for name in SPLITS},
+        "rejected": reasons,
+        "annotation_errors": reasons.get("annotation_error", 0),
+        "hours": round(tally.seconds / 3600, 4),
+        "speakers": len(tally.speakers),
+        "split_by": found.split_by,
+        "min_frames": usual.min_frames,
+        "max_frames": usual.max_frames,
+        "s_per_syllable": round(usual.s_per_syllable, 4),
+        "pitch_hz": round(usual.pitch_hz, 1),
+        "text": {"version": text.VERSION, **dict(sorted(found.changed.items()))},
+        "mean_speech_length": round(tally.frames / kept, 2),
+        "mean_text_length": round(tally.tokens / kept, 2),
+        "share_all_fields": round(tally.complete / kept, 4),
+        "share_audio_exists": round(tally.exist / kept, 4),
+        "mb_per_hour": round(stored_bytes / 1e6 / (found.seconds / 3600), 2),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from telephone_asr.manifests.text import normalise
 from telephone_asr.model.pretrained import check_directory, read_config
 from telephone_asr.model.tokenizer import build_tokenizer
 from telephone_asr.params import load_params
@@ -30,7 +31,8 @@ def main() -> None:
     directory = MODELS / "tokenizer"
     if params.base.kind == "tiny":
         cuts = (cut for part in ("wideband", "calls") for cut in read_cuts(RAW / part))
-        build_tokenizer((cut["supervisions"][0]["text"] for cut in cuts), directory)
+        texts = (cut["supervisions"][0]["text"] for cut in cuts)
+        build_tokenizer((normalise(text, params.text.english)[0] for text in texts), directory)
         return
     check_directory(Path(params.base.path))
     source = Path(read_config(Path(params.base.path))["tokenizer_conf"]["init_param_path"])

@@ -1,0 +1,94 @@
+"""What became of each utterance, from the manifests: `telephone-asr data ...`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.manifests.quality import REASONS
+from telephone_asr.manifests.sorting import recording
+from telephone_asr.manifests.split import SPLITS, write_frozen
+
+SOURCES = ("wideband", "simulated", "telecall")
+
+
+def why(manifests: Path, id_: str) -> list[str]:
+    """What happened to an utterance, a line for each corpus that it is in.
+
+    Raises InputError for an id that none of the manifests has.
+    """
+    found = []
+    for source in SOURCES:
+        own = id_ if source != "simulated" or id_.startswith("sim-") else f"sim-{id_}"
+        before = next((e for e in _entries(manifests / source / "changed.jsonl", own)), None)
+        for split in SPLITS:
+            for entry in _entries(manifests / source / f"{split}.jsonl", own):
+                line = f"{source}: {own} is in {split}, {entry['duration']} s, "
+                line += f"speaker {entry['speaker']}, '{entry['messages'][2]['content']}'"
+                if before:
+                    line += f"; in the corpus '{before['before']}' ({', '.join(before['rules'])})"
+                found.append(line)
+        for entry in _entries(manifests / source / "rejected.jsonl", own):
+            found.append(
+                f"{source}: {own} is left out, because {REASONS[entry['reason']]} "
+                f"({entry['reason']}: {entry['detail']})"
+            )
+    if not found:
+        raise InputError(
+            f"{id_}: no manifest names it; ids are those of the corpus, or file:line of its list "
+            "where a line could not be used."
+        )
+    return found
+
+
+def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
+    """Lines of source, id, reason and detail, tab between them; of one reason, if it is named.
+
+    Raises InputError for a reason that there is not.
+    """
+    if reason is not None and reason not in REASONS:
+        raise InputError(f"--reason {reason}: expected one of {', '.join(REASONS)}.")
+    for source in SOURCES:
+        for entry in _lines(manifests / source / "rejected.jsonl"):
+            if reason in (None, entry["reason"]):
+                yield f"{source}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
+
+
+def freeze(manifests: Path, directory: Path) -> list[str]:
+    """Writes the test sets' ids into `directory`; returns what was written, a line a file.
+
+    Raises InputError, and writes nothing, where a list is there already.
+    """
+    paths = {source: directory / f"{source}.txt" for source in ("wideband", "telecall")}
+    for path in paths.values():
+        if path.is_file():
+            raise InputError(f"{path} is there already: delete it to freeze another test set.")
+    done = []
+    for source, path in paths.items():
+        ids = {recording(e.key) for e in read_manifest(manifests / source / "test.jsonl")}
+        write_frozen(path, ids)
+        done.append(f"{path}: {len(ids)} utterances")
+    return done
+
+
+def _entries(path: Path, id_: str) -> Iterator[dict]:
+    quoted = json.dumps(id_, ensure_ascii=False)
+    for line in _text_lines(path):
+        if quoted in line:  # parsing a million lines to find one would take half a minute
+            entry = json.loads(line)
+            if id_ in (entry.get("key"), entry.get("id")):
+                yield entry
+
+
+def _lines(path: Path) -> Iterator[dict]:
+    return map(json.loads, _text_lines(path))
+
+
+def _text_lines(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
+    with open(path, encoding="utf-8") as file:
+        yield from file

@@ -1,0 +1,192 @@
+"""A corpus sorted into training, validation and test sets and what is left out, with its reason.
+
+It is read three times, each time one utterance at a time: to see what is usual in it, to judge, and
+to write. Between them stay a few bytes for each utterance, so a corpus of any size fits.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, is_written
+from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
+from telephone_asr.manifests.split import SPLITS, Split, side
+from telephone_asr.manifests.text import English, normalise, syllables
+
+Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
+CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
+Tokenise = Callable[[list[str]], list[list[int]]]
+
+BATCH = 1000  # texts tokenised at a time
+BROKEN = "\ufffd"  # what a wrong decoding leaves
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a corpus is sorted by."""
+
+    filter: Filter
+    split: Split
+    english: English
+    count_frames: CountFrames
+    tokenise: Tokenise
+    unknown: int | None  # the tokenizer's token for what it does not know
+
+
+@dataclass
+class Survey:
+    """What the first reading found; the arrays have an entry for each utterance."""
+
+    frames: array = field(default_factory=lambda: array("l"))
+    tokens: array = field(default_factory=lambda: array("l"))
+    known: bytearray = field(default_factory=bytearray)
+    s_per_syllable: array = field(default_factory=lambda: array("f"))
+    pitch_hz: array = field(default_factory=lambda: array("f"))
+    seconds: float = 0.0
+    speakers: set[str] = field(default_factory=set)
+    frozen_speakers: set[str] = field(default_factory=set)
+    written: bool = False  # whether transcripts hold digits or punctuation
+    changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
+
+    @property
+    def prompt(self) -> str:
+        return PROMPT if self.written else PROMPT_VERBATIM
+
+    @property
+    def split_by(self) -> str:
+        return "speaker" if len(self.speakers) >= len(SPLITS) else "recording"
+
+
+@dataclass
+class Verdicts:
+    """What the second reading decided: the set of each utterance, or why it has none."""
+
+    usual: Norms
+    sets: list[str | None] = field(default_factory=list)  # shared strings: 8 bytes each
+    rejected: dict[int, tuple[str, str]] = field(default_factory=dict)  # by place: reason, detail
+    speakers: set[str] = field(default_factory=set)  # of what is kept
+    test_sentences: set[int] = field(default_factory=set)  # hashes
+
+
+def recording(key: str) -> str:
+    """An utterance and its simulation have one recording: they share the id's end."""
+    return key.removeprefix("sim-")
+
+
+def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
+    """The first reading. frozen: the ids of the test set, where it is kept in git."""
+    found = Survey()
+    for cut, text, changed in _with_texts(cuts(), rules.english):
+        recording_, measures = cut["recording"], cut["custom"]["measures"]
+        found.changed.update(changed)
+        found.written = found.written or is_written(text)
+        found.frames.append(
+            rules.count_frames(recording_["num_samples"], recording_["sampling_rate"])
+        )
+        if (n := syllables(text)) and measures["activity"]:
+            found.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
+        if measures["pitch_hz"] is not None:
+            found.pitch_hz.append(measures["pitch_hz"])
+        found.seconds += cut["duration"]
+        speaker = cut["supervisions"][0]["speaker"]
+        found.speakers.add(speaker)
+        if frozen and recording(cut["id"]) in frozen:
+            found.frozen_speakers.add(speaker)
+    texts = (text for _, text, _ in _with_texts(cuts(), rules.english))
+    while batch := list(islice(texts, BATCH)):
+        for text, ids in zip(batch, rules.tokenise(batch), strict=True):
+            found.tokens.append(len(ids))
+            found.known.append(rules.unknown not in ids and BROKEN not in text)
+    return found
+
+
+def decide(
+    cuts: Cuts, rules: Rules, found: Survey, frozen: frozenset[str] | None, wideband: bool
+) -> Verdicts:
+    """The second reading. wideband: whether its speech was recorded at 16 kHz or more."""
+    usual = norms(rules.filter, found.frames, found.s_per_syllable, found.pitch_hz)
+    verdicts, sounds = Verdicts(usual), {}
+    for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
+        supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
+        candidate = Candidate(
+            text=text,
+            known=bool(found.known[place]),
+            frames=found.frames[place],
+            duration_s=cut["duration"],
+            annotation_error=supervision["custom"]["annotation_error"],
+            measures=measures,
+        )
+        objection = judge(candidate, rules.filter, usual, wideband)
+        same = sounds.get(measures["sha"])
+        if objection is None and same is not None:
+            objection = "duplicate_audio", f"{same} has the same sound"
+        if objection is None:
+            sounds[measures["sha"]] = cut["id"]
+            set_, objection = _set(cut["id"], supervision["speaker"], found, frozen, rules.split)
+        if objection is not None:
+            verdicts.sets.append(None)
+            verdicts.rejected[place] = objection
+            continue
+        verdicts.sets.append(set_)
+        verdicts.speakers.add(supervision["speaker"])
+        if set_ == "test" and syllables(text) > rules.split.short:
+            verdicts.test_sentences.add(hash(text))
+    return verdicts
+
+
+def leave_out_test_sentences(
+    cuts: Cuts, rules: Rules, verdicts: Verdicts, sentences: set[int]
+) -> None:
+    """Rejects what would be learnt of a test set's sentences, in place."""
+    for place, (_, text, _) in enumerate(_with_texts(cuts(), rules.english)):
+        if verdicts.sets[place] in ("train", "valid") and hash(text) in sentences:
+            verdicts.sets[place] = None
+            verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"
+
+
+def examples(
+    cuts: Cuts, rules: Rules, found: Survey, source: str
+) -> Iterator[tuple[dict, Example, tuple[str, ...]]]:
+    """The third reading: each cut, its manifest entry, and the rules that changed its text."""
+    for place, (cut, text, changed) in enumerate(_with_texts(cuts(), rules.english)):
+        supervision = cut["supervisions"][0]
+        yield (
+            cut,
+            Example(
+                key=cut["id"],
+                text=text,
+                prompt=found.prompt,
+                speech_length=found.frames[place],
+                text_length=found.tokens[place],
+                duration_s=cut["duration"],
+                speaker=supervision["speaker"],
+                scene=supervision["custom"]["scene"],
+                source=source,
+            ),
+            changed,
+        )
+
+
+def _with_texts(
+    cuts: Iterable[dict], english: English
+) -> Iterator[tuple[dict, str, tuple[str, ...]]]:
+    for cut in cuts:
+        yield cut, *normalise(cut["supervisions"][0]["text"], english)
+
+
+def _set(
+    key: str, speaker: str, found: Survey, frozen: frozenset[str] | None, split: Split
+) -> tuple[str | None, tuple[str, str] | None]:
+    """The set of an utterance, or why it can be in none."""
+    set_ = side(speaker if found.split_by == "speaker" else recording(key), split)
+    if frozen is None:
+        return set_, None
+    if recording(key) in frozen:
+        return "test", None
+    if found.split_by == "speaker" and speaker in found.frozen_speakers:
+        return None, ("test_speaker", f"speaker {speaker}")
+    return ("train" if set_ == "test" else set_), None

@@ -1,0 +1,77 @@
+"""Transcripts as they are trained on: one spelling, nothing that nobody says.
+
+Kept apart from `scoring.normalize`, which compares two texts and may throw away more (punctuation,
+case): what stands here, the model learns to write. Change a rule and raise `VERSION`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+
+VERSION = 1
+English = Literal["keep", "lower", "upper"]
+
+# <SPOKEN_NOISE>, [NOISE], <|zh|>, <unk>, </s>: marks of annotators and of models.
+_TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>|\[[A-Z][A-Z_ ]+\]")
+_FULL_WIDTH = {ord("　"): " "} | {
+    code: chr(code - 0xFEE0)
+    for code in range(0xFF01, 0xFF5F)
+    if chr(code - 0xFEE0).isalnum() or chr(code - 0xFEE0) in "%&+-/@#*="
+}
+_HAN = r"\u3400-\u9fff\U00020000-\U0003ffff"
+_MARKS = "，。？！、：；（）《》“”‘’…—"
+# White space beside a Chinese character or mark means nothing; between Latin words it is one space.
+_SPACE = re.compile(rf"\s+(?=[{_HAN}{_MARKS}])|(?<=[{_HAN}{_MARKS}])\s+")
+_SYLLABLE = re.compile(rf"[{_HAN}0-9]|[A-Za-z'’]+")
+_LETTERS_A_SYLLABLE = 3
+
+
+def normalise(text: str, english: English = "keep") -> tuple[str, tuple[str, ...]]:
+    """The text to train on, and the names of the rules that changed it, in their order.
+
+    >>> normalise("您好，<SPOKEN_NOISE> 我 是 ＡＢ 银行")
+    ('您好，我是AB银行', ('tags', 'full_width', 'spaces'))
+    >>> normalise("用 APP  STORE 下载", english="lower")
+    ('用app store下载', ('spaces', 'english'))
+
+    full_width changes letters, digits, the space and signs such as ％; Chinese marks (，。？) stay.
+    invisible removes control characters and zero-width ones, byte order marks among them, and
+    composes accents (NFC).
+    """
+    changed = []
+
+    def apply(rule: str, after: str) -> None:
+        nonlocal text
+        if after != text:
+            changed.append(rule)
+        text = after
+
+    apply("tags", _TAG.sub("", text))
+    apply("full_width", text.translate(_FULL_WIDTH))
+    apply("invisible", _visible(text))
+    apply("spaces", " ".join(_SPACE.sub("", text).split()))
+    if english != "keep":
+        apply("english", text.lower() if english == "lower" else text.upper())
+    return text, tuple(changed)
+
+
+def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    kept = (c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Co"))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def syllables(text: str) -> int:
+    """About how many syllables it takes to say a text: one for each Chinese character and digit,
+    one for three Latin letters.
+
+    >>> syllables("我在APP上, 123。")
+    7
+    """
+    return sum(
+        1 if len(match) == 1 else -(-len(match) // _LETTERS_A_SYLLABLE)
+        for match in _SYLLABLE.findall(text)
+    )
