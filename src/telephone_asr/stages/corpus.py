@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,9 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> S
     before = total - sum(len(pieces[i]) for i in missing)
     jobs = ((pieces[i], target, i) for i in missing)
     n_rejected = 0
-    with tqdm(total=total, initial=before, desc=f"{part} speech", unit="utterance") as bar:
-        for done, rejected in run_jobs(imported.import_shard, jobs):
+    bar = tqdm(total=total, initial=before, desc=f"{part} speech", unit="utterance")
+    with bar, closing(run_jobs(imported.import_shard, jobs)) as results:
+        for done, rejected in results:
             bar.update(done)
             n_rejected += len(rejected)
             if n_rejected > params.corpus.max_rejected_share * total:
