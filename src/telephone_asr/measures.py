@@ -15,7 +15,7 @@ from telephone_asr.channel.level import active_level_db
 from telephone_asr.shards import Utterance
 
 FLOOR_DB = -120.0  # stands for the level of digital silence
-QUIET_PEAK = 1000  # of int16: below this, samples are too coarse to tell a flat top
+QUIET_PEAK = 100  # of int16: below this, samples are too coarse to tell a flat top
 SPECTRUM_SAMPLES = 512
 LOW_BAND_HZ, HIGH_BAND_HZ = (300.0, 3700.0), (4300.0, 8000.0)
 PITCH_FRAME_S = 0.04

@@ -25,8 +25,12 @@ from telephone_asr.report.tables import (
 )
 
 
-def document(findings: Findings, spectrogram_texts: Sequence[str]) -> str:
-    """The whole README.md; its pictures are expected beside it."""
+def document(findings: Findings, accounts: Sequence[str], spectrogram_texts: Sequence[str]) -> str:
+    """The whole README.md; its pictures are expected beside it.
+
+    Args:
+        accounts: tables of what was left out of the corpora and of what was changed.
+    """
     found = compare(findings.transcripts, findings.seed)
     calls = [line for line in last(findings.transcripts) if line["source"] == "telecall"]
 
@@ -49,6 +53,10 @@ def document(findings: Findings, spectrogram_texts: Sequence[str]) -> str:
         heading("Data"),
         tables.data_table(findings.data),
         tables.quality_table(findings.data),
+        "![Durations, pace, SNR, speakers, scenes and rejections of the corpora](data.png)",
+        *accounts,
+        "`telephone-asr data why ID` says what happened to an utterance; docs/data.md has the "
+        "limits behind each reason.",
         heading("What the simulated line did", "simulated"),
         "![Distributions of level, noise, codec, loss and duration in the simulated corpus]"
         "(channel.png)",

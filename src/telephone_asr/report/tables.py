@@ -98,17 +98,15 @@ def change_table(found: Sequence[Change]) -> str:
 
 def data_table(data: Mapping[str, dict]) -> str:
     """What became of every utterance of each corpus."""
-    keys = ("in", "train", "valid", "test")
+    keys = ("in", "train", "valid", "test", "kept")
     rows = []
     for name in ("simulated", "telecall", "wideband"):
         one = data[name]
-        reasons = ", ".join(f"{reason} {n:,}" for reason, n in one["rejected"].items())
-        rejected = f"{sum(one['rejected'].values()):,}" + (f" ({reasons})" if reasons else "")
         rows.append(
             [
                 SETS[name],
                 *(f"{one[key]:,}" for key in keys),
-                rejected,
+                f"{sum(one['rejected'].values()):,}",
                 f"{one['annotation_errors']:,}",
                 f"{one['hours']:.2f}",
                 f"{one['speakers']:,}",
@@ -121,7 +119,8 @@ def data_table(data: Mapping[str, dict]) -> str:
     hours = f"{sum(one['hours'] for one in both):.2f}"
     together = ["simulated and calls together", *(f"{n:,}" for n in sums), hours, ""]
     rows.insert(2, together)
-    heads = ["type", "in", "train", "valid", "test", "rejected (reason)", "annotation errors"]
+    heads = ["type", "in", "train", "valid", "test", "valid samples", "rejected"]
+    heads.append("of them annotation errors")
     return table([*heads, "hours kept", "speakers"], rows)
 
 

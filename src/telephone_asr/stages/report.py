@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.params import Params, load_params
-from telephone_asr.report import figures, sound
+from telephone_asr.report import corpora, figures, sound
+from telephone_asr.report.corpora import Contents
 from telephone_asr.report.document import document, titled
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
 from telephone_asr.shards import read_cuts, sound_index
@@ -28,6 +29,7 @@ def main() -> None:
     findings = read_findings(params)
     curves = {name: read_curves(METRICS / "train" / name) for name in figures.TRAININGS}
     cuts = list(read_cuts(SHARDS["simulated"]))
+    contents = {name: Contents.of(read_cuts(SHARDS[name])) for name in corpora.SHOWN}
     shown = choose_shown()
 
     def title(text: str, *sets: str) -> str:
@@ -40,6 +42,7 @@ def main() -> None:
             [read_sound(name, example) for name, example in shown.items()],
             title("What the telephone leaves"),
         ),
+        "data": corpora.picture(contents, findings.data, title("The corpora")),
         "channel": sound.channel(cuts, title("The simulated line", "simulated")),
         "sheet": sound.sheet(examples_of_lines(cuts), title("Simulated calls", "simulated")),
     }
@@ -47,7 +50,14 @@ def main() -> None:
     for name, png in pictures.items():
         (REPORT / f"{name}.png").write_bytes(png)
     texts = [f"{SETS[name]}: {e.key}, {e.text}" for name, e in shown.items()]
-    (REPORT / "README.md").write_text(document(findings, texts), encoding="utf-8")
+    accounts = [
+        corpora.rejection_table(read_accounts("rejected", tuple(SHARDS))),
+        corpora.change_table(
+            read_accounts("changed", tuple(corpora.SHOWN)),
+            findings.data["telecall"]["text"]["version"],
+        ),
+    ]
+    (REPORT / "README.md").write_text(document(findings, accounts, texts), encoding="utf-8")
     print(f"{REPORT / 'README.md'}: open it to read what the run brought")
 
 
@@ -66,6 +76,16 @@ def read_findings(params: Params) -> Findings:
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
     )
+
+
+def read_accounts(name: str, sources: Sequence[str]) -> dict[str, Iterator[dict]]:
+    """The entries of rejected.jsonl or changed.jsonl of each corpus, one at a time."""
+
+    def entries(path: Path) -> Iterator[dict]:
+        with open(path, encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+    return {source: entries(MANIFESTS / source / f"{name}.jsonl") for source in sources}
 
 
 def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
