@@ -3,9 +3,12 @@
 import importlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import numpy as np
 import pytest
 
 from model_fixtures import ROOT, SMALL, run_stage, write_params
+from telephone_asr import accounts
+from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
 from telephone_asr.model.pretrained import file_sha256
 from telephone_asr.params import load_params, stage_lr
@@ -159,6 +164,51 @@ def test_the_data_stages_give_the_same_bytes_again(imported, data_repository):
         assert file_sha256(imported / path) == file_sha256(data_repository.path / path), path
 
 
+def test_killed_the_import_goes_on_where_it_stopped(imported, data_repository):
+    """As dvc kills: the whole group at once, at whatever it is doing."""
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "telephone_asr.stages.corpus"],
+        cwd=imported,
+        env={**os.environ, "LOKY_MAX_CPU_COUNT": "1"},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    pattern = "corpus-wideband-*/shards/rejected.*.jsonl"
+    while not (written := list((imported / ".scratch").glob(pattern))):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(stage.pid, signal.SIGKILL)
+    stage.wait()
+    kept = [p.with_name(f"cuts.{p.suffixes[0][1:]}.jsonl.gz") for p in written]
+    times = {path.name: path.stat().st_mtime_ns for path in kept}
+
+    run_stage(imported, "corpus")
+    raw = Path("data/raw")
+    for path in (data_repository.path / raw).rglob("*"):
+        if path.is_file():
+            found = imported / path.relative_to(data_repository.path)
+            assert file_sha256(found) == file_sha256(path), path
+    # A shard that was there is not made again.
+    for name, mtime_ns in times.items():
+        assert (imported / raw / "wideband" / name).stat().st_mtime_ns == mtime_ns
+    assert not list((imported / ".scratch").glob("corpus-*"))
+
+
+def test_a_changed_recording_is_read_again(imported):
+    items = imported_items(imported)
+    before = list(identity(items))
+    assert before == list(identity(imported_items(imported)))
+    path = imported / "import" / "wideband" / "w3.wav"
+    path.write_bytes(path.read_bytes() + b"\0\0")
+    assert list(identity(items)) != before
+
+
+def imported_items(directory: Path) -> list:
+    return list_items("kaldi", directory / "import" / "wideband", "corpus.wideband")
+
+
 # --- simulate and telecall
 
 
@@ -249,6 +299,43 @@ def test_a_filter_that_leaves_nothing_is_refused(repository):
         InputError, match=r"filter: all 24 utterances of wideband are rejected \(too_short 24\)"
     ):
         run_stage(repository, "manifests")
+
+
+def test_a_frozen_test_set_is_kept_and_a_foreign_one_refused(repository):
+    tests = Path("data/manifests/telecall/test.jsonl")
+    before = [entry["key"] for entry in lines(tests)]
+    accounts.freeze(Path("data/manifests"), Path("splits"))
+    write_params(repository, {"split.frozen": True, "split.seed": 6})
+    run_stage(repository, "manifests")
+    assert [entry["key"] for entry in lines(tests)] == before
+    Path("splits/telecall.txt").write_text("another-corpus-1\n")
+    with pytest.raises(InputError, match=r"splits/telecall\.txt names 1 utterances, and none"):
+        run_stage(repository, "manifests")
+
+
+def test_a_seed_that_leaves_a_set_empty_is_refused_with_better_ones(repository):
+    message = ""
+    for seed in range(20):
+        write_params(repository, {"split.seed": seed})
+        try:
+            run_stage(repository, "manifests")
+        except InputError as error:
+            message = str(error)
+            break
+    found = re.search(
+        r"split\.seed: with \d+, nothing of .* choose another, such as (\d+)", message
+    )
+    assert found, message
+    write_params(repository, {"split.seed": int(found.group(1))})
+    run_stage(repository, "manifests")
+
+
+def test_a_changed_transcript_is_kept_with_what_it_was(repository):
+    """Spaces are taken out of the two-space text of c6, which leaves nothing of it."""
+    changed = lines(Path("data/manifests/telecall/changed.jsonl"))
+    assert {"id": "c6", "rules": ["spaces"], "before": "  "} in changed
+    metrics = json.loads(Path("metrics/data.json").read_text())["telecall"]
+    assert metrics["text"]["spaces"] == sum("spaces" in entry["rules"] for entry in changed)
 
 
 # --- params

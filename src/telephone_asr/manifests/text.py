@@ -24,6 +24,7 @@ _HAN = r"\u3400-\u9fff\U00020000-\U0003ffff"
 _MARKS = "，。？！、：；（）《》“”‘’…—"
 # White space beside a Chinese character or mark means nothing; between Latin words it is one space.
 _SPACE = re.compile(rf"\s+(?=[{_HAN}{_MARKS}])|(?<=[{_HAN}{_MARKS}])\s+")
+_PLAIN = re.compile(rf"[{_HAN}{_MARKS}]*")  # no rule changes it, and most transcripts are such
 _SYLLABLE = re.compile(rf"[{_HAN}0-9]|[A-Za-z'’]+")
 _LETTERS_A_SYLLABLE = 3
 
@@ -40,6 +41,8 @@ def normalise(text: str, english: English = "keep") -> tuple[str, tuple[str, ...
     invisible removes control characters and zero-width ones, byte order marks among them, and
     composes accents (NFC).
     """
+    if _PLAIN.fullmatch(text):
+        return text, ()
     changed = []
 
     def apply(rule: str, after: str) -> None:
