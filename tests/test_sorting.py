@@ -286,7 +286,7 @@ def test_the_good_are_kept(good):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_alone(name, good, sound):
-    became, _, _ = among_the_good(good, [name], sound, limit=24)
+    became, _, _ = among_the_good(good, [name], sound, limit=12)
     reasons = [reason for _, reason in became if reason]
     assert reasons == [FAULTS[name][0]]
 
@@ -300,7 +300,7 @@ def test_all_faults_at_once(good, sound):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(faults=st.lists(st.sampled_from(sorted(FAULTS)), max_size=12))
 def test_any_mixture_of_faults_is_accounted_for(faults, good, sound):
@@ -315,9 +315,9 @@ def sets(good: Corpus, lines: list[bytes], rules: Rules = RULES, frozen=None) ->
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(order=st.permutations(range(GOOD)), n=st.integers(12, GOOD))
+@given(order=st.permutations(range(GOOD)), n=st.integers(12, 30))
 def test_order_and_more_data_move_nobody(order, n, good):
     every = sets(good, good.lines)
     some = sets(good, [good.lines[i] for i in order[:n]])

@@ -499,6 +499,31 @@ def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
         run_stage(trained, "train_adapter")
 
 
+@pytest.mark.parametrize(("mix", "share"), [(0.0, 0.0), (0.5, 0.5), (9.0, 1.0)])
+def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
+    """So many for each telephone utterance, of all speakers, and never from validation or test."""
+    from telephone_asr.training.objective import Objective
+
+    forward, seen = Objective.forward, set()
+
+    def listening(self, batch):
+        seen.update(batch.keys)
+        return forward(self, batch)
+
+    monkeypatch.setattr(Objective, "forward", listening)
+    write_params(trained, {"train.mix": mix})
+    run_stage(trained, "train_encoder")
+    manifests = Path("data/manifests")
+    simulated, wideband = (
+        [e["key"] for e in lines(manifests / source / "train.jsonl")]
+        for source in ("simulated", "wideband")
+    )
+    assert set(simulated) <= seen
+    mixed = seen - set(simulated)
+    assert mixed <= set(wideband)
+    assert len(mixed) == round(share * len(wideband))
+
+
 def test_the_tiny_model_is_trained_without_room_for_frozen_outputs_too(trained):
     shutil.rmtree(trained / "models" / "base")
     write_params(trained, {"train.cache_mb": 0})

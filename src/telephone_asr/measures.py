@@ -18,7 +18,8 @@ FLOOR_DB = -120.0  # stands for the level of digital silence
 QUIET_PEAK = 100  # of int16: below this, samples are too coarse to tell a flat top
 SPECTRUM_SAMPLES = 512
 LOW_BAND_HZ, HIGH_BAND_HZ = (300.0, 3700.0), (4300.0, 8000.0)
-PITCH_FRAME_S = 0.04
+PITCH_FRAME_S, PITCH_FRAMES = 0.04, 20  # so many loud ones tell it
+PITCH_RATE_HZ = 8000  # or a little more
 PITCH_HZ = (45.0, 600.0)  # wider than voices, to see those that are played too fast or too slow
 VOICED = 0.5  # normalised autocorrelation
 
@@ -106,12 +107,15 @@ def _high_band_db(wave: np.ndarray, sample_rate_hz: int) -> float | None:
 def _pitch_hz(wave: np.ndarray, sample_rate_hz: int, level_db: float) -> float | None:
     """By autocorrelation, corrected for the window (P. Boersma, "Accurate short-term analysis of
     the fundamental frequency", 1993); of each frame the shortest lag of nearly the highest peak."""
-    frames = _frames(wave, round(PITCH_FRAME_S * sample_rate_hz))
+    step = max(1, sample_rate_hz // PITCH_RATE_HZ)
+    wave, rate_hz = np.einsum("ij->i", _frames(wave, step)), sample_rate_hz / step
+    frames = _frames(wave, round(PITCH_FRAME_S * rate_hz))
     power = np.einsum("ij,ij->i", frames, frames) / frames.shape[1]
-    frames = frames[power > 10 ** ((level_db - 6) / 10)]
+    frames = frames[power > step**2 * 10 ** ((level_db - 6) / 10)]
+    frames = frames[:: max(1, len(frames) // PITCH_FRAMES)]
     n = frames.shape[1]
-    first = round(sample_rate_hz / PITCH_HZ[1])
-    last = min(round(sample_rate_hz / PITCH_HZ[0]), n * 3 // 4)
+    first = round(rate_hz / PITCH_HZ[1])
+    last = min(round(rate_hz / PITCH_HZ[0]), n * 3 // 4)
     if len(frames) == 0 or last - first < 3:
         return None
     window = np.hanning(n).astype(np.float32)
@@ -126,7 +130,7 @@ def _pitch_hz(wave: np.ndarray, sample_rate_hz: int, level_db: float) -> float |
     if not voiced.any():
         return None
     lags = first + peak[voiced].argmax(axis=1)
-    return float(sample_rate_hz / np.median(lags))
+    return float(rate_hz / np.median(lags))
 
 
 def _autocorrelation(frames: np.ndarray) -> np.ndarray:

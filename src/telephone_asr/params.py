@@ -121,6 +121,7 @@ class Train:
     clip: float  # largest norm of the gradient
     evaluations: int  # validation passes a stage; the best checkpoint is kept
     valid_utterances: int  # at most so many are decoded in each of them
+    mix: float  # wideband utterances for each telephone one, against forgetting
     cache_mb: int  # memory for features and for frozen parts' outputs; what does not fit is redone
     encoder: EncoderStage
     adapter: AdapterStage
@@ -229,6 +230,7 @@ _RANGES = {
     "train.evaluations": (1, _MANY),
     "train.valid_utterances": (1, _MANY),
     "train.cache_mb": (0, _MANY),
+    "train.mix": (0, _MANY),
     "train.encoder.epochs": (0, _MANY),
     "train.adapter.epochs": (0, _MANY),
     "train.lora.epochs": (0, _MANY),

@@ -66,7 +66,7 @@ def picture(contents: Mapping[str, Contents], data: Mapping[str, dict], title: s
     rejected = {name: Counter(data[name]["rejected"]) for name in SHOWN}
     _bars(grid[2, 1], rejected, "utterances left out, by reason")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(SHOWN))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(SHOWN))
     return figure
 
 

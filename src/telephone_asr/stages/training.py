@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import telephone_asr
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
@@ -44,7 +44,13 @@ class Plan:
     max_frames: int
     llm_weight: float
     ctc_weight: float
+    mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
     splice: bool = False  # see training/splice.py
+
+    @property
+    def sources(self) -> set[str]:
+        """Everything that it reads."""
+        return {*self.train, *self.valid, *(("wideband",) if self.mix else ())}
 
 
 class Training:
@@ -64,8 +70,11 @@ class Training:
         plan, options, nano = self.plan, self.params.train, self.nano
         frozen = parts.frozen_sha256(nano)
         nano.model.to(Accelerator().device)
-        train_inputs = self._inputs(plan.train, "train")
-        valid_inputs = self._inputs(plan.valid, "valid", at_most=options.valid_utterances)
+        examples = _read(plan.train, "train")
+        if plan.mix:
+            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
+        train_inputs = self._inputs(examples)
+        valid_inputs = self._inputs(_spread(_read(plan.valid, "valid"), options.valid_utterances))
         self.scratch = self._open_scratch(trained)
         self._announce(trained, train_inputs, valid_inputs)
 
@@ -113,18 +122,10 @@ class Training:
         borders = character_borders(self.nano, inputs, self.plan.max_frames)
         return Splicer(inputs, borders, schedule, self.params.seed).batch
 
-    def _inputs(self, sources: tuple[str, ...], split: str, at_most: int | None = None):
+    def _inputs(self, examples: list[Example]) -> Inputs:
         from telephone_asr.training.batches import Inputs
 
-        examples = [e for s in sources for e in read_manifest(MANIFESTS / s / f"{split}.jsonl")]
-        if not examples:
-            raise InputError(
-                f"{MANIFESTS}: the {split} set of {' and '.join(sources)} is empty: import more "
-                "speech, or change split in params.yaml."
-            )
-        if at_most is not None and len(examples) > at_most:
-            examples = [examples[i * len(examples) // at_most] for i in range(at_most)]
-        sounds = [sound_index(SHARDS[source]) for source in sources]
+        sounds = [sound_index(SHARDS[source]) for source in sorted({e.source for e in examples})]
         frontend = Frontend(self.nano.config["frontend_conf"])
         inputs = Inputs(examples, sounds, frontend, self.params.train.cache_mb)
         inputs.advance(self.nano, self.plan.level, self.plan.max_frames)
@@ -136,8 +137,8 @@ class Training:
         texts = [repr(self.plan), repr(options), repr(self.params.decode)]
         texts += [str(self.params.seed), parts.frozen_sha256(self.nano)]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
-        paths = [MANIFESTS / source for source in {*self.plan.train, *self.plan.valid}]
-        paths += [SHARDS[source] for source in {*self.plan.train, *self.plan.valid}]
+        paths = [MANIFESTS / source for source in self.plan.sources]
+        paths += [SHARDS[source] for source in self.plan.sources]
         paths.append(Path(telephone_asr.__file__).parent)
         return Scratch(SCRATCH, self.plan.name, fingerprint(texts, sorted(paths)))
 
@@ -146,9 +147,26 @@ class Training:
         total = sum(p.numel() for p in self.nano.model.parameters())
         print(
             f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_inputs)} "
-            f"utterances of {' and '.join(plan.train)}, validates on {len(valid_inputs)}; "
+            f"utterances of {' and '.join((*plan.train, *(('wideband',) if plan.mix else ())))}, "
+            f"validates on {len(valid_inputs)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
+
+
+def _read(sources: tuple[str, ...], split: str) -> list[Example]:
+    examples = [e for s in sources for e in read_manifest(MANIFESTS / s / f"{split}.jsonl")]
+    if not examples:
+        raise InputError(
+            f"{MANIFESTS}: the {split} set of {' and '.join(sources)} is empty: import more "
+            "speech, or change split in params.yaml."
+        )
+    return examples
+
+
+def _spread(examples: list[Example], at_most: int) -> list[Example]:
+    """So many of them, evenly over the whole."""
+    n = min(at_most, len(examples))
+    return [examples[i * len(examples) // n] for i in range(n)]
 
 
 def train_stage(stage: str, params: Params, plan: Plan) -> None:
@@ -199,6 +217,7 @@ def stage_plan(
         max_frames=params.train.max_frames,
         llm_weight=1.0 - ctc_weight,
         ctc_weight=ctc_weight,
+        mix=params.train.mix,
     )
 
 
