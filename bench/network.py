@@ -58,7 +58,7 @@ def score_calls(root: Path) -> tuple[list[ErrorRate], list[str]]:
     from telephone_asr.training.objective import transcribe
 
     params = load_params(root / "params.yaml")
-    nano = parts.load_checkpoint(root / "models", "encoder", params.frontend.fs)
+    nano = parts.load_checkpoint(root / "models", "encoder", **vars(params.frontend))
     manifests = root / "data/manifests/telecall"
     calls = [e for s in ("train", "valid", "test") for e in read_manifest(manifests / f"{s}.jsonl")]
     frontend = Frontend(nano.config["frontend_conf"])

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 
-from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.frontend import Frontend, _telephone_filters, fbank_frames
 
 CONFIG = {
     **{"fs": 16000, "window": "hamming", "n_mels": 80, "frame_length": 25, "frame_shift": 10},
@@ -129,3 +130,73 @@ def test_a_clip_of_a_sample_has_no_frame_or_has_features(rate_hz, fs):
     for n in (1, 2, 3):
         if fbank_frames(n, rate_hz, fs):
             assert len(Frontend(CONFIG | {"fs": fs})(np.ones(n, dtype=np.int16), rate_hz)) == 1
+
+
+ALIGNED = CONFIG | {"fs": 8000, "filters": "aligned"}
+
+
+def middle_frames(features: torch.Tensor) -> torch.Tensor:
+    """Of each row of seven frames the fourth, which is never padding: (rows, 80)."""
+    return features.reshape(len(features), 7, 80)[:, 3]
+
+
+def test_the_aligned_filters_are_those_of_16_khz():
+    """Kaldi's own filter bank at 16 kHz, cut off at 4 kHz, against the one asked for at 8 kHz."""
+    from torchaudio.compliance.kaldi import get_mel_banks
+
+    count, top_hz, _, above = _telephone_filters(80)
+    wide, centre_hz = get_mel_banks(80, 512, 16000.0, 20.0, 0.0, 100.0, -500.0, 1.0)
+    narrow, narrow_hz = get_mel_banks(count, 256, 8000.0, 20.0, top_hz, 100.0, -500.0, 1.0)
+    torch.testing.assert_close(narrow_hz, centre_hz[:count], rtol=1e-5, atol=0)
+    torch.testing.assert_close(narrow, wide[:count, :128], rtol=0, atol=1e-4)
+    assert wide[:count, 128:].abs().max() < 1e-4
+    assert wide[count, 128:].max() > 0  # one more would reach beyond 4 kHz
+    assert len(above) == 80 - count
+
+
+@pytest.mark.parametrize("pitch_hz", [200, 440, 1000, 2500, 3500])
+def test_a_tone_has_the_same_energy_at_either_rate(pitch_hz):
+    tones = {
+        fs: np.rint(8000 * np.sin(2 * np.pi * pitch_hz * np.arange(fs) / fs)).astype(np.int16)
+        for fs in (8000, 16000)
+    }
+    wide = middle_frames(Frontend(CONFIG)(tones[16000], 16000)).mean(dim=0)
+    narrow = middle_frames(Frontend(ALIGNED)(tones[8000], 8000)).mean(dim=0)
+    loudest = int(wide.argmax())
+    assert int(narrow.argmax()) == loudest
+    assert float(narrow[loudest]) == pytest.approx(float(wide[loudest]), abs=0.1)
+
+
+def test_telephone_speech_looks_as_it_does_at_16_khz(speech):
+    wide = speech(3.0) + np.int16(0)
+    narrow = soxr.resample(wide.astype(np.float32), 16000, 8000)
+    narrow = np.rint(narrow).astype(np.int16)
+    count = _telephone_filters(80)[0]
+    expected = middle_frames(Frontend(CONFIG)(wide, 16000))[:, :count]
+    aligned = middle_frames(Frontend(ALIGNED)(narrow, 8000))[:, :count]
+    native = middle_frames(Frontend(CONFIG | {"fs": 8000})(narrow, 8000))[:, :count]
+    n = min(map(len, (expected, aligned, native)))
+    likeness = {
+        name: np.corrcoef(expected[:n].ravel(), found[:n].ravel())[0, 1]
+        for name, found in (("aligned", aligned), ("native", native))
+    }
+    assert likeness["aligned"] > 0.98 > likeness["native"]
+
+
+def test_above_4_khz_lies_what_rounding_puts_there():
+    """White noise of one step of 16 bits, through the front end at 16 kHz."""
+    rounding = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 16000) / 32768
+    features = funasr_features(torch.from_numpy(rounding.astype(np.float32)))
+    measured = middle_frames(features).exp().mean(dim=0).log()
+    count, _, _, above = _telephone_filters(80)
+    assert np.abs(measured[count:].numpy() - np.array(above)).max() < 0.25
+    filled = middle_frames(Frontend(ALIGNED)(np.ones(8000, dtype=np.int16), 8000))[:, count:]
+    assert torch.equal(filled, torch.tensor(above).expand(len(filled), -1))
+
+
+@pytest.mark.parametrize("n", [2, 199, 200, 201, 5000])
+def test_an_aligned_front_end_has_as_many_rows(n, speech):
+    samples = speech(1.0, rate_hz=8000)[:n]
+    features = Frontend(ALIGNED)(samples, 8000)
+    assert features.shape == Frontend(CONFIG)(samples, 8000).shape
+    assert torch.isfinite(features).all()

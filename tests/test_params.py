@@ -201,6 +201,7 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
         *[("train.lr", text) for text in ("0", "-1e-4", "1", "2", ".nan", ".inf")],
         *[("train.adapter.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
         *[("frontend.fs", "44100"), ("frontend.fs", "0")],
+        *[("train.mix", "-0.1")],
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
         *[("split.valid", "0"), ("split.valid", "0.95")],
         *[("channel.level_db", "[-10, 3]"), ("channel.band_hz", "[3400, 300]")],

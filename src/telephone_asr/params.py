@@ -20,6 +20,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
+from telephone_asr.model.frontend import Filters
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Frontend:
+    """What the stages after base hear through; see model/frontend.py."""
+
     fs: int  # Hz; audio of another rate is resampled to it
+    filters: Filters  # where fs is 8000
 
 
 @dataclass(frozen=True)

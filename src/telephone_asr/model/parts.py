@@ -19,6 +19,8 @@ from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, 
 if TYPE_CHECKING:
     import torch
 
+    from telephone_asr.model.frontend import Filters
+
 CHECKPOINTS = ("base", "encoder", "adapter", "lora")  # each stands on those before it
 WEIGHTS = {
     "base": "model.pt",
@@ -137,14 +139,15 @@ def _settle_config(path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_checkpoint(models: Path, name: str, fs: int) -> FunASRNano:
-    """The base model with the checkpoints up to `name` (of CHECKPOINTS) on it, in eval mode.
+def load_checkpoint(models: Path, name: str, fs: int, filters: Filters = "native") -> FunASRNano:
+    """The base model with the checkpoints up to `name` (of CHECKPOINTS) on it, in eval mode, behind
+    a front end at `fs` Hz with these filters.
 
     Raises:
         InputError: a checkpoint is missing, was trained on another one than lies below it here,
             or does not hold exactly the weights of its part.
     """
-    nano = load(models / "base", fs)
+    nano = load(models / "base", fs, filters)
     hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
     for stage in CHECKPOINTS[1 : CHECKPOINTS.index(name) + 1]:
         directory = models / stage

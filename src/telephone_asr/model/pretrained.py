@@ -24,6 +24,8 @@ from telephone_asr.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from telephone_asr.model.frontend import Filters
+
 CTC_BRANCH = ("ctc_decoder.", "ctc.")
 FUNASR_MODULES = (
     "funasr.models.fun_asr_nano.model",
@@ -85,11 +87,12 @@ def read_config(directory: Path) -> dict[str, Any]:
     return OmegaConf.to_container(merged, resolve=True)
 
 
-def load(directory: Path, fs: int | None = None) -> FunASRNano:
+def load(directory: Path, fs: int | None = None, filters: Filters = "native") -> FunASRNano:
     """Builds the model of a directory and loads every weight of it.
 
     Args:
         fs: sample rate in Hz the front end is to work at; None keeps the directory's own.
+        filters: of the front end, where it works at 8 kHz.
 
     Raises:
         InputError: a file is missing, the front end does not fit the encoder, or model.pt and
@@ -104,7 +107,7 @@ def load(directory: Path, fs: int | None = None) -> FunASRNano:
     config = read_config(directory)
     config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
     if fs is not None:
-        config["frontend_conf"]["fs"] = fs
+        config["frontend_conf"] |= {"fs": fs, "filters": filters}
     llm_directory = Path(config.get("llm_conf", {}).get("init_param_path", ""))
     if not (llm_directory / "config.json").is_file():
         raise InputError(

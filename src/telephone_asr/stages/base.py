@@ -7,6 +7,7 @@ from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
+from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
@@ -19,7 +20,7 @@ def main() -> None:
     params = load_params()
     if params.base.kind == "directory":
         copy_directory(params.base, BASE)
-        load(BASE, params.frontend.fs)  # says at once whether it is whole
+        load(BASE)  # says at once whether it is whole
         for name in ("base_ctc", "base_llm"):  # no training, no curves
             (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
     else:
@@ -55,7 +56,7 @@ def train_tiny(params: Params) -> None:
     tiny = params.base.tiny
     building = SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
-    write_tiny(building, tiny, MODELS / "tokenizer", params.frontend.fs, params.seed)
+    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed)
     nano = load(building)
     data = ("wideband",)
 

@@ -31,7 +31,7 @@ def main() -> None:
     params = load_params()
     from accelerate import Accelerator
 
-    nano = parts.load_checkpoint(MODELS, checkpoint, params.frontend.fs)
+    nano = parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
     nano.model.to(Accelerator().device)
     metrics, lines = {}, []
     for name in TEST_SETS:

@@ -24,7 +24,7 @@ CHECKED = 60  # test calls that both decoders transcribe
 def main() -> None:
     params = load_params()
     shutil.rmtree(FINAL, ignore_errors=True)
-    export(parts.load_checkpoint(MODELS, "lora", params.frontend.fs), FINAL)
+    export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), FINAL)
 
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")

@@ -18,7 +18,7 @@ from telephone_asr.manifests import sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line
 from telephone_asr.manifests.sorting import Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
-from telephone_asr.model.frontend import fbank_frames
+from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.params import Params, load_params
 from telephone_asr.shards import REJECTED, read_cuts, stored_sound
 from telephone_asr.stages import (
@@ -68,7 +68,7 @@ def _rules(params: Params) -> Rules:
         filter=params.filter,
         split=params.split,
         english=params.text.english,
-        count_frames=partial(fbank_frames, fs=params.frontend.fs),
+        count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: tokenizer(texts)["input_ids"],
         unknown=tokenizer.unk_token_id,
     )

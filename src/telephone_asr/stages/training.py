@@ -172,7 +172,7 @@ def _spread(examples: list[Example], at_most: int) -> list[Example]:
 def train_stage(stage: str, params: Params, plan: Plan) -> None:
     """A stage of dvc.yaml: trains one part on top of those before it, writes its checkpoint."""
     below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
-    nano = parts.load_checkpoint(MODELS, below, params.frontend.fs)
+    nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
     if stage == "lora":
         lora = params.train.lora
         size = parts.LoraSize(lora.r, lora.alpha, lora.dropout)
