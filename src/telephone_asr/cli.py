@@ -51,6 +51,9 @@ def main() -> None:
         run=lambda a: simulate_file(a.source, a.target, a.seed, a.changes, a.picture)
     )
 
+    doctor = commands.add_parser("doctor", help="check model, data and devices before a long run")
+    doctor.set_defaults(run=lambda _: consult_doctor())
+
     _add_data_commands(commands.add_parser("data", help="what became of the corpora's utterances"))
 
     arguments = parser.parse_args()
@@ -69,6 +72,18 @@ def _add_data_commands(parser: argparse.ArgumentParser) -> None:
 
     freeze = commands.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
     freeze.set_defaults(run=lambda _: _print_accounts("freeze", TEST_SETS))
+
+
+def consult_doctor() -> None:
+    """Prints what is there, a line each; exits with 1 where something is wrong."""
+    from telephone_asr.doctor import examine
+
+    healthy = True
+    for finding in examine():
+        print(f"{'ok   ' if finding.ok else 'WRONG'} {finding.subject}: {finding.text}", flush=True)
+        healthy = healthy and finding.ok
+    if not healthy:
+        sys.exit(1)
 
 
 def _print_accounts(name: str, *arguments: object) -> None:

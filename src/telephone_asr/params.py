@@ -89,9 +89,11 @@ class TinyModel:
 
 @dataclass(frozen=True)
 class Base:
-    kind: Literal["tiny", "directory"]
+    kind: Literal["tiny", "directory", "modelscope", "huggingface"]
     path: str | None  # of a Fun-ASR-Nano model directory, where kind is directory
-    sha256: str | None  # of its model.pt; null: not checked
+    repo: str  # where kind is a hub
+    revision: str | None
+    sha256: str | None  # of model.pt; null: not checked
     tiny: TinyModel
 
 
@@ -254,6 +256,11 @@ def _cross_check(params: Params) -> None:
     if params.base.kind == "directory" and not params.base.path:
         raise InputError(
             "params.yaml: base.path: expected a model directory, because base.kind is directory."
+        )
+    if params.base.kind in ("modelscope", "huggingface") and not params.base.revision:
+        raise InputError(
+            "params.yaml: base.revision: expected the revision to fetch (a commit or a tag), "
+            f"because base.kind is {params.base.kind}."
         )
     for key, (low, high) in _RANGES.items():
         value = params

@@ -1,4 +1,4 @@
-"""base: the model to adapt. A directory that exists, or the tiny one, trained here."""
+"""base: the model to adapt. A directory, a hub's snapshot, or the tiny one, trained here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import WIDEBAND_FS
-from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
+from telephone_asr.model.hub import locate
+from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
 from telephone_asr.stages.training import Plan, Training
@@ -18,7 +19,7 @@ BASE = MODELS / "base"
 
 def main() -> None:
     params = load_params()
-    if params.base.kind == "directory":
+    if params.base.kind != "tiny":
         copy_directory(params.base, BASE)
         load(BASE)  # says at once whether it is whole
         for name in ("base_ctc", "base_llm"):  # no training, no curves
@@ -28,18 +29,20 @@ def main() -> None:
 
 
 def copy_directory(base: Base, target: Path) -> None:
-    """Copies a Fun-ASR-Nano directory as it is.
+    """Copies a Fun-ASR-Nano directory, the user's or a hub's snapshot, as it is.
 
-    Raises InputError where it is incomplete or its model.pt is not the one named by base.sha256.
+    Raises InputError where it is not to be had, is incomplete, or its model.pt is not the one named
+    by base.sha256.
     """
-    source = Path(base.path)
-    check_directory(source)
+    source = locate(base.kind, base.path, base.repo, base.revision)
     found = file_sha256(source / "model.pt")
     if base.sha256 is not None and base.sha256 != found:
         raise InputError(
             f"params.yaml: base.sha256: expected {base.sha256}, but {source / 'model.pt'} has "
             f"{found}: another version of the model?"
         )
+    if base.sha256 is None:
+        print(f"{source / 'model.pt'}: to pin it, set base.sha256 to {found}")
     shutil.copytree(source, target)
 
 

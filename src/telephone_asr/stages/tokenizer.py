@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 from telephone_asr.manifests.text import normalise
-from telephone_asr.model.pretrained import check_directory, read_config
+from telephone_asr.model.hub import locate
+from telephone_asr.model.pretrained import read_config
 from telephone_asr.model.tokenizer import build_tokenizer
 from telephone_asr.params import load_params
 from telephone_asr.shards import read_cuts
@@ -34,8 +35,9 @@ def main() -> None:
         texts = (cut["supervisions"][0]["text"] for cut in cuts)
         build_tokenizer((normalise(text, params.text.english)[0] for text in texts), directory)
         return
-    check_directory(Path(params.base.path))
-    source = Path(read_config(Path(params.base.path))["tokenizer_conf"]["init_param_path"])
+    base = params.base
+    model = locate(base.kind, base.path, base.repo, base.revision)
+    source = Path(read_config(model)["tokenizer_conf"]["init_param_path"])
     directory.mkdir(parents=True)
     for name in TOKENIZER_FILES:
         if (source / name).is_file():

@@ -1,0 +1,129 @@
+"""Is everything here that a long run needs? `telephone-asr doctor` looks before it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from telephone_asr.errors import InputError
+from telephone_asr.params import Params, Source, load_params
+from telephone_asr.stages import RAW, SCRATCH, SHARDS
+
+ENOUGH_GB = 20  # of free disk; less is worth a word
+SPOKEN = "您好，请问是张先生吗？"
+
+
+@dataclass(frozen=True)
+class Finding:
+    subject: str
+    ok: bool
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """One finding after the other; the later ones need valid params."""
+    try:
+        params = load_params()
+    except InputError as error:
+        yield Finding("params", False, str(error))
+        return
+    yield Finding("params", True, "params.yaml is valid")
+    for subject, check in (
+        ("devices", _devices),
+        ("disk", _disk),
+        ("wideband corpus", lambda p: _corpus("wideband", p.corpus.wideband)),
+        ("call corpus", lambda p: _corpus("calls", p.corpus.calls)),
+        ("data", _data),
+        ("base model", _base),
+    ):
+        yield _finding(subject, check, params)
+
+
+def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Finding:
+    try:
+        return Finding(subject, True, check(params))
+    except InputError as error:
+        return Finding(subject, False, str(error))
+
+
+def _devices(_: Params) -> str:
+    import torch
+
+    cores = os.cpu_count()
+    gpus = [
+        f"{torch.cuda.get_device_name(i)} "
+        f"({torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB)"
+        for i in range(torch.cuda.device_count())
+    ]
+    return f"{cores} CPU cores, {', '.join(gpus) or 'no GPU'}; torch {torch.__version__}"
+
+
+def _disk(_: Params) -> str:
+    place = Path(".").absolute()
+    if not os.access(place, os.W_OK):
+        raise InputError(f"{place} cannot be written to: make it writable.")
+    free_gb = shutil.disk_usage(place).free / 1e9
+    note = "" if free_gb > ENOUGH_GB else ", which is little"
+    return f"{free_gb:.0f} GB free{note}; states of unfinished work in {place / SCRATCH}"
+
+
+def _corpus(part: str, source: Source) -> str:
+    path = Path(source.path)
+    if not path.exists():
+        raise InputError(f"params.yaml: corpus.{part}.path: {path} does not exist.")
+    if source.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
+        return f"{source.kind}, {path}"
+    from telephone_asr.corpora.imported import list_items
+    from telephone_asr.corpora.items import load
+    from telephone_asr.shards import Rejected
+
+    items = list_items(source.kind, path, f"corpus.{part}", source.part)
+    broken = [item.problem for item in items if item.problem]
+    shown = list(map(load, items[:: max(1, len(items) // 20)]))
+    unread = [entry for entry in shown if isinstance(entry, Rejected)]
+    text = f"{len(items):,} entries in {path}, {len(broken):,} of them broken"
+    text += f"; of {len(shown)} opened, {len(unread)} cannot be used"
+    return text + (f" ({unread[0].reason}: {unread[0].detail})" if unread else "")
+
+
+def _data(_: Params) -> str:
+    from telephone_asr.shards import count_shards
+
+    counts = {name: count_shards(directory) for name, directory in SHARDS.items()}
+    if not any(counts.values()):
+        return f"nothing in {RAW.parent} yet: `dvc repro` or `dvc pull` brings it"
+    return ", ".join(f"{name} {n:,} shards" for name, n in counts.items())
+
+
+def _base(params: Params) -> str:
+    base = params.base
+    if base.kind == "tiny":
+        return "the tiny one is trained here"
+    import torch
+
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.model.hub import locate
+    from telephone_asr.model.pretrained import file_sha256, load
+
+    directory = locate(base.kind, base.path, base.repo, base.revision)
+    found = file_sha256(directory / "model.pt")
+    if base.sha256 not in (None, found):
+        raise InputError(
+            f"params.yaml: base.sha256: expected {base.sha256}, but {directory / 'model.pt'} has "
+            f"{found}."
+        )
+    nano = load(directory, **vars(params.frontend))
+    samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
+    width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]
+    tokens = nano.tokenizer.encode(SPOKEN)
+    if nano.tokenizer.decode(tokens, skip_special_tokens=True) != SPOKEN:
+        raise InputError(f"{directory}: its tokenizer does not give '{SPOKEN}' back.")
+    size = sum(p.numel() for p in nano.model.parameters())
+    ctc = "with" if nano.has_ctc else "without"
+    return (
+        f"{directory}: {size / 1e6:,.1f} M parameters, {ctc} a CTC branch, {width} values a row, "
+        f"sha256 {found[:12]}..."
+    )

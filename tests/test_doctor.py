@@ -1,0 +1,63 @@
+"""The doctor: what is there is said, and what is wrong is found before a run."""
+
+import pytest
+
+from model_fixtures import write_params
+from telephone_asr import cli
+from telephone_asr.doctor import Finding, examine
+
+
+def by_subject() -> dict[str, Finding]:
+    return {finding.subject: finding for finding in examine()}
+
+
+def test_a_healthy_repository(repository, tiny_directory, data_repository):
+    changes = {"base.kind": "directory", "base.path": str(tiny_directory)}
+    write_params(
+        repository,
+        changes | {"corpus.wideband.path": str(data_repository.path / "import/wideband")},
+    )
+    found = by_subject()
+    assert all(finding.ok for finding in found.values()), found
+    assert "28 entries" in found["wideband corpus"].text
+    assert "560 values a row" in found["base model"].text
+    assert "4 shards" in found["data"].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "words"),
+    [
+        ({"corpus.calls.path": "nowhere.jsonl"}, "call corpus", "corpus.calls.path: nowhere.jsonl"),
+        (
+            {"base.kind": "directory", "base.path": "nowhere"},
+            "base model",
+            "nowhere is no directory",
+        ),
+        (
+            {"base.kind": "directory", "base.path": "TINY", "base.sha256": "0"},
+            "base model",
+            "sha256",
+        ),
+        ({"train.lr": "fast"}, "params", "train.lr: expected a number"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_exit_code_tells(
+    changes, subject, words, repository, tiny_directory, capsys
+):
+    changes = {k: str(tiny_directory) if v == "TINY" else v for k, v in changes.items()}
+    write_params(repository, changes)
+    with pytest.raises(SystemExit) as stopped:
+        cli.consult_doctor()
+    assert stopped.value.code == 1
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("WRONG"))
+    assert line.startswith(f"WRONG {subject}: ")
+    assert words in line
+
+
+def test_a_model_that_does_not_fit_the_front_end_is_wrong(repository, own_directory):
+    config = own_directory / "config.yaml"
+    config.write_text(config.read_text().replace("n_mels: 80", "n_mels: 40"))
+    write_params(repository, {"base.kind": "directory", "base.path": str(own_directory)})
+    finding = by_subject()["base model"]
+    assert not finding.ok
+    assert "n_mels" in finding.text
