@@ -13,7 +13,6 @@ from telephone_asr.params import Params, Source, load_params
 from telephone_asr.stages import RAW, SCRATCH, SHARDS
 
 ENOUGH_GB = 20  # of free disk; less is worth a word
-SPOKEN = "您好，请问是张先生吗？"
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ def _base(params: Params) -> str:
         return "the tiny one is trained here"
     import torch
 
+    from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.hub import locate
     from telephone_asr.model.pretrained import file_sha256, load
@@ -118,9 +118,9 @@ def _base(params: Params) -> str:
     nano = load(directory, **vars(params.frontend))
     samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
     width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]
-    tokens = nano.tokenizer.encode(SPOKEN)
-    if nano.tokenizer.decode(tokens, skip_special_tokens=True) != SPOKEN:
-        raise InputError(f"{directory}: its tokenizer does not give '{SPOKEN}' back.")
+    tokens = nano.tokenizer.encode(PROMPT)
+    if nano.tokenizer.decode(tokens, skip_special_tokens=True) != PROMPT:
+        raise InputError(f"{directory}: its tokenizer does not give '{PROMPT}' back.")
     size = sum(p.numel() for p in nano.model.parameters())
     ctc = "with" if nano.has_ctc else "without"
     return (
