@@ -499,6 +499,21 @@ def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
         run_stage(trained, "train_adapter")
 
 
+def test_a_stage_of_no_epochs_leaves_the_model_as_it_is(trained):
+    """As the profiles have it that train the adaptor alone."""
+    import torch
+    from safetensors.torch import load_file
+
+    write_params(trained, {"train.encoder.epochs": 0})
+    run_stage(trained, "train_encoder")
+    found = load_file("models/encoder/encoder.safetensors")
+    base = torch.load("models/base/model.pt", weights_only=True)
+    assert found
+    assert all(torch.equal(tensor, base[name]) for name, tensor in found.items())
+    note = json.loads(Path("models/encoder/checkpoint.json").read_text())
+    assert (note["step"], note["steps"]) == (0, 0)
+
+
 @pytest.mark.parametrize(("mix", "share"), [(0.0, 0.0), (0.5, 0.5), (9.0, 1.0)])
 def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
     """So many for each telephone utterance, of all speakers, and never from validation or test."""
