@@ -164,7 +164,8 @@ def test_the_data_stages_give_the_same_bytes_again(imported, data_repository):
         assert file_sha256(imported / path) == file_sha256(data_repository.path / path), path
 
 
-def test_killed_the_import_goes_on_where_it_stopped(imported, data_repository):
+@pytest.mark.parametrize("part", ["wideband", "calls"])
+def test_killed_the_import_goes_on_where_it_stopped(part, imported, data_repository):
     """As dvc kills: the whole group at once, at whatever it is doing."""
     stage = subprocess.Popen(
         [sys.executable, "-m", "telephone_asr.stages.corpus"],
@@ -175,12 +176,16 @@ def test_killed_the_import_goes_on_where_it_stopped(imported, data_repository):
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    pattern = "corpus-wideband-*/shards/rejected.*.jsonl"
-    while not (written := list((imported / ".scratch").glob(pattern))):
+    scratch = imported / ".scratch"
+    while not list(scratch.glob(f"corpus-{part}-*/shards/rejected.*.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.002)
     os.killpg(stage.pid, signal.SIGKILL)
     stage.wait()
+    assert not (imported / "data" / "raw").exists()
+    written = list(scratch.glob("corpus-wideband-*/shards/rejected.*.jsonl"))
+    if part == "calls":  # all of the wideband speech is there, and stays
+        assert len(written) == count_shards(data_repository.path / "data" / "raw" / "wideband")
     kept = [p.with_name(f"cuts.{p.suffixes[0][1:]}.jsonl.gz") for p in written]
     times = {path.name: path.stat().st_mtime_ns for path in kept}
 

@@ -89,16 +89,20 @@ def is_imported(directory: Path, index: int) -> bool:
 
 
 def gather_rejected(directory: Path, shards: int) -> list[Rejected]:
-    """Joins what `import_shard` rejected in all shards into one file; returns it."""
+    """Joins what `import_shard` rejected in all shards into one file beside theirs; returns it."""
     rejected = []
     with open(directory / REJECTED, "w", encoding="utf-8") as joined:
         for index in range(shards):
             for line in _rejected_path(directory, index).read_text(encoding="utf-8").splitlines():
                 joined.write(line + "\n")
                 rejected.append(Rejected(**json.loads(line)))
-    for index in range(shards):
-        _rejected_path(directory, index).unlink()
     return rejected
+
+
+def forget_progress(directory: Path) -> None:
+    """Removes what only tells an interrupted import where to go on."""
+    for path in directory.glob("rejected.*.jsonl"):
+        path.unlink()
 
 
 def identity(items: Iterable[Item]) -> Iterator[str]:

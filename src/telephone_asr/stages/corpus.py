@@ -42,6 +42,7 @@ def main() -> None:
         shutil.rmtree(RAW / part, ignore_errors=True)
         RAW.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.directory / "shards", RAW / part)
+        imported.forget_progress(RAW / part)
         scratch.close(remove=True)
 
 
