@@ -180,7 +180,11 @@ def test_missing_key(key, tmp_path):
         ("channel.babble.snr_db", "[10]", "a list of 2 values, got [10] (list)"),
         ("channel.babble.snr_db", "[1, 2, 3]", "a list of 2 values, got [1, 2, 3] (list)"),
         ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
-        ("base.kind", "[tiny]", "tiny or directory, got ['tiny'] (list)"),
+        (
+            "base.kind",
+            "[tiny]",
+            "tiny or directory or modelscope or huggingface, got ['tiny'] (list)",
+        ),
     ],
 )
 def test_wrong_type(key, text, expected, tmp_path):
@@ -240,7 +244,11 @@ def test_out_of_any_use(key, text, tmp_path):
 def test_a_model_directory_has_to_be_named(tmp_path):
     text = message(changed(tmp_path, "base.kind", "directory"))
     assert "params.yaml: base.path: " in text
-    path = changed(tmp_path, "base", "{kind: directory, path: models/nano, sha256: null, tiny: {}}")
+    path = changed(
+        tmp_path,
+        "base",
+        "{kind: directory, path: a, repo: b, revision: null, sha256: null, tiny: {}}",
+    )
     assert "params.yaml: base.tiny.encoder_blocks: missing key" in message(path)
 
 
