@@ -82,6 +82,8 @@ def run_corpus(directory: Path, utterances: int) -> None:
     """Makes the corpus and runs the data stages on it, each with its time and peak memory."""
     from ruamel.yaml import YAML
 
+    from telephone_asr.params import change_key
+
     repository = directory / "repository"
     if not (directory / "calls" / "calls.jsonl").is_file():
         make_corpus(directory, utterances)
@@ -92,8 +94,9 @@ def run_corpus(directory: Path, utterances: int) -> None:
     params = yaml.load((repository / "params.yaml").read_text(encoding="utf-8"))
     corpora = {"wideband": ("kaldi", "wideband"), "calls": ("calls", "calls/calls.jsonl")}
     for part, (kind, path) in corpora.items():
-        params["corpus"][part] |= {"kind": kind, "path": str(directory.absolute() / path)}
-    params["corpus"]["shard_size"] = 4000
+        change_key(params, f"corpus.{part}.kind={kind}")
+        change_key(params, f"corpus.{part}.path={directory.absolute() / path}")
+    change_key(params, "corpus.shard_size=4000")
     with open(repository / "params.yaml", "w", encoding="utf-8") as file:
         yaml.dump(params, file)
 

@@ -23,7 +23,7 @@ def why(manifests: Path, id_: str) -> list[str]:
     found = []
     for source in SOURCES:
         own = id_ if source != "simulated" or id_.startswith("sim-") else f"sim-{id_}"
-        before = next((e for e in _entries(manifests / source / "changed.jsonl", own)), None)
+        before = next(_entries(manifests / source / "changed.jsonl", own), None)
         for split in SPLITS:
             for entry in _entries(manifests / source / f"{split}.jsonl", own):
                 line = f"{source}: {own} is in {split}, {entry['duration']} s, "
@@ -52,7 +52,7 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
     if reason is not None and reason not in REASONS:
         raise InputError(f"--reason {reason}: expected one of {', '.join(REASONS)}.")
     for source in SOURCES:
-        for entry in _lines(manifests / source / "rejected.jsonl"):
+        for entry in entries(manifests / source / "rejected.jsonl"):
             if reason in (None, entry["reason"]):
                 yield f"{source}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
 
@@ -83,7 +83,8 @@ def _entries(path: Path, id_: str) -> Iterator[dict]:
                 yield entry
 
 
-def _lines(path: Path) -> Iterator[dict]:
+def entries(path: Path) -> Iterator[dict]:
+    """The lines of one of the manifests' files; raises InputError where there is no such file."""
     return map(json.loads, _text_lines(path))
 
 

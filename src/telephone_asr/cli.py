@@ -142,30 +142,19 @@ def _merge(tree, changes, place: str) -> None:
 
 def unpack_sound() -> None:
     """Writes every utterance of the manifests where its line says it is, for FunASR's trainer."""
-    import json
-
     from tqdm import tqdm
 
+    from telephone_asr.accounts import entries
     from telephone_asr.shards import sound_index
 
     for source, directory in SHARDS.items():
-        lines = [
-            json.loads(line)
-            for name in SPLITS
-            for line in _lines(MANIFESTS / source / f"{name}.jsonl")
-        ]
+        lines = [line for name in SPLITS for line in entries(MANIFESTS / source / f"{name}.jsonl")]
         sounds = sound_index(directory)
         for line in tqdm(lines, f"unpacks {source}", unit="utterance"):
             user = line["messages"][1]["content"]
             path = Path(user.split("<|startofspeech|>!")[1].removesuffix("<|endofspeech|>"))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(sounds.read_file(line["key"]))
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
-    return path.read_text(encoding="utf-8").splitlines()
 
 
 def transcribe_files(files: list[Path], model: Path) -> None:
