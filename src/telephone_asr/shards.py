@@ -75,7 +75,7 @@ def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) ->
     whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     lines = []
-    with _whole_file(_tar_path(directory, index)) as tar:
+    with whole_file(_tar_path(directory, index)) as tar:
         for utterance in utterances:
             cut = _cut(utterance)
             packed, suffix = _tar_members(utterance, cut["recording"])
@@ -85,7 +85,7 @@ def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) ->
             tar.write(packed)
             lines.append(json.dumps(cut, ensure_ascii=False) + "\n")
         tar.write(_end_of_tar())
-    with _whole_file(_cuts_path(directory, index)) as cuts:
+    with whole_file(_cuts_path(directory, index)) as cuts:
         cuts.write(_gzip("".join(lines).encode()))
     return len(lines)
 
@@ -99,7 +99,7 @@ def _cuts_path(directory: Path, index: int) -> Path:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears under its name once it is written, or not at all."""
     temporary = path.with_name("." + path.name)
     try:

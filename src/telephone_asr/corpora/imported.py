@@ -14,7 +14,7 @@ from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
-from telephone_asr.shards import REJECTED, Rejected, Utterance, write_shard
+from telephone_asr.shards import REJECTED, Rejected, Utterance, whole_file, write_shard
 
 
 def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list[Item]:
@@ -76,10 +76,8 @@ def import_shard(items: Sequence[Item], directory: Path, index: int) -> tuple[in
 
     write_shard(directory, index, usable())
     lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
-    path = _rejected_path(directory, index)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(lines), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(_rejected_path(directory, index)) as file:
+        file.write("".join(lines).encode())
     return len(items), rejected
 
 
