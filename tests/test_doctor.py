@@ -3,8 +3,7 @@
 import pytest
 
 from model_fixtures import write_params
-from telephone_asr import cli
-from telephone_asr.doctor import Finding, examine
+from telephone_asr.commands.doctor import Finding, consult, examine
 
 
 def by_subject() -> dict[str, Finding]:
@@ -43,7 +42,7 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(
     changes = {k: str(tiny_directory) if v == "TINY" else v for k, v in changes.items()}
     write_params(repository, changes)
     with pytest.raises(SystemExit) as stopped:
-        cli.consult_doctor()
+        consult()
     assert stopped.value.code == 1
     (line,) = (one for one in capsys.readouterr().out.splitlines() if one.startswith("WRONG"))
     assert line.startswith(f"WRONG {subject}: ")

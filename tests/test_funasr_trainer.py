@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telephone_asr import cli
+from telephone_asr.commands.unpack import unpack_sound
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS
 
@@ -43,7 +43,7 @@ OPTIONS = {
 
 @pytest.fixture
 def unpacked(repository) -> Path:
-    cli.unpack_sound()
+    unpack_sound()
     return repository
 
 
@@ -88,7 +88,7 @@ def test_funasr_reads_every_line_and_counts_what_we_count(unpacked):
 @pytest.mark.slow
 def test_funasr_trains_on_them(trained_repository, monkeypatch, tmp_path):
     monkeypatch.chdir(trained_repository)
-    cli.unpack_sound()
+    unpack_sound()
     options = OPTIONS | {
         "model": trained_repository / "models" / "base",
         "train_data_set_list": trained_repository / "data/manifests/telecall/train.jsonl",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from model_fixtures import ROOT, SMALL, run_stage, write_params
-from telephone_asr import accounts
+from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
 from telephone_asr.model.pretrained import file_sha256
@@ -309,7 +309,7 @@ def test_a_filter_that_leaves_nothing_is_refused(repository):
 def test_a_frozen_test_set_is_kept_and_a_foreign_one_refused(repository):
     tests = Path("data/manifests/telecall/test.jsonl")
     before = [entry["key"] for entry in lines(tests)]
-    accounts.freeze(Path("data/manifests"), Path("splits"))
+    freeze(Path("data/manifests"), Path("splits"))
     write_params(repository, {"split.frozen": True, "split.seed": 6})
     run_stage(repository, "manifests")
     assert [entry["key"] for entry in lines(tests)] == before

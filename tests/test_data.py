@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from telephone_asr import accounts
+from telephone_asr.commands import data
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import REASONS
 
@@ -21,7 +21,7 @@ def lines(path) -> list[dict]:
 def test_every_kept_utterance_is_found_where_it_is(manifests):
     for split in ("train", "valid", "test"):
         for entry in lines(manifests / "telecall" / f"{split}.jsonl"):
-            line = accounts.why(manifests, entry["key"])[0]
+            line = data.why(manifests, entry["key"])[0]
             assert line.startswith(f"telecall: {entry['key']} is in {split}, ")
             assert entry["messages"][2]["content"] in line
 
@@ -30,52 +30,52 @@ def test_every_rejected_utterance_is_explained_in_words_and_numbers(manifests):
     entries = lines(manifests / "telecall" / "rejected.jsonl")
     assert len({entry["reason"] for entry in entries}) >= 5
     for entry in entries:
-        found = accounts.why(manifests, entry["id"])
+        found = data.why(manifests, entry["id"])
         assert any(REASONS[entry["reason"]] in line and entry["detail"] in line for line in found)
 
 
 def test_wideband_speech_is_found_with_its_simulation(manifests):
-    found = accounts.why(manifests, "w3")
+    found = data.why(manifests, "w3")
     assert [line.split(" ")[:2] for line in found] == [
         ["wideband:", "w3"],
         ["simulated:", "sim-w3"],
     ]
-    assert accounts.why(manifests, "sim-w3") == found[1:]
+    assert data.why(manifests, "sim-w3") == found[1:]
 
 
 def test_an_id_is_not_found_inside_others(manifests):
     with pytest.raises(InputError, match=r"^w: no manifest names it"):
-        accounts.why(manifests, "w")
+        data.why(manifests, "w")
 
 
 def test_the_rejected_of_one_reason_or_all(manifests):
-    every = list(accounts.rejected(manifests, None))
+    every = list(data.rejected(manifests, None))
     assert len(every) == sum(
-        len(lines(manifests / source / "rejected.jsonl")) for source in accounts.SOURCES
+        len(lines(manifests / source / "rejected.jsonl")) for source in data.SOURCES
     )
-    some = list(accounts.rejected(manifests, "unreadable_line"))
+    some = list(data.rejected(manifests, "unreadable_line"))
     assert some == [line for line in every if line.split("\t")[2] == "unreadable_line"]
     assert len(some) == 2
     with pytest.raises(InputError, match=r"--reason clip: expected one of .*clipped"):
-        next(accounts.rejected(manifests, "clip"))
+        next(data.rejected(manifests, "clip"))
 
 
 def test_manifests_that_are_not_there(tmp_path):
     for ask in (
-        lambda: accounts.why(tmp_path, "x"),
-        lambda: next(accounts.rejected(tmp_path, None)),
+        lambda: data.why(tmp_path, "x"),
+        lambda: next(data.rejected(tmp_path, None)),
     ):
         with pytest.raises(InputError, match="does not exist: run `dvc repro manifests`"):
             ask()
 
 
 def test_what_is_frozen_is_the_test_set_and_is_not_overwritten(manifests, tmp_path):
-    accounts.freeze(manifests, tmp_path)
+    data.freeze(manifests, tmp_path)
     for source in ("wideband", "telecall"):
         ids = (tmp_path / f"{source}.txt").read_text(encoding="utf-8").splitlines()
         expected = [entry["key"] for entry in lines(manifests / source / "test.jsonl")]
         assert ids == sorted(expected)
     (tmp_path / "wideband.txt").unlink()
     with pytest.raises(InputError, match=r"telecall\.txt is there already"):
-        accounts.freeze(manifests, tmp_path)
+        data.freeze(manifests, tmp_path)
     assert not (tmp_path / "wideband.txt").exists()

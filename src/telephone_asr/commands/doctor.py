@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
-from telephone_asr.params import Params, Source, load_params
 from telephone_asr.stages import RAW, SCRATCH, SHARDS
+
+if TYPE_CHECKING:
+    from telephone_asr.params import Params, Source
 
 ENOUGH_GB = 20  # of free disk; less is worth a word
 
@@ -22,8 +26,25 @@ class Finding:
     text: str
 
 
+def add(commands) -> None:
+    parser = commands.add_parser("doctor", help="check model, data and devices before a long run")
+    parser.set_defaults(run=lambda _: consult())
+
+
+def consult() -> None:
+    """Prints what is there, a line each; exits with 1 where something is wrong."""
+    healthy = True
+    for finding in examine():
+        print(f"{'ok   ' if finding.ok else 'WRONG'} {finding.subject}: {finding.text}", flush=True)
+        healthy = healthy and finding.ok
+    if not healthy:
+        sys.exit(1)
+
+
 def examine() -> Iterator[Finding]:
     """One finding after the other; the later ones need valid params."""
+    from telephone_asr.params import load_params
+
     try:
         params = load_params()
     except InputError as error:

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
-from telephone_asr.manifests.quality import REASONS
-from telephone_asr.manifests.sorting import recording
 from telephone_asr.manifests.split import SPLITS, write_frozen
+from telephone_asr.stages import MANIFESTS, TEST_SETS
 
 SOURCES = ("wideband", "simulated", "telecall")
+
+
+def add(commands) -> None:
+    parser = commands.add_parser("data", help="what became of the corpora's utterances")
+    tasks = parser.add_subparsers(dest="task", required=True)
+    task = tasks.add_parser("why", help="what happened to an utterance")
+    task.add_argument("id")
+    task.set_defaults(run=lambda a: _print(why(MANIFESTS, a.id)))
+
+    task = tasks.add_parser("rejected", help="list what was left out, and why")
+    task.add_argument("--reason", help="of this reason alone, such as clipped")
+    task.set_defaults(run=lambda a: _print(rejected(MANIFESTS, a.reason)))
+
+    task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
+    task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, TEST_SETS)))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def why(manifests: Path, id_: str) -> list[str]:
@@ -20,6 +39,8 @@ def why(manifests: Path, id_: str) -> list[str]:
 
     Raises InputError for an id that none of the manifests has.
     """
+    from telephone_asr.manifests.quality import REASONS
+
     found = []
     for source in SOURCES:
         own = id_ if source != "simulated" or id_.startswith("sim-") else f"sim-{id_}"
@@ -49,6 +70,8 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
 
     Raises InputError for a reason that there is not.
     """
+    from telephone_asr.manifests.quality import REASONS
+
     if reason is not None and reason not in REASONS:
         raise InputError(f"--reason {reason}: expected one of {', '.join(REASONS)}.")
     for source in SOURCES:
@@ -62,6 +85,8 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
 
     Raises InputError, and writes nothing, where a list is there already.
     """
+    from telephone_asr.manifests.sorting import recording
+
     paths = {source: directory / f"{source}.txt" for source in ("wideband", "telecall")}
     for path in paths.values():
         if path.is_file():
