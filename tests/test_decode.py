@@ -40,16 +40,18 @@ def test_a_batch_gives_the_texts_of_one_by_one(fitted, make_inputs, batch_size, 
 
 
 @pytest.mark.parametrize("level", ["encoded", "adapted"])
-def test_texts_are_the_same_from_frozen_parts_computed_beforehand(fitted, make_inputs, level):
+def test_texts_are_the_same_from_frozen_parts_computed_beforehand(
+    fitted, make_inputs, level, tmp_path
+):
     inputs = make_inputs(fitted)
     expected = transcribe(fitted, inputs, 1, MAX_TOKENS)
-    inputs.advance(fitted, level, max_frames=100)
+    inputs.advance(fitted, level, 100, tmp_path / "frozen")
     assert transcribe(fitted, inputs, 12, MAX_TOKENS) == expected
 
 
-def test_prompts_of_a_batch_may_differ(fitted, make_inputs):
+def test_prompts_of_a_batch_may_differ(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", max_frames=100)
+    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0, 3, 7, 10])
     prompts = [PROMPT, PROMPT_VERBATIM, PROMPT, PROMPT_VERBATIM]
     together = decode.greedy(fitted, prompts, batch.inputs, batch.lengths, MAX_TOKENS)
@@ -83,9 +85,11 @@ def test_a_text_ends_at_the_limit(fitted, make_inputs):
     assert all(text.startswith(short) for text, short in zip(full, cut, strict=True))
 
 
-def test_silence_marks_and_runs_of_spaces_are_single_spaces(fitted, make_inputs, monkeypatch):
+def test_silence_marks_and_runs_of_spaces_are_single_spaces(
+    fitted, make_inputs, monkeypatch, tmp_path
+):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", max_frames=100)
+    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0])
     monkeypatch.setattr(fitted.tokenizer, "batch_decode", lambda *_, **__: [" 您 好/sil再  见 "])
     assert decode.greedy(fitted, batch.prompts, batch.inputs, batch.lengths, 3) == ["您 好 再 见"]

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from model_fixtures import write_variant
+from model_fixtures import perturb, write_variant
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
-from telephone_asr.model import fun_asr_nano
+from telephone_asr.model import fun_asr_nano, parts
+from telephone_asr.model.parts import LoraSize
 from telephone_asr.model.pretrained import load
 
 TEXTS = ["您好", "请问您是谁", "好的好的再见", "三"]
@@ -100,6 +101,38 @@ def test_transcript_loss_and_its_gradients_equal_funasr(any_nano, chosen):
     expected, found = gradients(any_nano, theirs), gradients(any_nano, ours)
     assert set(found) == set(expected)
     assert any("audio_encoder" in name for name in found)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_prompts_read_once_for_the_whole_training_give_the_same_loss(any_nano):
+    speech, lengths = features()
+    any_nano.model.llm.requires_grad_(False)
+    adapted = fun_asr_nano.adapt(any_nano, *fun_asr_nano.encode(any_nano, speech, lengths))
+    prefixes, losses = {}, []
+    for kept in (None, prefixes, prefixes):
+        arguments = (any_nano, PROMPTS, TEXTS, adapted[0].detach().requires_grad_(), adapted[1])
+        loss = fun_asr_nano.transcript_loss(*arguments, kept)
+        loss.backward()
+        losses.append((loss.item(), arguments[3].grad))
+    assert len(prefixes) == 1
+    for loss, gradient in losses[1:]:
+        assert loss == pytest.approx(losses[0][0], abs=1e-6)
+        torch.testing.assert_close(gradient, losses[0][1], atol=1e-6, rtol=1e-4)
+    any_nano.model.llm.requires_grad_(True)
+
+
+def test_lora_gets_the_gradients_that_it_gets_from_funasr(tiny_directory):
+    """Those through the prompt's keys and values too, although it is read once a batch."""
+    nano = load(tiny_directory)
+    trained = parts.add_lora(nano, LoraSize(r=4, alpha=8, dropout=0.0), seed=0)
+    perturb(trained, seed=1)
+    speech, lengths = features([40, 9])
+    theirs = funasr_loss(nano, PROMPTS[:2], TEXTS[:2], speech, lengths)
+    ours = our_loss(nano, PROMPTS[:2], TEXTS[:2], speech, lengths)
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+    expected, found = gradients(nano, theirs), gradients(nano, ours)
+    assert set(found) == set(expected) == set(trained)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 

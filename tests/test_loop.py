@@ -1,11 +1,13 @@
 """The training loop: what it does to the weights, and that an interruption leaves no trace."""
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from model_fixtures import LORA
 from telephone_asr.model import parts
@@ -18,6 +20,21 @@ from telephone_asr.training.resume import Scratch
 RECIPE = Recipe(lr=0.01, warmup_share=0.25, clip=5.0, evaluations=4, seed=0, name="test")
 
 
+@dataclass
+class Push:
+    """A batch that pushes the weight so hard."""
+
+    by: float = 1.0
+    weight: int = 1
+    rows: int = 1
+    keys: tuple = ("u1",)
+    texts: tuple = ("",)
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        return torch.tensor([self.rows])
+
+
 class Slope(torch.nn.Module):
     """A loss whose gradient is the batch: Adam then changes the weight by the learning rate."""
 
@@ -25,8 +42,8 @@ class Slope(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    def forward(self, batch: float) -> torch.Tensor:
-        return -batch * self.weight.sum()
+    def forward(self, batch: Push) -> torch.Tensor:
+        return -batch.by * self.weight.sum()
 
 
 @pytest.fixture
@@ -36,19 +53,22 @@ def scratch(tmp_path):
     opened.close(remove=False)
 
 
-def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: 1.0):
+def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: Push()):
     """Trains the slope; also the weight before each step, the numbers asked for, and the rows."""
-    model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[])
+    model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[], tried=False)
     cers = iter(cers) if cers else iter(lambda: -model.weight.item(), None)
 
     def batch_at(number):
-        seen.numbers.append(number)
-        seen.weights.append(model.weight.item())
+        if seen.tried:  # the largest comes before the first step, to see whether it fits
+            seen.numbers.append(number)
+            seen.weights.append(model.weight.item())
+        seen.tried = True
         return batch(number)
 
     trained = {"weight": model.weight}
     result = loop.train(
-        model, trained, batch_at, steps, lambda: next(cers), recipe, scratch, seen.rows.append
+        *(model, trained, batch_at, steps, 0, lambda: next(cers), recipe, scratch),
+        *(seen.rows.append, Accelerator(cpu=True)),
     )
     seen.weights.append(model.weight.item())
     return result, seen
@@ -77,7 +97,7 @@ def test_the_learning_rate_warms_up_and_goes_down_as_a_cosine(scratch):
 
 def test_a_large_gradient_is_clipped(scratch):
     recipe = Recipe(lr=0.01, warmup_share=0.0, clip=1.0, evaluations=1, seed=0, name="test")
-    _, seen = train_slope(scratch, recipe, batch=lambda n: 1000.0 if n == 0 else 1.0)
+    _, seen = train_slope(scratch, recipe, batch=lambda n: Push(1000.0 if n == 0 else 1.0))
     moved = [b - a for a, b in pairwise(seen.weights)]
     assert moved[1] == pytest.approx(moved[0], rel=0.01)
 
@@ -138,13 +158,13 @@ class Run:
         self.rows, self.calls, self.fail = [], {}, fail
         self.trained = parts.add_lora(self.nano, LORA, seed=5)
         inputs = make_inputs(self.nano)
-        inputs.advance(self.nano, "adapted", max_frames=100)
+        inputs.advance(self.nano, "adapted", 100, root / "frozen")
         schedule = batches.schedule(inputs.lengths, 60, 4, seed=0)
         self.n_batches = len(schedule)
         objective = Objective(self.nano, "adapted", llm_weight=1.0, ctc_weight=0.0)
         scratch = Scratch(root, "lora", "1" * 64)
         save = scratch.save
-        scratch.save = lambda name, state: (self._at(name), save(name, state))[1]
+        scratch.save = lambda name, state: (self._at(name.split(".")[0]), save(name, state))[1]
 
         def batch_at(number):
             self._at("batch", number)
@@ -162,10 +182,13 @@ class Run:
             self.nano.peft.train()
             return loss
 
-        recipe = Recipe(lr=0.01, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora")
+        recipe = Recipe(
+            0.01, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora", average=2
+        )
         try:
             self.result = loop.train(
-                objective, self.trained, batch_at, len(schedule), validate, recipe, scratch, on_row
+                *(objective, self.trained, batch_at, len(schedule), 0, validate, recipe, scratch),
+                *(on_row, Accelerator(cpu=True)),
             )
         finally:
             scratch.close(remove=False)
@@ -205,8 +228,8 @@ PLACES = [
     *[("batch", 0), ("batch", 1), ("batch", 5), ("batch", 11)],
     *[("validate", 0), ("validate", 1), ("validate", 3)],
     *[("row", 0), ("row", 1), ("row", 3)],
-    *[("best.pt", 0), ("best.pt", 1), ("best.pt", 2)],
-    *[("state.pt", 0), ("state.pt", 1), ("state.pt", 2)],  # best.pt is there, state.pt is not
+    *[("best", 0), ("best", 1), ("best", 2)],
+    *[("state", 0), ("state", 1), ("state", 2)],  # the best is there, the state is not
 ]
 
 
@@ -226,7 +249,7 @@ def test_a_training_that_is_interrupted_again_and_again_gets_there(
     uninterrupted, fitted_directory, make_inputs, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
-    for place in [("validate", 1), ("batch", 6), ("state.pt", 3), ("best.pt", 0), ("batch", 12)]:
+    for place in [("validate", 1), ("batch", 6), ("state", 3), ("best", 0), ("batch", 12)]:
         with pytest.raises(Interrupted):
             Run(fitted_directory, tmp_path, make_inputs, fail=place)
     run = Run(fitted_directory, tmp_path, make_inputs)

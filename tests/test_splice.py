@@ -113,9 +113,9 @@ def test_a_spliced_text_is_no_longer_than_the_limits():
 
 
 @pytest.fixture
-def encoded(fitted, make_inputs):
+def encoded(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "encoded", max_frames=200)
+    inputs.advance(fitted, "encoded", 200, tmp_path / "frozen")
     return inputs
 
 
@@ -152,11 +152,9 @@ def test_borders_do_not_depend_on_the_batches(fitted, encoded):
     assert few == many
 
 
-def test_borders_are_the_same_where_encoder_outputs_do_not_fit_into_memory(
+def test_borders_are_the_same_where_encoder_outputs_do_not_fit_on_disk(
     fitted, encoded, make_inputs
 ):
     features = make_inputs(fitted, cache_mb=0)
-    features.advance(fitted, "encoded", max_frames=200)
-    assert features.level == "features"
     expected = character_borders(fitted, encoded, max_frames=200)
     assert character_borders(fitted, features, max_frames=200) == expected

@@ -124,11 +124,19 @@ class Train:
     lr: float  # the base learning rate of all three stages
     warmup_share: float  # of the steps, linear from 0
     max_frames: int  # 60 ms frames a batch, padding counted
+    batches_per_step: int  # shared out over the processes; their gradients are added
     clip: float  # largest norm of the gradient
     evaluations: int  # validation passes a stage; the best checkpoint is kept
+    average: int  # so many of the best are averaged, where the mean is no worse
     valid_utterances: int  # at most so many are decoded in each of them
     mix: float  # wideband utterances for each telephone one, against forgetting
-    cache_mb: int  # memory for features and for frozen parts' outputs; what does not fit is redone
+    precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
+    gradient_checkpointing: bool  # keeps less for the backward pass, and computes it again
+    processes: int  # one a GPU
+    accelerate: str | None  # a file of `accelerate config`: several machines, FSDP
+    workers: int  # processes that read sound ahead
+    cache_mb: int  # memory for features, of each process that reads sound
+    cache_frozen_gb: float  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
     adapter: AdapterStage
     lora: LoraStage
@@ -235,7 +243,12 @@ _RANGES = {
     "train.clip": (0, _MANY),
     "train.evaluations": (1, _MANY),
     "train.valid_utterances": (1, _MANY),
+    "train.batches_per_step": (1, _MANY),
+    "train.average": (1, _MANY),
+    "train.processes": (1, _MANY),
+    "train.workers": (0, _MANY),
     "train.cache_mb": (0, _MANY),
+    "train.cache_frozen_gb": (0, _MANY),
     "train.mix": (0, _MANY),
     "train.encoder.epochs": (0, _MANY),
     "train.adapter.epochs": (0, _MANY),
@@ -261,6 +274,11 @@ def _cross_check(params: Params) -> None:
         raise InputError(
             "params.yaml: base.revision: expected the revision to fetch (a commit or a tag), "
             f"because base.kind is {params.base.kind}."
+        )
+    if params.train.batches_per_step % params.train.processes:
+        raise InputError(
+            f"params.yaml: train.batches_per_step: expected a multiple of train.processes "
+            f"({params.train.processes}), got {params.train.batches_per_step}."
         )
     for key, (low, high) in _RANGES.items():
         value = params

@@ -127,15 +127,9 @@ def _base(params: Params) -> str:
     from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.hub import locate
-    from telephone_asr.model.pretrained import file_sha256, load
+    from telephone_asr.model.pretrained import load
 
-    directory = locate(base.kind, base.path, base.repo, base.revision)
-    found = file_sha256(directory / "model.pt")
-    if base.sha256 not in (None, found):
-        raise InputError(
-            f"params.yaml: base.sha256: expected {base.sha256}, but {directory / 'model.pt'} has "
-            f"{found}."
-        )
+    directory, found = locate(base.kind, base.path, base.repo, base.revision, base.sha256)
     nano = load(directory, **vars(params.frontend))
     samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
     width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]

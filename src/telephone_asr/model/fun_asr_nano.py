@@ -1,7 +1,8 @@
 """Fun-ASR-Nano's forward pass, batch in, loss out; the same numbers as FunASR's own for less work.
 
 The model reads:   prompt | speech | end of turn | transcript
-Only the transcript is predicted, so only its positions go through the language model's head.
+Only the transcript is predicted, so only its positions go through the language model's head; what
+all utterances begin with is read once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
+
+from telephone_asr.model.prefix import read_prefix, shared_prefix
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
@@ -34,6 +37,16 @@ class Batch:
     lengths: torch.Tensor  # (B,), rows of `inputs` that are no padding
     prompts: list[str]
     texts: list[str]
+
+    @property
+    def weight(self) -> int:
+        """In a step of several batches: characters, and an end, of each transcript."""
+        return sum(len(text) + 1 for text in self.texts)
+
+    @property
+    def rows(self) -> int:
+        """Of `inputs`, padding counted."""
+        return self.inputs.shape[0] * self.inputs.shape[1]
 
 
 def chat_tokens(tokenizer: Any, prompt: str, config: dict[str, Any]) -> tuple[list[int], list[int]]:
@@ -77,14 +90,20 @@ def adapt(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor):
 
 
 def prompt_embeddings(
-    nano: FunASRNano, prompts: Sequence[str], adapted: torch.Tensor, lengths: torch.Tensor
+    nano: FunASRNano,
+    prompts: Sequence[str],
+    adapted: torch.Tensor,
+    lengths: torch.Tensor,
+    skip: int = 0,
 ) -> list[torch.Tensor]:
-    """What the language model reads before it writes: one (n, D) tensor an utterance."""
+    """What the language model reads before it writes, but for its first `skip` tokens: one (n, D)
+    tensor an utterance."""
     embed = nano.model.llm.get_input_embeddings()
     parts = {}
     for prompt in set(prompts):
-        tokens = chat_tokens(nano.tokenizer, prompt, nano.config)
-        parts[prompt] = [embed(torch.tensor(t, device=adapted.device)) for t in tokens]
+        before, after = chat_tokens(nano.tokenizer, prompt, nano.config)
+        tokens = [torch.tensor(t, dtype=torch.long) for t in (before[skip:], after)]
+        parts[prompt] = [embed(t.to(adapted.device)) for t in tokens]
     return [
         torch.cat([parts[prompt][0], speech[:length].to(embed.weight.dtype), parts[prompt][1]])
         for prompt, speech, length in zip(prompts, adapted, lengths.tolist(), strict=True)
@@ -97,20 +116,32 @@ def transcript_loss(
     texts: Sequence[str],
     adapted: torch.Tensor,
     lengths: torch.Tensor,
+    prefixes: dict[tuple[int, ...], Any] | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the transcripts' tokens (with the end of turn), as in FunASR."""
+    """Mean cross-entropy of the transcripts' tokens (with the end of turn), as in FunASR.
+
+    Args:
+        prefixes: where the beginnings of prompts are kept from batch to batch. Only for a language
+            model that does not train; without it they are read once a batch.
+    """
     llm = nano.model.llm
     embed = llm.get_input_embeddings()
-    heads = prompt_embeddings(nano, prompts, adapted, lengths)
+    tokens = shared_prefix([chat_tokens(nano.tokenizer, p, nano.config)[0] for p in set(prompts)])
+    prefix = _prefix(llm, tokens, prefixes)
+    heads = prompt_embeddings(nano, prompts, adapted, lengths, len(tokens))
     targets = [
         torch.tensor(nano.tokenizer.encode(f"{text}<|im_end|>"), device=adapted.device)
         for text in texts
     ]
-    rows = [torch.cat([head, embed(t)]) for head, t in zip(heads, targets, strict=True)]
+    # The last token is predicted and predicts nothing.
+    rows = [torch.cat([head, embed(t[:-1])]) for head, t in zip(heads, targets, strict=True)]
     sizes = torch.tensor([len(row) for row in rows], device=adapted.device)
     inputs = pad_sequence(rows, batch_first=True)
     mask = torch.arange(inputs.shape[1], device=inputs.device)[None] < sizes[:, None]
-    hidden = llm.get_decoder()(inputs_embeds=inputs, attention_mask=mask.long()).last_hidden_state
+    mask = F.pad(mask, (len(tokens), 0), value=True)
+    hidden = llm.get_decoder()(
+        inputs_embeds=inputs, attention_mask=mask.long(), past_key_values=prefix
+    ).last_hidden_state
     # The token before a target predicts it: its positions are one to the left.
     predicting = torch.cat(
         [
@@ -120,6 +151,18 @@ def transcript_loss(
     )
     logits = llm.get_output_embeddings()(predicting)
     return F.cross_entropy(logits.float(), torch.cat(targets))
+
+
+def _prefix(
+    llm: torch.nn.Module, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None
+) -> Any:
+    if prefixes is None:
+        return read_prefix(llm, tokens)
+    if tuple(tokens) not in prefixes:
+        # A tensor that was made in inference mode could not be used in training.
+        with torch.inference_mode(False), torch.no_grad():
+            prefixes[tuple(tokens)] = read_prefix(llm, tokens)
+    return prefixes[tuple(tokens)]
 
 
 def ctc_loss(

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Literal
 
 from telephone_asr.errors import InputError
-from telephone_asr.model.pretrained import check_directory
+from telephone_asr.model.pretrained import check_directory, file_sha256
 
 Hub = Literal["modelscope", "huggingface"]
 
 
-def locate(kind: str, path: str | None, repo: str, revision: str | None) -> Path:
-    """The base model's directory: the user's own, or a hub's snapshot.
+def locate(
+    kind: str, path: str | None, repo: str, revision: str | None, sha256: str | None
+) -> tuple[Path, str]:
+    """The base model's directory, the user's own or a hub's snapshot, and its model.pt's SHA-256.
 
-    Raises InputError where it is not to be had or lacks a file that it must have.
+    Raises InputError where it is not to be had, lacks a file that it must have, or its model.pt is
+    another one than `sha256` says.
     """
     if kind == "directory":
         directory = Path(path)
@@ -27,7 +30,13 @@ def locate(kind: str, path: str | None, repo: str, revision: str | None) -> Path
     else:
         directory = snapshot(kind, repo, revision)
         check_directory(directory, "params.yaml: base.repo")
-    return directory
+    found = file_sha256(directory / "model.pt")
+    if sha256 is not None and sha256 != found:
+        raise InputError(
+            f"params.yaml: base.sha256: expected {sha256}, but {directory / 'model.pt'} has "
+            f"{found}: another version of the model?"
+        )
+    return directory, found
 
 
 def snapshot(hub: Hub, repo: str, revision: str) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
+from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
 from telephone_asr.stages.training import Plan, Training
@@ -34,13 +33,7 @@ def copy_directory(base: Base, target: Path) -> None:
     Raises InputError where it is not to be had, is incomplete, or its model.pt is not the one named
     by base.sha256.
     """
-    source = locate(base.kind, base.path, base.repo, base.revision)
-    found = file_sha256(source / "model.pt")
-    if base.sha256 is not None and base.sha256 != found:
-        raise InputError(
-            f"params.yaml: base.sha256: expected {base.sha256}, but {source / 'model.pt'} has "
-            f"{found}: another version of the model?"
-        )
+    source, found = locate(base.kind, base.path, base.repo, base.revision, base.sha256)
     if base.sha256 is None:
         print(f"{source / 'model.pt'}: to pin it, set base.sha256 to {found}")
     shutil.copytree(source, target)

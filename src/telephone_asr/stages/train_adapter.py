@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from telephone_asr.params import load_params
+from telephone_asr.params import Params, load_params
 from telephone_asr.stages import run
-from telephone_asr.stages.training import stage_plan, train_stage
+from telephone_asr.stages.adaptation import stage_plan, train_stage
+from telephone_asr.stages.launch import on_processes
 
 
 def main() -> None:
     params = load_params()
+    on_processes("telephone_asr.stages.train_adapter", params, lambda: train(params))
+
+
+def train(params: Params) -> None:
     data = ("simulated", "telecall")
     plan = stage_plan("adapter", params, params.train.adapter, data, data, "encoded")
     train_stage("adapter", params, plan)

@@ -15,8 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from telephone_asr.errors import InputError
 from telephone_asr.model.fun_asr_nano import Batch, adapt, encode
+from telephone_asr.training.frozen import FrozenOutputs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from telephone_asr.manifests.messages import Example
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.pretrained import FunASRNano
@@ -53,6 +56,12 @@ def in_order(lengths: Sequence[int], max_frames: int) -> list[list[int]]:
     return _cut_up(order, lengths, max_frames)
 
 
+def largest(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> int:
+    """Which of the batches has most rows, padding counted."""
+    rows = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
+    return rows.index(max(rows))
+
+
 def _cut_up(order: list[int], lengths: Sequence[int], max_frames: int) -> list[list[int]]:
     batches: list[list[int]] = []
     longest = 0
@@ -76,7 +85,8 @@ def collate(
 class Inputs(torch.utils.data.Dataset):
     """What the model is given of each example: its features, or a frozen part's output for them.
 
-    Kept in memory as far as `cache_mb` goes; features that do not fit are computed again each time.
+    Features are kept in memory as far as `cache_mb` goes, and computed again each time beyond that;
+    a frozen part's outputs are read from disk.
     """
 
     def __init__(
@@ -93,12 +103,15 @@ class Inputs(torch.utils.data.Dataset):
         self._frontend = frontend
         self._kept: dict[int, torch.Tensor] = {}
         self._room_bytes = cache_mb * 2**20
+        self._outputs: FrozenOutputs | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """(T, D) float32."""
+        if self._outputs is not None:
+            return self._outputs[index]
         if index in self._kept:
             return self._kept[index]
         key = self.examples[index].key
@@ -120,35 +133,56 @@ class Inputs(torch.utils.data.Dataset):
             texts=[example.text for example in examples],
         )
 
-    @torch.inference_mode()
-    def advance(self, nano: FunASRNano, level: str, max_frames: int) -> None:
-        """Replaces the features by a frozen part's output, computed once for the whole training.
+    def advance(
+        self,
+        nano: FunASRNano,
+        level: str,
+        max_frames: int,
+        directory: Path,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Replaces the features by a frozen part's outputs, computed once and kept in `directory`.
 
-        Nothing happens where the outputs would not fit into memory. The batches here are always the
-        same, so that a training that goes on after an interruption sees the same bytes.
+        The batches here are always the same, so that every training sees the same bytes.
+
+        Args:
+            level: of LEVELS, not the first.
+            share: rank, of how many processes that each compute their share; all must be through
+                before anything is read.
         """
-        if level == "features" or not self.examples:
-            return
-        width = nano.model.audio_encoder.output_size()
-        if level == "adapted":
-            width = nano.model.llm.get_input_embeddings().embedding_dim
-        if sum(self.lengths) * width * 4 > self._room_bytes:
-            return
-        outputs: dict[int, torch.Tensor] = {}
-        device = next(nano.model.parameters()).device
-        for indices in in_order(self.lengths, max_frames):
-            batch = self.batch(indices)
-            hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
-            if level == "adapted":
-                hidden, lengths = adapt(nano, hidden, lengths)
-            for index, row, length in zip(indices, hidden, lengths.tolist(), strict=True):
-                outputs[index] = row[:length].float().cpu().clone()
-                self._kept.pop(index, None)
-        self._kept = outputs
-        self.level = level
+        outputs = FrozenOutputs(
+            directory, [i for b in in_order(self.lengths, max_frames) for i in b]
+        )
+        outputs.fill(lambda part: frozen_rows(nano, self, level, part, max_frames), share)
+        self._outputs, self.level = outputs, level
+        self._kept.clear()
 
     def _keep(self, index: int, features: torch.Tensor) -> None:
         size = features.numel() * features.element_size()
         if size <= self._room_bytes:
             self._kept[index] = features
             self._room_bytes -= size
+
+
+@torch.inference_mode()
+def frozen_rows(
+    nano: FunASRNano, inputs: Inputs, level: str, indices: Sequence[int], max_frames: int
+) -> list[torch.Tensor]:
+    """What the model's parts up to `level` make of some utterances, (T, D) of each."""
+    device = next(nano.model.parameters()).device
+    rows: dict[int, torch.Tensor] = {}
+    for places in in_order([inputs.lengths[i] for i in indices], max_frames):
+        batch = inputs.batch([indices[place] for place in places])
+        hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
+        if level == "adapted":
+            hidden, lengths = adapt(nano, hidden, lengths)
+        for place, row, length in zip(places, hidden, lengths.tolist(), strict=True):
+            rows[place] = row[:length]
+    return [rows[place] for place in range(len(indices))]
+
+
+def output_width(nano: FunASRNano, level: str) -> int:
+    """Values a row at a level of LEVELS beyond the features."""
+    if level == "encoded":
+        return nano.model.audio_encoder.output_size()
+    return nano.model.llm.get_input_embeddings().embedding_dim

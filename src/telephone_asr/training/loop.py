@@ -1,4 +1,4 @@
-"""The training loop: short, on accelerate, and the same to the bit after an interruption."""
+"""The training loop: on accelerate, and the same to the bit after an interruption."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from telephone_asr.errors import InputError
+from telephone_asr.training.steps import Figures, Stepper, fetch, mean_row, peak_memory_mb
+
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.training.resume import Scratch
 
@@ -28,17 +33,24 @@ class Recipe:
     evaluations: int
     seed: int
     name: str  # for the progress bar
+    batches_per_step: int = 1  # over all processes
+    average: int = 1  # so many of the best checkpoints
+    workers: int = 0  # processes that make batches ahead
 
 
 @dataclass
 class Result:
-    """The best of the validated checkpoints; `step` 0 is the state before training."""
+    """The best of the validated checkpoints, or the mean of several; step 0 is before training."""
 
     weights: dict[str, torch.Tensor]
-    step: int
+    step: int  # of the best
+    averaged: int  # checkpoints, 1: the best alone
     steps: int
+    skipped: int  # steps whose gradient was not finite
     cer: float
-    history: list[dict[str, float]]  # step, loss, lr; cer where it was validated
+    seconds: float  # all attempts together
+    peak_memory_mb: float
+    history: list[dict[str, float]]  # step, loss, lr, ...; cer where it was validated
 
 
 def train(
@@ -46,82 +58,148 @@ def train(
     trained: Mapping[str, torch.nn.Parameter],
     batch_at: Callable[[int], Batch],
     n_batches: int,
+    largest: int,
     validate: Callable[[], float],
     recipe: Recipe,
     scratch: Scratch,
     on_row: Callable[[dict[str, float]], None],
+    accelerator: Accelerator,
 ) -> Result:
     """Trains the parameters `trained` and returns the best of them by validation CER.
 
     Args:
         loss_of: a module that maps a Batch to its loss.
         batch_at: the batch of a number below `n_batches`, always the same.
-        validate: the CER of the model as it is now, on decoded text.
+        largest: the number of the batch that takes most memory; it is tried first.
+        validate: the CER of the model as it is now, on decoded text, the same on every process.
         on_row: told each row of the history, the earlier ones too after an interruption.
-    """
-    from accelerate import Accelerator
 
+    Raises:
+        InputError: memory runs out, or step after step has no finite gradient.
+    """
     # 1. Everything that steps change.
-    accelerator = Accelerator()
-    world = accelerator.num_processes
-    steps = n_batches // world
+    started = time.monotonic()
+    steps = n_batches // recipe.batches_per_step
+    if n_batches and not steps:
+        raise InputError(
+            f"{recipe.name} has {n_batches} batches, fewer than train.batches_per_step "
+            f"({recipe.batches_per_step}) in params.yaml: lower it, or train.max_frames."
+        )
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
     optimizer = torch.optim.AdamW(trained.values(), lr=recipe.lr, weight_decay=0.01, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_cosine(recipe, steps))
     loss_of, optimizer = accelerator.prepare(loss_of, optimizer)
+    stepper = Stepper(accelerator, loss_of, trained, optimizer, recipe)
 
     # 2. Where an interrupted run stopped, or the state before training.
     state = scratch.load("state.pt")
     if state is None:
         cer = validate()
-        state = {"step": 0, "best_step": 0, "best_cer": cer, "history": [{"step": 0, "cer": cer}]}
-        scratch.save("best.pt", _copy(trained))
+        state = {"step": 0, "best": [[cer, 0]], "history": [{"step": 0, "cer": cer}]}
+        state |= {"running": [], "skipped": 0, "in_a_row": 0, "seconds": 0.0}
+        scratch.save("best.0.pt", _copy(trained))
     else:
         _restore(trained, state["weights"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
-        print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
+        accelerator.print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
     for row in state["history"]:
         on_row(row)
+    if state["step"] < steps:
+        stepper.try_out(batch_at(largest))
 
     # 3. The steps.
-    saved_at, running = time.monotonic(), state.get("running", [])
-    bar = tqdm(range(state["step"], steps), recipe.name, steps, initial=state["step"], unit="step")
+    seconds_before = state["seconds"]
+    saved_at, running = time.monotonic(), [Figures(*values) for values in state["running"]]
+    stepper.skipped, stepper.in_a_row = state["skipped"], state["in_a_row"]
+    todo = range(state["step"], steps)
+    bar = tqdm(
+        *(todo, recipe.name, steps),
+        initial=state["step"],
+        unit="step",
+        disable=not accelerator.is_main_process,
+    )
+    batches = fetch(batch_at, stepper.numbers(todo), recipe.workers)
     for step in bar:
-        torch.manual_seed(_step_seed(recipe.seed, step))  # dropout: the same after an interruption
-        batch = batch_at(step * world + accelerator.process_index)
-        loss = loss_of(batch)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(trained.values(), recipe.clip)
-        optimizer.step()
+        running.append(stepper.take(step, batches))
         scheduler.step()
-        optimizer.zero_grad(set_to_none=True)
-        running.append(loss.item())
         done = step + 1
         if done in evaluate_after or done % 10 == 0:
-            row = {"step": done, "loss": sum(running) / len(running)}
-            row["lr"] = scheduler.get_last_lr()[0]
+            row = {"step": done, **mean_row(running), "lr": scheduler.get_last_lr()[0]}
             running.clear()
+            if accelerator.device.type == "cuda":
+                row["gpu_memory_mb"] = peak_memory_mb(accelerator.device)
             if done in evaluate_after:
                 row["cer"] = validate()
-                if row["cer"] < state["best_cer"]:
-                    state |= {"best_step": done, "best_cer": row["cer"]}
-                    scratch.save("best.pt", _copy(trained))
+                _keep_if_best(state, row["cer"], done, trained, recipe.average, scratch)
             state["history"].append(row)
             on_row(row)
-            bar.set_postfix(loss=f"{row['loss']:.3f}", cer=f"{state['best_cer']:.3f}")
+            bar.set_postfix_str(_progress(row, state["best"][0][0], stepper))
         if done in evaluate_after or time.monotonic() - saved_at > SAVE_EVERY_S:
-            state |= {"step": done, "weights": _copy(trained), "running": list(running)}
+            state |= {"step": done, "weights": _copy(trained), "running": list(map(list, running))}
             state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+            state |= {"skipped": stepper.skipped, "in_a_row": stepper.in_a_row}
+            state["seconds"] = seconds_before + time.monotonic() - started
             scratch.save("state.pt", state)
+            scratch.remove("best.*.pt", {f"best.{step}.pt" for _, step in state["best"]})
             saved_at = time.monotonic()
 
-    # 4. The best checkpoint, into the model and to the caller.
-    best = scratch.load("best.pt")
-    _restore(trained, best)
-    return Result(best, state["best_step"], steps, state["best_cer"], state["history"])
+    # 4. The best checkpoint, or the mean of the best, into the model and to the caller.
+    accelerator.wait_for_everyone()
+    weights, cer, averaged = _best(state["best"], trained, validate, scratch)
+    _restore(trained, weights)
+    return Result(
+        weights=weights,
+        step=state["best"][0][1],
+        averaged=averaged,
+        steps=steps,
+        skipped=stepper.skipped,
+        cer=cer,
+        seconds=seconds_before + time.monotonic() - started,
+        peak_memory_mb=peak_memory_mb(accelerator.device),
+        history=state["history"],
+    )
+
+
+def _keep_if_best(
+    state: dict[str, Any],
+    cer: float,
+    step: int,
+    trained: Mapping[str, torch.nn.Parameter],
+    average: int,
+    scratch: Scratch,
+) -> None:
+    """Saves the weights where they are among the best; the earlier of two equals is better."""
+    state["best"] = sorted([*state["best"], [cer, step]])[:average]
+    if [cer, step] in state["best"]:
+        scratch.save(f"best.{step}.pt", _copy(trained))
+
+
+def _best(
+    best: list[list[float]],
+    trained: Mapping[str, torch.nn.Parameter],
+    validate: Callable[[], float],
+    scratch: Scratch,
+) -> tuple[dict[str, torch.Tensor], float, int]:
+    """Weights, CER and how many checkpoints they are the mean of: several, where that is no worse
+    than the best alone."""
+    weights = [scratch.load(f"best.{step}.pt") for _, step in best]
+    if len(best) > 1:
+        mean = {name: torch.stack([w[name] for w in weights]).mean(0) for name in weights[0]}
+        _restore(trained, mean)
+        cer = validate()
+        if cer <= best[0][0]:
+            return mean, cer, len(best)
+    return weights[0], best[0][0], 1
+
+
+def _progress(row: dict[str, float], best_cer: float, stepper: Stepper) -> str:
+    parts = [f"loss={row['loss']:.3f}", f"lr={row['lr']:.1e}", f"cer={best_cer:.3f}"]
+    parts.append(f"{stepper.times_real_time():.0f}x real time")
+    parts.append(f"{peak_memory_mb(stepper.device) / 1024:.1f} GB")
+    return ", ".join(parts)
 
 
 def _warm_up_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
@@ -133,10 +211,6 @@ def _warm_up_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     return factor
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return (seed * 1_000_003 + step) % 2**63
 
 
 def _copy(trained: Mapping[str, torch.nn.Parameter]) -> dict[str, Any]:

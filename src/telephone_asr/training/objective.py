@@ -28,6 +28,8 @@ class Objective(torch.nn.Module):
         self._level = level
         self._llm_weight = llm_weight
         self._ctc_weight = ctc_weight
+        frozen = not any(p.requires_grad for p in nano.model.llm.parameters())
+        self._prefixes: dict | None = {} if frozen else None
 
     def forward(self, batch: Batch) -> torch.Tensor:
         hidden, lengths = self._move(batch)
@@ -41,7 +43,7 @@ class Objective(torch.nn.Module):
             if self._level != "adapted":
                 hidden, lengths = fun_asr_nano.adapt(self._nano, hidden, lengths)
             transcript = fun_asr_nano.transcript_loss(
-                self._nano, batch.prompts, batch.texts, hidden, lengths
+                self._nano, batch.prompts, batch.texts, hidden, lengths, self._prefixes
             )
             loss = loss + self._llm_weight * transcript
         return loss
@@ -53,9 +55,16 @@ class Objective(torch.nn.Module):
 
 @torch.inference_mode()
 def transcribe(
-    nano: FunASRNano, inputs: Inputs, batch_size: int, max_tokens: int, by_ctc: bool = False
+    nano: FunASRNano,
+    inputs: Inputs,
+    batch_size: int,
+    max_tokens: int,
+    by_ctc: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """The texts of all inputs, in their order, from the language model or the CTC branch.
+
+    With `share`, rank and how many processes: of every n-th batch only, the others' texts are "".
 
     The model is in eval mode meanwhile and goes back to what it was.
     """
@@ -63,7 +72,7 @@ def transcribe(
     nano.model.eval()
     texts = [""] * len(inputs)
     device = next(nano.model.parameters()).device
-    for indices in _decoding_batches(inputs, batch_size):
+    for indices in _decoding_batches(inputs, batch_size)[share[0] :: share[1]]:
         batch = inputs.batch(indices)
         hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
         level = LEVELS.index(inputs.level)

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,19 @@ def files_identity(directory: Path) -> str:
 
 
 class Scratch:
-    """The directory of one piece of work, held by one process at a time."""
+    """The directory of one piece of work, held by one process at a time.
 
-    def __init__(self, root: Path, name: str, fingerprint_: str):
+    Args:
+        main: False in the other processes of the same training, which only read.
+    """
+
+    def __init__(self, root: Path, name: str, fingerprint_: str, main: bool = True):
         self.directory = root / f"{name}-{fingerprint_[:16]}"
+        self._main, self._lock = main, None
+        if main:
+            self._hold(name)
+
+    def _hold(self, name: str) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
@@ -80,6 +89,9 @@ class Scratch:
         """Saves tensors and plain values: whole, or the earlier ones stay."""
         import torch
 
+        if not self._main:
+            return
+
         path = self.directory / name
         temporary = path.with_name(name + ".tmp")
         try:
@@ -95,8 +107,16 @@ class Scratch:
                 "and run again: it goes on from the last state saved."
             ) from None
 
+    def remove(self, pattern: str, but: Container[str]) -> None:
+        """Deletes what was saved under names like this."""
+        for path in self.directory.glob(pattern) if self._main else ():
+            if path.name not in but:
+                path.unlink()
+
     def close(self, remove: bool) -> None:
         """Gives the lock back; with `remove`, once the result is written, clears everything."""
+        if not self._main:
+            return
         if remove:
             shutil.rmtree(self.directory, ignore_errors=True)
         self._lock.close()

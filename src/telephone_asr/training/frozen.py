@@ -1,0 +1,108 @@
+"""Frozen parts' outputs, computed once and kept on disk: for all epochs and for later trainings.
+
+They lie in a directory named by a hash of everything they depend on, in parts of some hundred
+utterances. A part is written whole or not at all, so an interruption loses one at most.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from telephone_asr.errors import InputError
+
+PART = 500  # utterances
+
+
+class FrozenOutputs:
+    """Rows of one utterance at a time, read from disk (and from the system's own cache of it).
+
+    Args:
+        directory: of these outputs alone.
+        order: the indices of all utterances, in the order in which they are computed.
+    """
+
+    def __init__(self, directory: Path, order: Sequence[int]):
+        self._directory = directory
+        self._order = list(order)
+        self._place = {index: place for place, index in enumerate(self._order)}
+        self._open: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def parts(self) -> list[list[int]]:
+        return [self._order[i : i + PART] for i in range(0, len(self._order), PART)]
+
+    def fill(
+        self, compute: Callable[[list[int]], list[torch.Tensor]], share: tuple[int, int]
+    ) -> None:
+        """Computes what is not there yet: of all parts every n-th, beginning with rank.
+
+        Args:
+            compute: the (T, D) outputs of some utterances.
+            share: rank, of how many processes.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        rank, world = share
+        missing = [n for n in range(len(self.parts())) if not self._paths(n)[1].exists()]
+        mine = [n for n in missing if n % world == rank]
+        for n in tqdm(mine, "frozen parts' outputs", unit="part", disable=not mine or rank > 0):
+            rows = [row.float().cpu().numpy() for row in compute(self.parts()[n])]
+            ends = np.cumsum([len(row) for row in rows])
+            self._write(n, np.concatenate(rows), ends)
+        os.utime(self._directory)  # the least recently used goes first
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """(T, D) float32."""
+        n, i = divmod(self._place[index], PART)
+        if n not in self._open:
+            rows, ends = (np.load(path, mmap_mode="r") for path in self._paths(n))
+            self._open[n] = (rows, np.concatenate([[0], ends]))
+        rows, borders = self._open[n]
+        return torch.from_numpy(np.array(rows[borders[i] : borders[i + 1]]))
+
+    def _paths(self, n: int) -> tuple[Path, Path]:
+        """Rows, and where each utterance's end: written in this order."""
+        return self._directory / f"{n:06d}.npy", self._directory / f"{n:06d}.ends.npy"
+
+    def _write(self, n: int, rows: np.ndarray, ends: np.ndarray) -> None:
+        for path, array in zip(self._paths(n), (rows, ends), strict=True):
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            try:
+                with open(temporary, "wb") as file:
+                    np.save(file, array)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                raise InputError(
+                    f"{path.absolute()}: cannot be written ({error.strerror}): free some space, or "
+                    "lower train.cache_frozen_gb in params.yaml, and run again."
+                ) from None
+
+
+def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
+    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted.
+
+    An interrupted computation's directory is there already, and stays.
+    """
+    if needed_bytes > limit_bytes:
+        return False
+    directory.mkdir(parents=True, exist_ok=True)
+    others = sorted((d for d in directory.parent.iterdir() if d != directory), key=_last_used)
+    sizes = {d: sum(f.stat().st_size for f in d.iterdir()) for d in others}
+    for other in others:
+        if sum(sizes.values()) + needed_bytes <= limit_bytes:
+            break
+        shutil.rmtree(other, ignore_errors=True)
+        del sizes[other]
+    return True
+
+
+def _last_used(directory: Path) -> int:
+    return directory.stat().st_mtime_ns
