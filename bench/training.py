@@ -14,6 +14,8 @@ Give --profile encoder (or adapter, lora) to see where our time goes.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import statistics
@@ -45,6 +47,16 @@ def write_full_size(directory: Path) -> None:
     """A model directory with the sizes of Fun-ASR-Nano-2512 and random weights."""
     import torch
     from funasr.register import tables
+
+    write_qwen_tokenizer(directory.parent / "tokenizer")
+    config = write_configuration(directory, directory.parent / "tokenizer")
+    torch.manual_seed(0)
+    model = tables.model_classes[config["model"]](**config, input_size=560)
+    torch.save(model.state_dict(), directory / "model.pt")
+
+
+def write_configuration(directory: Path, tokenizer: Path) -> dict:
+    """All of the directory but its weights; the configuration as FunASR reads it."""
     from omegaconf import OmegaConf
     from transformers import Qwen3Config
 
@@ -54,9 +66,8 @@ def write_full_size(directory: Path) -> None:
 
     import_funasr()
     none = TinyTraining(lr=1e-3, epochs=0, max_frames=1)
-    write_qwen_tokenizer(directory.parent / "tokenizer")
     size = TinyModel(1, 1, 16, 1, 16, none, none)
-    write_tiny(directory, size, directory.parent / "tokenizer", 16000, seed=0)
+    write_tiny(directory, size, tokenizer, 16000, seed=0)
     llm = directory / LLM_DIRECTORY
     small = Qwen3Config.from_pretrained(llm)
     Qwen3Config(
@@ -89,10 +100,7 @@ def write_full_size(directory: Path) -> None:
     config.ctc_vocab_size = 60515
     config.dataset_conf = {"sys_prompt": True, "do_think": False}
     OmegaConf.save(config, directory / "config.yaml")
-    read = read_config(directory)
-    torch.manual_seed(0)
-    model = tables.model_classes[read["model"]](**read, input_size=560)
-    torch.save(model.state_dict(), directory / "model.pt")
+    return read_config(directory)
 
 
 def write_qwen_tokenizer(directory: Path) -> None:
@@ -169,8 +177,7 @@ def steps_of_ours(root: Path, stage: str, steps: int, profile: bool) -> dict:
         inputs.advance(nano, level, 400, root / "frozen" / level)
     size = BATCH[stage]
     schedule = [list(range(i * size, (i + 1) * size)) for i in range(steps)]
-    weights = memory_mb()
-    measured = Steps(weights)
+    measured = Steps(settled_memory_mb())
 
     def batch_at(number: int):
         measured.tick()
@@ -212,7 +219,7 @@ def steps_of_funasr(root: Path, stage: str, steps: int) -> dict:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-    measured = Steps(memory_mb())
+    measured = Steps(settled_memory_mb())
 
     class OnCpu(Trainer):
         """FunASR puts batches on GPU 0, whatever device is named; nothing else is changed."""
@@ -330,6 +337,13 @@ def profiled():
     with profile(activities=[ProfilerActivity.CPU]) as found:
         yield
     print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=18), file=sys.stderr)
+
+
+def settled_memory_mb() -> float:
+    """After what was freed has been given back."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return memory_mb()
 
 
 def memory_mb() -> float:

@@ -1,7 +1,7 @@
 """The training loop: what it does to the weights, and that an interruption leaves no trace."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -10,12 +10,14 @@ import torch
 from accelerate import Accelerator
 
 from model_fixtures import LORA
+from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import load
 from telephone_asr.training import batches, loop
 from telephone_asr.training.loop import Recipe
 from telephone_asr.training.objective import Objective
 from telephone_asr.training.resume import Scratch
+from telephone_asr.training.steps import fetch
 
 RECIPE = Recipe(lr=0.01, warmup_share=0.25, clip=5.0, evaluations=4, seed=0, name="test")
 
@@ -105,6 +107,79 @@ def test_a_large_gradient_is_clipped(scratch):
 def test_every_batch_comes_once_in_order(scratch):
     _, seen = train_slope(scratch)
     assert seen.numbers == list(range(40))
+
+
+def test_batches_of_a_step_count_by_their_characters(scratch):
+    """Two batches of one and three characters: as one batch of all four."""
+    recipe = replace(RECIPE, batches_per_step=2, clip=1e9)
+    batch = lambda n: Push(by=1.0, weight=1) if n % 2 == 0 else Push(by=5.0, weight=3)  # noqa: E731
+    result, seen = train_slope(scratch, recipe, steps=40, batch=batch)
+    assert result.steps == 20
+    assert seen.numbers == list(range(40))
+    row = next(row for row in seen.rows if row["step"] == 10)
+    assert row["gradient_norm"] == pytest.approx((1 * 1 + 3 * 5) / 4)
+
+
+def test_more_batches_a_step_than_there_are_is_refused(scratch):
+    with pytest.raises(InputError, match=r"train\.batches_per_step"):
+        train_slope(scratch, replace(RECIPE, batches_per_step=9), steps=8)
+
+
+def test_a_step_without_a_finite_gradient_is_left_out_and_counted(scratch, capfd):
+    bad = {4: float("nan"), 13: float("inf")}
+    result, seen = train_slope(scratch, batch=lambda n: Push(bad.get(n, 1.0)))
+    assert result.skipped == 2
+    weights = seen.weights
+    assert all(math.isfinite(w) for w in weights)
+    assert weights[5] == weights[4]
+    assert weights[14] == weights[13]
+    assert weights[6] != weights[5]
+    assert all(math.isfinite(row["loss"]) for row in seen.rows if "loss" in row)
+    assert "step 5 left out" in capfd.readouterr().out
+
+
+def test_gradients_that_stay_infinite_end_the_training(scratch):
+    with pytest.raises(InputError, match=r"10 steps in a row, up to step 25 \(u1\).*train\.lr"):
+        train_slope(scratch, batch=lambda n: Push(1.0 if n < 15 else float("nan")))
+
+
+def test_memory_that_runs_out_is_said_with_what_to_change(scratch):
+    class Full(Slope):
+        def forward(self, batch):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model = Full()
+    with pytest.raises(InputError, match=r"test: memory ran out.*train\.max_frames"):
+        loop.train(
+            *(model, {"weight": model.weight}, lambda _: Push(), 4, 0, lambda: 0.0, RECIPE),
+            *(scratch, lambda row: None, Accelerator(cpu=True)),
+        )
+
+
+@pytest.mark.parametrize(
+    ("cers", "averaged"),
+    [
+        ([0.9, 0.5, 0.3, 0.4, 0.6, 0.3], 2),  # the last is that of the mean
+        ([0.9, 0.5, 0.3, 0.4, 0.6, 0.31], 1),
+    ],
+)
+def test_the_best_are_averaged_where_their_mean_is_no_worse(scratch, cers, averaged):
+    result, seen = train_slope(scratch, replace(RECIPE, average=2), cers=cers)
+    assert (result.step, result.cer, result.averaged) == (20, 0.3, averaged)
+    mean = (seen.weights[20] + seen.weights[30]) / 2 if averaged == 2 else seen.weights[20]
+    assert result.weights["weight"].item() == pytest.approx(mean, abs=1e-7)
+    assert seen.weights[-1] == result.weights["weight"].item()
+
+
+def test_only_the_best_are_kept_on_disk(scratch):
+    train_slope(scratch, replace(RECIPE, average=2), cers=[0.9, 0.5, 0.3, 0.4, 0.6, 0.3])
+    names = {path.name for path in scratch.directory.glob("best.*")}
+    assert names == {"best.20.pt", "best.30.pt"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_from_any_number_of_workers(workers):
+    assert list(fetch(lambda n: n * n, [5, 3, 4], workers)) == [25, 9, 16]
 
 
 def test_rows_come_every_ten_steps_and_at_each_validation_with_the_mean_loss(scratch):

@@ -15,6 +15,7 @@ import logging
 import pickle
 import pkgutil
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,10 @@ def load(directory: Path, fs: int | None = None, filters: Filters = "native") ->
         )
     tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
     try:
-        state = torch.load(directory / "model.pt", map_location="cpu", weights_only=True)
+        # Mapped, where the file's format allows it: gigabytes of weights are in memory once.
+        path = directory / "model.pt"
+        mapped = zipfile.is_zipfile(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

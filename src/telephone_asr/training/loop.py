@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.training.resume import Scratch
 
-SAVE_EVERY_S = 30.0  # a kill loses at most so much work
+SAVE_EVERY_S = 30.0  # a kill loses at most so much work,
+SAVE_SHARE = 0.02  # or more, where saving would take more than this share of the time
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def train(
 
     # 3. The steps.
     seconds_before = state["seconds"]
-    saved_at, running = time.monotonic(), [Figures(*values) for values in state["running"]]
+    save_next, running = started + SAVE_EVERY_S, [Figures(*f) for f in state["running"]]
     stepper.skipped, stepper.in_a_row = state["skipped"], state["in_a_row"]
     todo = range(state["step"], steps)
     bar = tqdm(
@@ -137,14 +138,16 @@ def train(
             state["history"].append(row)
             on_row(row)
             bar.set_postfix_str(_progress(row, state["best"][0][0], stepper))
-        if done in evaluate_after or time.monotonic() - saved_at > SAVE_EVERY_S:
+        if done in evaluate_after or time.monotonic() > save_next:
+            saving = time.monotonic()
             state |= {"step": done, "weights": _copy(trained), "running": list(map(list, running))}
             state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
             state |= {"skipped": stepper.skipped, "in_a_row": stepper.in_a_row}
             state["seconds"] = seconds_before + time.monotonic() - started
             scratch.save("state.pt", state)
             scratch.remove("best.*.pt", {f"best.{step}.pt" for _, step in state["best"]})
-            saved_at = time.monotonic()
+            now = time.monotonic()
+            save_next = now + max(SAVE_EVERY_S, (now - saving) / SAVE_SHARE)
 
     # 4. The best checkpoint, or the mean of the best, into the model and to the caller.
     accelerator.wait_for_everyone()
