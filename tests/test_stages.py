@@ -20,6 +20,7 @@ from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import measure
+from telephone_asr.model import parts
 from telephone_asr.model.pretrained import file_sha256
 from telephone_asr.params import load_params, stage_lr
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
@@ -498,6 +499,22 @@ def test_the_unit_and_the_fillers_of_params_are_those_of_the_metrics(trained):
     run_stage(trained, "evaluate", "base")
     after = json.loads(Path("metrics/base.json").read_text())["telecall"]
     assert after["characters"] < before["characters"]
+
+
+def test_the_base_models_timestamps_are_nearest_to_its_own(trained_repository, monkeypatch):
+    """On the telephone they are off; on the same sound they are not."""
+    metrics = json.loads((trained_repository / "metrics" / "base.json").read_text())["timestamps"]
+    assert metrics["borders"] > 0
+    assert 0 < metrics["within_120_ms"] <= 1
+    from telephone_asr.stages import SHARDS, evaluate
+
+    monkeypatch.chdir(trained_repository)
+    params = load_params()
+    base = parts.load_checkpoint(Path("models"), "base", **vars(params.frontend))
+    monkeypatch.setitem(SHARDS, "simulated", SHARDS["wideband"])
+    examples = evaluate.read_examples("wideband")
+    monkeypatch.setattr(evaluate, "read_examples", lambda _: examples)
+    assert evaluate.timestamps(base, params)["mean_ms"] == 0
 
 
 def test_funasr_and_the_evaluation_agree_on_the_exported_model(trained_repository):

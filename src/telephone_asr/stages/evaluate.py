@@ -17,15 +17,17 @@ from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend, fbank_frames
-from telephone_asr.params import Decode, load_params
+from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.slices import summary
+from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
 
 TRANSCRIPTS = Path("data/transcripts")
 COST = METRICS / "cost"
+ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
 
 
@@ -53,6 +55,8 @@ def main() -> None:
     metrics["no_speech"] = made_up(
         nano, read_examples("telecall")[0].prompt, params.decode, options
     )
+    if nano.has_ctc:
+        metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
     write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
     TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
@@ -114,6 +118,23 @@ def made_up(nano, prompt: str, decode: Decode, options) -> dict:
     return no_speech.insertions([e.key for e in examples], texts, options)
 
 
+def timestamps(nano, params: Params) -> dict:
+    """How far the CTC branch's borders in simulated speech are from those that the base model finds
+    in the same speech before the telephone. Both know the text."""
+    from telephone_asr.training.splice import character_borders
+
+    simulated = {e.key.removeprefix("sim-"): e for e in read_examples("simulated")}
+    both = [e for e in read_examples("wideband") if e.key in simulated][:ALIGNED]
+    base = parts.load_checkpoint(MODELS, "base", **vars(params.frontend))
+    base.model.to(next(nano.model.parameters()).device)
+    inputs = [
+        (base, _inputs(base, both, sound_index(SHARDS["wideband"]))),
+        (nano, _inputs(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
+    ]
+    expected, found = (character_borders(*pair, params.train.max_frames) for pair in inputs)
+    return displacement(found, expected)
+
+
 def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
     """Wall-clock time from shards to texts. It depends on the machine, so it has a file of its own:
     everything else is the same bytes on every run."""
@@ -126,12 +147,16 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
 
 
 def _transcribe(nano, examples: Sequence[Example], sounds, decode: Decode) -> list[str]:
-    from telephone_asr.training.batches import Inputs
     from telephone_asr.training.objective import transcribe
 
-    frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(examples, [sounds], frontend, cache_mb=0)
+    inputs = _inputs(nano, examples, sounds)
     return transcribe(nano, inputs, decode.batch_size, decode.max_tokens)
+
+
+def _inputs(nano, examples: Sequence[Example], sounds):
+    from telephone_asr.training.batches import Inputs
+
+    return Inputs(examples, [sounds], Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":
