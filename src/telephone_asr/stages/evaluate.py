@@ -89,7 +89,11 @@ def _transcribe(nano, name: str, examples: Sequence[Example], decode) -> list[st
 
     frontend = Frontend(nano.config["frontend_conf"])
     inputs = Inputs(examples, [sound_index(SHARDS[name])], frontend, cache_mb=0)
-    return transcribe(nano, inputs, decode.batch_size, decode.max_tokens)
+    return transcribe(
+        *(nano, inputs, decode.batch_size, decode.max_tokens),
+        beams=decode.beams,
+        hotwords=decode.hotwords,
+    )
 
 
 if __name__ == "__main__":
