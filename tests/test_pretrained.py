@@ -101,6 +101,38 @@ def test_a_download_that_stopped_half_way_is_refused(own_directory):
     assert str(own_directory / "model.pt") in refusal(own_directory)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *[("configuration.json", "{"), ("configuration.json", "[]")],
+        *[("config.yaml", "a: [1\n"), ("config.yaml", ""), ("config.yaml", "model: Paraformer\n")],
+        *[("config.yaml", "model: FunASRNano\n"), ("model.pt", "")],
+        *[("Qwen3-tiny/config.json", "{"), ("Qwen3-tiny/tokenizer.json", "{")],
+    ],
+)
+def test_a_file_that_is_no_such_thing_is_refused(name, content, own_directory):
+    (own_directory / name).write_text(content)
+    message = refusal(own_directory)
+    assert str((own_directory / name).parent) in message
+    assert "\n" not in message
+
+
+def test_weights_that_are_none_are_refused(own_directory):
+    torch.save([1, 2], own_directory / "model.pt")
+    assert str(own_directory / "model.pt") in refusal(own_directory)
+
+
+def test_a_model_without_its_tokenizer_is_refused(own_directory):
+    for path in (own_directory / "Qwen3-tiny").glob("tokenizer*"):
+        path.unlink()
+    assert "Qwen3-tiny holds no tokenizer" in refusal(own_directory)
+
+
+def test_a_part_that_funasr_does_not_have_is_refused(own_directory):
+    change_config(own_directory, "audio_encoder", "NoSuchEncoder")
+    assert str(own_directory / "config.yaml") in refusal(own_directory)
+
+
 def test_weights_that_would_run_code_are_refused(own_directory, tmp_path):
     class Malice:
         def __reduce__(self):

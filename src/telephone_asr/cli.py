@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from telephone_asr.commands import data, doctor, profile, score, simulate, transcribe, unpack
+from telephone_asr.commands import (
+    data,
+    doctor,
+    evaluate,
+    profile,
+    score,
+    simulate,
+    transcribe,
+    unpack,
+)
 from telephone_asr.stages import run
 
-COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, score)  # as --help lists them
+# As --help lists them.
+COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, evaluate, score)
 
 
 def main() -> None:

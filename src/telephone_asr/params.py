@@ -147,6 +147,8 @@ class Train:
 class Decode:
     batch_size: int
     max_tokens: int  # a transcript longer than this is cut off
+    beams: int  # 1: greedy
+    hotwords: tuple[str, ...]  # put into the prompt; only where texts are scored, not in training
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ _RANGES = {
     "train.lora.dropout": (0, 1),
     "decode.batch_size": (1, _MANY),
     "decode.max_tokens": (1, _MANY),
+    "decode.beams": (1, _MANY),
 }
 
 
@@ -318,6 +321,10 @@ def _build(kind: Any, value: Any, key: str) -> Any:
             raise _ill_typed(key, "a list", value)
         return tuple(_build(arguments[0], v, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is tuple:
+        if arguments[-1] is ...:
+            if not isinstance(value, list):
+                raise _ill_typed(key, "a list", value)
+            arguments = arguments[:1] * len(value)
         if not isinstance(value, list) or len(value) != len(arguments):
             raise _ill_typed(key, f"a list of {len(arguments)} values", value)
         return tuple(

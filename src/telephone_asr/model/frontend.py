@@ -129,3 +129,8 @@ def fbank_frames(n_samples: int, sample_rate_hz: int, fs: int) -> int:
     if samples_at_fs < window:  # WavFrontend shortens its window for such a clip
         return 1 if samples_at_fs > 1 else 0  # torchaudio refuses a window of one sample
     return 1 + (samples_at_fs - window) // shift
+
+
+def feature_rows(n_samples: int, sample_rate_hz: int, fs: int) -> int:
+    """Rows of 60 ms that Frontend makes of so many samples."""
+    return -(-fbank_frames(n_samples, sample_rate_hz, fs) // 6)

@@ -12,10 +12,10 @@ import importlib
 import io
 import json
 import logging
-import pickle
 import pkgutil
 import warnings
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,11 +81,26 @@ def read_config(directory: Path) -> dict[str, Any]:
     from funasr.download.download_model_from_hub import add_file_root_path
     from omegaconf import OmegaConf
 
-    metas = json.loads((directory / "configuration.json").read_text(encoding="utf-8"))
     paths: dict[str, Any] = {}
-    add_file_root_path(str(directory), metas.get("file_path_metas", {}), paths)
-    merged = OmegaConf.merge(OmegaConf.load(directory / "config.yaml"), paths)
-    return OmegaConf.to_container(merged, resolve=True)
+    with _usable(directory / "configuration.json"):
+        metas = json.loads((directory / "configuration.json").read_text(encoding="utf-8"))
+        add_file_root_path(str(directory), metas.get("file_path_metas", {}), paths)
+    with _usable(directory / "config.yaml"):
+        merged = OmegaConf.merge(OmegaConf.load(directory / "config.yaml"), paths)
+        return OmegaConf.to_container(merged, resolve=True)
+
+
+@contextlib.contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """One sentence for what libraries raise, and that is anything, at a file they cannot use."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(
+            f"{path} cannot be used ({reason}): expected a Fun-ASR-Nano model as FunASR ships it; "
+            "fetch it anew."
+        ) from None
 
 
 def load(directory: Path, fs: int | None = None, filters: Filters = "native") -> FunASRNano:
@@ -106,6 +121,11 @@ def load(directory: Path, fs: int | None = None, filters: Filters = "native") ->
     from transformers import AutoTokenizer
 
     config = read_config(directory)
+    if config.get("model") != "FunASRNano" or "frontend_conf" not in config:
+        raise InputError(
+            f"{directory / 'config.yaml'}: expected model: FunASRNano and a frontend_conf, got "
+            f"model: {config.get('model')}."
+        )
     config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
     if fs is not None:
         config["frontend_conf"] |= {"fs": fs, "filters": filters}
@@ -115,24 +135,23 @@ def load(directory: Path, fs: int | None = None, filters: Filters = "native") ->
             f"{directory / 'configuration.json'}: file_path_metas.llm_conf.init_param_path: "
             "expected the language model's directory (config.json, tokenizer) in the model's."
         )
-    tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
-    try:
+    with _usable(llm_directory):
+        tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
+    if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
+        raise InputError(f"{llm_directory} holds no tokenizer: fetch the model anew.")
+    with _usable(directory / "model.pt"):
         # Mapped, where the file's format allows it: gigabytes of weights are in memory once.
         path = directory / "model.pt"
         mapped = zipfile.is_zipfile(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{directory / 'model.pt'} cannot be read as weights ({reason}): fetch it anew."
-        ) from None
-    state = state.get("state_dict", state)
+        state = state.get("state_dict", state)
     if not any(key.startswith(CTC_BRANCH) for key in state):
         # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
         config.pop("ctc_decoder", None)
     _check_input_size(directory, config, state)
     arguments = dict(config, input_size=_input_size(config))
-    model = tables.model_classes[config["model"]](**arguments)
+    with _usable(directory / "config.yaml"):
+        model = tables.model_classes[config["model"]](**arguments)
     own = model.state_dict()
     reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
     if reshaped:

@@ -150,7 +150,11 @@ def _transcribe(nano, examples: Sequence[Example], sounds, decode: Decode) -> li
     from telephone_asr.training.objective import transcribe
 
     inputs = _inputs(nano, examples, sounds)
-    return transcribe(nano, inputs, decode.batch_size, decode.max_tokens)
+    return transcribe(
+        *(nano, inputs, decode.batch_size, decode.max_tokens),
+        beams=decode.beams,
+        hotwords=decode.hotwords,
+    )
 
 
 def _inputs(nano, examples: Sequence[Example], sounds):

@@ -10,8 +10,8 @@ from telephone_asr.model import fun_asr_nano
 from telephone_asr.model.fun_asr_nano import Batch
 from telephone_asr.model.pretrained import FunASRNano
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import ctc_greedy, greedy
-from telephone_asr.training.batches import LEVELS, Inputs
+from telephone_asr.scoring.decode import recognise, with_hotwords
+from telephone_asr.training.batches import Inputs
 
 
 class Objective(torch.nn.Module):
@@ -53,7 +53,6 @@ class Objective(torch.nn.Module):
         return batch.inputs.to(device), batch.lengths.to(device)
 
 
-@torch.inference_mode()
 def transcribe(
     nano: FunASRNano,
     inputs: Inputs,
@@ -61,31 +60,27 @@ def transcribe(
     max_tokens: int,
     by_ctc: bool = False,
     share: tuple[int, int] = (0, 1),
+    beams: int = 1,
+    hotwords: Sequence[str] = (),
 ) -> list[str]:
     """The texts of all inputs, in their order, from the language model or the CTC branch.
 
-    With `share`, rank and how many processes: of every n-th batch only, the others' texts are "".
-
     The model is in eval mode meanwhile and goes back to what it was.
+
+    Args:
+        share: (rank, of how many processes): every so many batches are decoded, beginning with
+            that of the rank; the texts of the others stay empty.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
-    texts = [""] * len(inputs)
-    device = next(nano.model.parameters()).device
-    for indices in _decoding_batches(inputs, batch_size)[share[0] :: share[1]]:
-        batch = inputs.batch(indices)
-        hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
-        level = LEVELS.index(inputs.level)
-        if level < LEVELS.index("encoded"):
-            hidden, lengths = fun_asr_nano.encode(nano, hidden, lengths)
-        if by_ctc:
-            found = ctc_greedy(nano, hidden, lengths)
-        else:
-            if level < LEVELS.index("adapted"):
-                hidden, lengths = fun_asr_nano.adapt(nano, hidden, lengths)
-            found = greedy(nano, batch.prompts, hidden, lengths, max_tokens)
-        for index, text in zip(indices, found, strict=True):
-            texts[index] = text
+    prompts = [with_hotwords(example.prompt, hotwords) for example in inputs.examples]
+    texts = recognise(
+        *(nano, inputs.__getitem__, inputs.lengths, prompts, batch_size, max_tokens),
+        level=inputs.level,
+        by_ctc=by_ctc,
+        beams=beams,
+        share=share,
+    )
     for module in was_training:
         module.training = True
     return texts
@@ -94,9 +89,3 @@ def transcribe(
 def total_error(inputs: Inputs, texts: Sequence[str]) -> ErrorRate:
     """All errors of the texts found for the inputs, normalised for scoring."""
     return sum(score([e.text for e in inputs.examples], texts), ErrorRate())
-
-
-def _decoding_batches(inputs: Inputs, batch_size: int) -> list[list[int]]:
-    """Utterances of similar length together, `batch_size` at a time."""
-    order = sorted(range(len(inputs)), key=lambda i: (inputs.lengths[i], i))
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

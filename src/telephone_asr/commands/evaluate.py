@@ -1,0 +1,214 @@
+"""`telephone-asr evaluate`: the character error rate of any model directory on any corpus."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from telephone_asr.errors import InputError
+from telephone_asr.stages import MODELS
+
+if TYPE_CHECKING:
+    from telephone_asr.corpora.items import Item
+    from telephone_asr.params import Decode, Params
+    from telephone_asr.scoring.cer import ErrorRate
+    from telephone_asr.scoring.corpus import Scored
+    from telephone_asr.shards import Rejected
+
+CORPORA = ("calls", "kaldi", "lhotse")
+SHOWN = 12  # of the most frequent errors
+
+
+def add(commands) -> None:
+    parser = commands.add_parser("evaluate", help="score a model directory on a corpus")
+    parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    corpus = parser.add_mutually_exclusive_group(required=True)
+    corpus.add_argument("--calls", type=Path, metavar="FILE", help="recordings in JSONL or CSV")
+    corpus.add_argument("--kaldi", type=Path, metavar="DIR", help="a Kaldi data directory")
+    corpus.add_argument("--lhotse", type=Path, metavar="PATH", help="Lhotse manifests")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write transcripts as JSONL")
+    parser.add_argument("--batch-size", type=_count, metavar="N", help="instead of params.yaml's")
+    parser.add_argument("--beams", type=_count, metavar="N", help="instead of params.yaml's")
+    parser.add_argument(
+        "--hotwords",
+        nargs="+",
+        metavar="WORD",
+        help="instead of params.yaml's: words for the prompt, or a file with one a line",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from telephone_asr.params import load_params
+
+    params = load_params()
+    params = replace(params, decode=_decode(params.decode, arguments))
+    kind = next(kind for kind in CORPORA if getattr(arguments, kind))
+    evaluate(arguments.model, kind, getattr(arguments, kind), arguments.output, params)
+
+
+def _decode(decode: Decode, arguments: argparse.Namespace) -> Decode:
+    """params.yaml's, with what the command line says."""
+    from dataclasses import replace
+
+    if arguments.batch_size:
+        decode = replace(decode, batch_size=arguments.batch_size)
+    if arguments.beams:
+        decode = replace(decode, beams=arguments.beams)
+    if arguments.hotwords:
+        decode = replace(decode, hotwords=tuple(_words(arguments.hotwords)))
+    return decode
+
+
+def _words(given: Sequence[str]) -> Iterator[str]:
+    if len(given) > 1 or not Path(given[0]).is_file():
+        yield from given
+        return
+    try:
+        lines = Path(given[0]).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"--hotwords: {given[0]} is not UTF-8 ({error.reason}).") from None
+    yield from (line.strip() for line in lines if line.strip())
+
+
+def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Params) -> None:
+    """Prints the CER of a model on a corpus (of CORPORA) and writes its transcripts.
+
+    What cannot be used is named on stderr, and counted. Raises InputError where there is no such
+    model or corpus, or nothing in it can be scored.
+    """
+    from accelerate import Accelerator
+    from tqdm import tqdm
+
+    from telephone_asr.model import pretrained
+    from telephone_asr.scoring.corpus import score_items
+    from telephone_asr.shards import whole_file
+
+    pretrained.check_directory(model, "--model")
+    items = _items(kind, path)
+    if output and not output.absolute().parent.is_dir():
+        raise InputError(f"--output: {output.absolute().parent} is no directory: make it first.")
+    nano = pretrained.load(model)
+    nano.model.to(Accelerator().device)
+    results = score_items(
+        *(nano, items),
+        **vars(params.decode),
+        english=params.text.english,
+        max_frames=params.filter.max_frames,
+    )
+    started = time.perf_counter()
+    with whole_file(output) if output else nullcontext() as file:
+        bar = tqdm(results, f"{model.name} on {path.name}", len(items), unit=" utterances")
+        lines, errors, rejected = _gather(bar, path.name, file)
+        if not lines:
+            raise InputError(
+                f"--{kind}: {path} holds nothing that can be scored; the first of {len(items)}, "
+                f"{rejected[0].id}, is left out ({rejected[0].reason}): {rejected[0].detail}"
+            )
+    for entry in rejected:
+        print(f"left out: {entry.id} ({entry.reason}): {entry.detail}", file=sys.stderr)
+    _print_cer(lines, errors, params.seed)
+    reasons = Counter(entry.reason for entry in rejected)
+    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    rate = len(lines) / (time.perf_counter() - started)
+    print(f"left out: {counted or 'none'}; {rate:.1f} utterances a second")
+    _print_frequent(lines)
+
+
+def _items(kind: str, path: Path) -> list[Item]:
+    from telephone_asr.corpora import calls, imported, kaldi, lhotse_sets
+
+    if not path.exists():
+        raise InputError(f"--{kind}: {path} does not exist.")
+    if kind == "calls":
+        items = calls.call_items(path)
+    elif kind == "kaldi":
+        items = kaldi.kaldi_items(path)
+    else:
+        items = lhotse_sets.manifest_items(path, None)
+    if not items:
+        raise InputError(f"--{kind}: {path} holds no utterances.")
+    return imported.with_good_ids(items, set())
+
+
+def _gather(
+    results: Iterable[Scored | Rejected], source: str, file: IO[bytes] | None
+) -> tuple[list[dict], list[ErrorRate], list[Rejected]]:
+    """What was scored, as lines of the file, with its errors; and what was not."""
+    from telephone_asr.shards import Rejected
+
+    lines, errors, rejected = [], [], []
+    for result in results:
+        if isinstance(result, Rejected):
+            rejected.append(result)
+            continue
+        lines.append(_line(result, source))
+        errors.append(result.error)
+        if file:
+            file.write((json.dumps(lines[-1], ensure_ascii=False) + "\n").encode())
+    return lines, errors, rejected
+
+
+def _line(result: Scored, source: str) -> dict:
+    """The fields of data/transcripts/*.jsonl."""
+    from telephone_asr.measures import measure
+
+    utterance, error = result.utterance, result.error
+    return {
+        "key": utterance.id,
+        "source": source,
+        "speaker": utterance.speaker,
+        "scene": utterance.scene,
+        "duration": round(len(utterance.samples) / utterance.sample_rate_hz, 4),
+        "snr_db": measure(utterance.samples, utterance.sample_rate_hz)["snr_db"],
+        "codec": None,  # a recording does not tell
+        "lost_packets": None,
+        "reference": utterance.text,
+        "text": result.text,
+        "substitutions": error.substitutions,
+        "deletions": error.deletions,
+        "insertions": error.insertions,
+        "characters": error.length,
+    }
+
+
+def _print_cer(lines: Sequence[dict], errors: Sequence[ErrorRate], seed: int) -> None:
+    from telephone_asr.scoring.cer import ErrorRate
+    from telephone_asr.scoring.compare import bootstrap_interval
+
+    speakers = [line["speaker"] for line in lines]
+    total, n = sum(errors, ErrorRate()), len(set(speakers))
+    if total.length:
+        low, high = bootstrap_interval(errors, speakers, seed)
+        by = "speaker" if n > 1 else "utterance, of one speaker"
+        print(f"CER {total.rate:.2%}, 95 % interval {low:.2%} to {high:.2%} (by {by})")
+    print(
+        f"{len(lines)} utterances, {n} speakers, {total.length} characters: "
+        f"{total.substitutions} substitutions, {total.deletions} deletions, "
+        f"{total.insertions} insertions"
+    )
+
+
+def _print_frequent(lines: Sequence[dict]) -> None:
+    from telephone_asr.scoring.confusion import confusions
+
+    counts = confusions([line["reference"] for line in lines], [line["text"] for line in lines])
+    if counts:
+        print("most frequent errors:")
+    for (expected, found), count in counts.most_common(SHOWN):
+        print(f"{count:6}  {expected or '(nothing)'} → {found or '(nothing)'}")
