@@ -1,20 +1,22 @@
-"""Character error rate: counts of edits that can be added up, and the rate they make."""
+"""Character and mixed error rates: counts of edits that can be added up, and the rate they make."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jiwer
 
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalize import LATIN, normalize
+from telephone_asr.scoring.options import Erhua, Unit
 
-# jiwer's own default also strips white space; here a character is a character.
-_CHARACTERS = jiwer.ReduceToListOfListOfChars()
+_WORD_OR_CHARACTER = re.compile(rf"[{LATIN}]+|[^ ]")
 
 
 @dataclass(frozen=True)
 class ErrorRate:
-    """Edits between reference and hypothesis. All four are counts of characters.
+    """Edits between reference and hypothesis. All four are counts of characters, or of the units
+    of the mixed error rate.
 
     Error rates are added, never averaged: a long utterance weighs more than a short one.
 
@@ -72,29 +74,63 @@ class ErrorRate:
         }
 
 
-def character_errors(reference: str, hypothesis: str) -> ErrorRate:
-    """The fewest edits that turn the reference into the hypothesis.
+def units(text: str, unit: Unit = "character") -> list[str]:
+    """What errors are counted in, of a text that `normalize` has been through.
 
-    Takes the texts as they are: use `score`, or `normalize` them before. Every character counts,
-    also the space between two Latin words. An empty reference makes everything an insertion.
+    "character" makes the character error rate (CER); the space between two Latin words is one too.
+    "mixed" makes the mixed error rate (MER), as it is used for speech that switches languages
+    (Shi et al., "The ASRU 2019 Mandarin-English code-switching speech recognition challenge",
+    2020): each word in Latin letters is one unit, and each hanzi and each digit.
+
+    >>> units("用wifi ok吗"), units("用wifi ok吗", "mixed")
+    (['用', 'w', 'i', 'f', 'i', ' ', 'o', 'k', '吗'], ['用', 'wifi', 'ok', '吗'])
+    """
+    return list(text) if unit == "character" else _WORD_OR_CHARACTER.findall(text)
+
+
+def align(reference: Sequence[str], hypothesis: Sequence[str]) -> jiwer.WordOutput:
+    """The fewest edits that turn one list of units into the other: their counts, and where."""
+    # The lists are passed through as they are; jiwer's own transforms would strip white space.
+    return jiwer.process_words([list(reference)], [list(hypothesis)], list, list)
+
+
+def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRate:
+    """The edits between two lists of units. Without a reference, all that is there is inserted.
+
+    >>> count_errors(["用", "wifi"], ["用", "wife", "吗"])
+    ErrorRate(substitutions=1, deletions=0, insertions=1, length=2)
+    """
+    found = align(reference, hypothesis)
+    return ErrorRate(found.substitutions, found.deletions, found.insertions, len(reference))
+
+
+def character_errors(reference: str, hypothesis: str) -> ErrorRate:
+    """The fewest edits of characters that turn the reference into the hypothesis.
+
+    Takes the texts as they are: use `score`, or `normalize` them before. Where several alignments
+    have as few edits, they may be split otherwise into substitutions, deletions and insertions.
 
     >>> character_errors("还款三百", "还三百二")
     ErrorRate(substitutions=0, deletions=1, insertions=1, length=4)
     """
-    counts = jiwer.process_characters(
-        reference,
-        hypothesis,
-        reference_transform=_CHARACTERS,
-        hypothesis_transform=_CHARACTERS,
-    )
-    return ErrorRate(counts.substitutions, counts.deletions, counts.insertions, len(reference))
+    return count_errors(units(reference), units(hypothesis))
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str]) -> list[ErrorRate]:
-    """Normalise both sides and count each utterance's errors. Add them up for a test set's CER.
+def score(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    unit: Unit = "character",
+    fillers: Sequence[str] = (),
+    erhua: Erhua = "keep",
+) -> list[ErrorRate]:
+    """Normalise both sides and count each utterance's errors. Add them up for a test set's rate.
+
+    `fillers` and `erhua` are those of `normalize`.
 
     >>> score(["还款三百二。"], ["还款320"])[0].errors
     0
+    >>> score(["用 Wi-Fi 吗"], ["用wife吗"], unit="mixed")[0]
+    ErrorRate(substitutions=1, deletions=0, insertions=0, length=3)
     """
     if isinstance(references, str) or isinstance(hypotheses, str):
         raise TypeError("score takes lists of texts, one an utterance, not a single text")
@@ -103,7 +139,18 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> list[ErrorRat
             f"{len(references)} references but {len(hypotheses)} hypotheses: one of each is needed "
             "for every utterance, an empty hypothesis where nothing was recognised"
         )
+
+    def units_of(text: str) -> list[str]:
+        return units(normalize(text, fillers, erhua), unit)
+
     return [
-        character_errors(normalize(reference), normalize(hypothesis))
+        count_errors(units_of(reference), units_of(hypothesis))
         for reference, hypothesis in zip(references, hypotheses, strict=True)
     ]
+
+
+def errors_of(line: Mapping) -> ErrorRate:
+    """Those of one line of data/transcripts/*.jsonl."""
+    return ErrorRate(
+        line["substitutions"], line["deletions"], line["insertions"], line["characters"]
+    )

@@ -6,18 +6,21 @@ raise `VERSION`: rates of two versions cannot be compared.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from cn2an import an2cn, cn2an
 
-VERSION = 1
+from telephone_asr.scoring.options import Erhua
+
+VERSION = 2  # 2: formal numerals (壹佰); fillers and erhua as options
 
 # Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
 _HANZI_DIGIT = "零一二三四五六七八九幺"
 _DIGIT = "0-9" + _HANZI_DIGIT
 _BIG = "百千万亿"
 _NUMERAL = f"{_DIGIT}十{_BIG}两"
-_LATIN = "a-zß-ɏ"  # after lower-casing
+LATIN = "a-zß-ɏ"  # after lower-casing
 _TO_ARABIC = str.maketrans(_HANZI_DIGIT, "01234567891")
 
 _TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>")
@@ -25,7 +28,21 @@ _PERCENT = re.compile(rf"([{_NUMERAL}]+(?:[.点][{_NUMERAL}]+)?)\s*%")
 _POINT = re.compile(r"(?<=[0-9])(?:\.(?=[0-9])|:(?=[0-9]{2}))")
 _JOINER = re.compile(r"['’‐-]")
 _NOT_A_CHARACTER = re.compile(r"[\W_]+")
-_SPACE_NOT_INSIDE_LATIN = re.compile(rf"(?<![{_LATIN}]) | (?![{_LATIN}])")
+_SPACE_NOT_INSIDE_LATIN = re.compile(rf"(?<![{LATIN}]) | (?![{LATIN}])")
+
+# 壹 to 玖 are also surnames and parts of words (大陆, 队伍, 收拾), so only a run that begins with
+# one of them and holds a 拾, 佰 or 仟 is a number.
+_FORMAL = "壹贰叁肆伍陆柒捌玖"
+_FORMAL_NUMBER = re.compile(rf"[{_FORMAL}](?=[{_FORMAL}零万亿]*[拾佰仟])[{_FORMAL}零拾佰仟万亿]+")
+_FROM_FORMAL = str.maketrans(_FORMAL + "拾佰仟", "一二三四五六七八九十百千")
+
+# Words in which 儿 is a child and is heard as a syllable of its own; those of WeTextProcessing
+# (tn/chinese/data/erhua/whitelist.tsv), each at its shortest, and a few more.
+_CHILD = (
+    "儿女|儿子|儿孙|儿媳|儿歌|儿童|儿科|儿戏|儿化|女儿|妻儿|胎儿|婴儿|生儿|幼儿|少儿|小儿|托儿|孤儿"
+    "|养儿|育儿|患儿|健儿|男儿|孩儿|宠儿|产儿|血儿|庄儿|正儿八经|吊儿郎当"
+)
+_ERHUA = re.compile(rf"{_CHILD}|(?<=[一-鿿])儿")
 
 # Words with 一 often stand beside a number (三百一共, 统一二十) and are no part of it. 一样 and
 # 一下 are words in 三百一样 and 300一样, but the end of a number in 十一下 (eleven times).
@@ -46,8 +63,13 @@ _NUMBER = re.compile(
 )
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> str:
     """The text as it is scored: lower case, no punctuation, numbers in Arabic digits.
+
+    Args:
+        fillers: taken out wherever they stand, Latin ones as whole words. Name only what is never a
+            part of a word: 嗯 and 呃, but not 额 (余额), 啊 or 那个.
+        erhua: "fold" drops the 儿 of 这儿, 一会儿, 花儿, but not that of 女儿 or 儿童.
 
     Width, case, punctuation and tags; white space stays between Latin words only:
 
@@ -99,17 +121,61 @@ def normalize(text: str) -> str:
     >>> all_of("三四百"), all_of("十五六个"), all_of("两三个"), all_of("半斤八两"), all_of("老幺")
     (['三四百'], ['十五六个'], ['两3个'], ['半斤8两'], ['老幺'])
 
-    Not covered: amounts with 块 or ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges
-    (3-5), formal numerals (壹), numbers said one after another (一百二二百三).
+    Formal numerals, as on cheques, are numbers where they cannot be anything else:
+
+    >>> all_of("壹仟贰佰元", "一千二百元", "1200元"), all_of("大陆", "大陆"), all_of("收拾")
+    (['1200元'], ['大陆'], ['收拾'])
+
+    Amounts with 块 and 毛 are numbers and words: 三块五 is 3块5, and differs from 3.5元 and from
+    三块五毛, since other syllables were said. Whoever hears 块 for 元 made an error.
+
+    >>> all_of("三块五", "3块5"), all_of("三块五毛", "3块5毛"), all_of("三点五元", "3.5元")
+    (['3块5'], ['3块5毛'], ['3点5元'])
+
+    **Fillers and erhua**, where the options ask for it:
+
+    >>> normalize("嗯，要三百呃二 Um OK"), normalize("嗯，要三百呃二 Um OK", ["嗯", "呃", "um"])
+    ('嗯要300呃2um ok', '要320ok')
+    >>> normalize("余额，umbrella", ["嗯", "um"])
+    '余额umbrella'
+    >>> normalize("一会儿在这儿等女儿", erhua="fold"), normalize("一会儿在这儿等女儿")
+    ('1会在这等女儿', '1会儿在这儿等女儿')
+
+    Not covered: ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges (3-5), numbers said
+    one after another (一百二二百三), traditional characters.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("〇", "零")
     text = _TAG.sub(" ", text)
     text = _PERCENT.sub(r"百分之\1", text)
     text = _POINT.sub("点", text)
-    text = _NOT_A_CHARACTER.sub(" ", _JOINER.sub("", text))
-    text = _SPACE_NOT_INSIDE_LATIN.sub("", text)
-    # Numbers come last: whether a text has punctuation must not change how it is read.
+    text = _characters(_JOINER.sub("", text))
+    if fillers:
+        text = _characters(_fillers(tuple(fillers)).sub(" ", text))
+    if erhua == "fold":
+        text = _ERHUA.sub(lambda match: "" if match.group() == "儿" else match.group(), text)
+    # Numbers come last: whether a text has punctuation or fillers must not change how it is read.
+    text = _FORMAL_NUMBER.sub(lambda match: match.group().translate(_FROM_FORMAL), text)
     return _NUMBER.sub(_in_digits, _ARABIC_ONE_IN_WORD.sub("一", text))
+
+
+def _characters(text: str) -> str:
+    """Without punctuation, and without white space but between Latin words."""
+    return _SPACE_NOT_INSIDE_LATIN.sub("", _NOT_A_CHARACTER.sub(" ", text))
+
+
+@lru_cache(maxsize=8)
+def _fillers(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the words, the longest first."""
+    plain = [_characters(unicodedata.normalize("NFKC", word).lower()).strip() for word in words]
+    longest_first = sorted(filter(None, plain), key=len, reverse=True)
+    return re.compile("|".join(map(_whole_word, longest_first)) or "(?!)")  # (?!) is never found
+
+
+def _whole_word(word: str) -> str:
+    """Between Latin letters a word has no beginning and no end; between hanzi nobody can tell."""
+    start = f"(?<![{LATIN}])" if re.match(f"[{LATIN}]", word) else ""
+    end = f"(?![{LATIN}])" if re.match(f"[{LATIN}]", word[-1]) else ""
+    return start + re.escape(word) + end
 
 
 def _in_digits(match: re.Match[str]) -> str:
