@@ -64,10 +64,10 @@ def _merge(gate: Sequence[Check], changes: Changes) -> Answer:
             sides.append(
                 (TONES[change.verdict], f"{capital(SETS[name])}: {AGAINST[change.verdict]}")
             )
-        return Answer(question, "The gate was not checked", "neutral", against, sides)
+        return Answer(question, "The gate was not checked", "unknown", against, sides)
     passed = all(check.ok is not False for check in gate)
     headline = "Yes: the gate is passed" if passed else "No: the gate is not passed"
-    tones = {True: "good", False: "bad", None: "neutral"}
+    tones = {True: "good", False: "bad", None: "unknown"}
     checks = [(tones[check.ok], literal(check.sentence)) for check in gate]
     return Answer(question, headline, tones[passed], against, checks)
 
@@ -122,6 +122,11 @@ def notes(findings: Findings) -> list[str]:
         found.append(
             f"Caution: the calls of the test set have {count(speakers, 'speaker')} only: other "
             "voices may fare otherwise."
+        )
+    if "telecall" not in findings.synthetic:
+        found.append(
+            "This report holds transcripts of calls, and on its page recordings: show it to nobody "
+            "who may not hear the calls."
         )
     found.append(
         f"The exported model gives the same text in FunASR as here for {findings.export['equal']} "

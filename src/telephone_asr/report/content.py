@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from telephone_asr.report import answers, figures, tables, utterances
+from telephone_asr.report import answers, figures, slice_tables, tables, utterances
 from telephone_asr.report.blocks import FEW_CHARACTERS, Block, Document, Pictures, Section
 from telephone_asr.report.data_tables import data_table, quality_table
 from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Findings, compare, lines_of
@@ -46,7 +46,7 @@ def document(
         section(
             "confusions",
             "Confusions",
-            tables.confusion_tables(findings.transcripts, findings.scoring),
+            slice_tables.confusion_tables(findings.transcripts, findings.scoring),
         ),
         section(
             "worst",
@@ -109,10 +109,10 @@ def _rates(findings: Findings, found: Sequence) -> list[Block]:
 
 
 def _calls(findings: Findings, hardest: Sequence) -> list[Block | None]:
-    by_kind = [tables.slice_table(findings.metrics, "telecall", kind) for kind in KINDS]
+    by_kind = [slice_tables.slice_table(findings.metrics, "telecall", kind) for kind in KINDS]
     note = f"CERs in brackets rest on fewer than {FEW_CHARACTERS} characters: too few to tell."
     return [
-        tables.hardest_table(hardest[:SHOWN_SLICES]) if hardest else None,
+        slice_tables.hardest_table(hardest[:SHOWN_SLICES]) if hardest else None,
         *by_kind,
         note if any(by_kind) else None,
         *(
@@ -121,7 +121,7 @@ def _calls(findings: Findings, hardest: Sequence) -> list[Block | None]:
             )
             for name in ("telecall", "simulated")
         ),
-        tables.measure_table(findings.metrics),
+        slice_tables.measure_table(findings.metrics),
     ]
 
 
