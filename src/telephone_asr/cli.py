@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from telephone_asr.commands import data, doctor, profile, simulate, transcribe, unpack
+from telephone_asr.commands import data, doctor, profile, score, simulate, transcribe, unpack
 from telephone_asr.stages import run
 
-COMMANDS = (profile, doctor, data, simulate, unpack, transcribe)  # as --help lists them
+COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, score)  # as --help lists them
 
 
 def main() -> None:
