@@ -109,6 +109,7 @@ def read_findings(params: Params) -> Findings:
         seed=params.seed,
         costs={path.stem: _json(path) for path in sorted((METRICS / "cost").glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
+        scoring=params.scoring,
     )
 
 
