@@ -1,12 +1,16 @@
 """The report stage reads what the other stages left, and writes all of the report or nothing."""
 
 import csv
+import json
 
 import pytest
 
 from report_fixtures import findings, whole_document
+from telephone_asr.errors import InputError
+from telephone_asr.params import load_params
 from telephone_asr.report import plots
 from telephone_asr.report.blocks import Pictures
+from telephone_asr.report.findings import SETS
 from telephone_asr.stages import report
 
 
@@ -16,6 +20,17 @@ def test_curves_are_read_where_they_are(tmp_path):
     directory.mkdir(parents=True)
     (directory / "cer.tsv").write_text("step\tcer\n0\t0.5\n10\t2.5e-1\n")
     assert report.read_curves(tmp_path) == {"cer": [(0, 0.5), (10, 0.25)]}
+
+
+def test_what_is_missing_or_of_an_older_version_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "METRICS", tmp_path)
+    params = load_params()
+    with pytest.raises(InputError, match=r"base\.json is missing: `dvc pull` brings it"):
+        report.read_findings(params)
+    old = {name: {"cer": 0.1, "scene": {"sales": 0.2}} for name in SETS}
+    (tmp_path / "base.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match=r"base\.json has no slices"):
+        report.read_findings(params)
 
 
 def test_the_pictures_that_the_markdown_names_are_beside_it(tmp_path, monkeypatch):
