@@ -5,12 +5,13 @@ import doctest
 import pytest
 
 from report_fixtures import findings, line, metrics, transcripts
-from telephone_asr.report import confusions, slice_tables, slices
+from telephone_asr.report import slice_tables, slices
+from telephone_asr.scoring import confusion
 from telephone_asr.scoring.options import Scoring
 
 
 def test_doctests():
-    for module in (confusions, slices):
+    for module in (confusion, slices):
         assert doctest.testmod(module).failed == 0
 
 
@@ -91,15 +92,15 @@ def test_confusions_are_counted_and_shared_by_what_was_said():
 
 def test_alignments_have_the_errors_that_were_counted():
     for one in transcripts()["adapter"]:
-        kinds = [kind for *_, kind in confusions.align(one["reference"], one["text"], Scoring())]
+        kinds = [kind for *_, kind in confusion.aligned(one["reference"], one["text"], Scoring())]
         assert kinds.count("S") == one["substitutions"]
         assert len(kinds) == one["characters"]
 
 
 def test_alignments_follow_the_options_of_scoring():
-    mixed = confusions.align("用wifi吗", "用wife吗", Scoring(unit="mixed"))
+    mixed = confusion.aligned("用wifi吗", "用wife吗", Scoring(unit="mixed"))
     assert mixed == [("用", "用", ""), ("wifi", "wife", "S"), ("吗", "吗", "")]
-    assert confusions.align("嗯好", "好", Scoring(fillers=("嗯",))) == [("好", "好", "")]
+    assert confusion.aligned("嗯好", "好", Scoring(fillers=("嗯",))) == [("好", "好", "")]
 
 
 def test_measures_are_those_of_the_metrics():

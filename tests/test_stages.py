@@ -434,7 +434,9 @@ def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_r
             assert note["valid_cer"] == pytest.approx(best, abs=1e-6)
         assert note["valid_cer"] <= best + 1e-6
         assert note["averaged"] in (1, train.average)
-        cost = json.loads((trained_repository / "metrics" / "cost" / f"{stage}.json").read_text())
+        cost = json.loads(
+            (trained_repository / "metrics" / "cost" / f"train_{stage}.json").read_text()
+        )
         assert cost["seconds"] > 0
         assert cost["peak_memory_mb"] > 100
     assert os.listdir(trained_repository / ".scratch") == ["frozen"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from telephone_asr.params import Decode, Params
     from telephone_asr.scoring.cer import ErrorRate
     from telephone_asr.scoring.corpus import Scored
+    from telephone_asr.scoring.options import Scoring
     from telephone_asr.shards import Rejected
 
 CORPORA = ("calls", "kaldi", "lhotse")
@@ -110,6 +111,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
         **vars(params.decode),
         english=params.text.english,
         max_frames=params.filter.max_frames,
+        options=params.scoring,
     )
     started = time.perf_counter()
     with whole_file(output) if output else nullcontext() as file:
@@ -123,11 +125,12 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     for entry in rejected:
         print(f"left out: {entry.id} ({entry.reason}): {entry.detail}", file=sys.stderr)
     _print_cer(lines, errors, params.seed)
+    _print_slices(lines, params)
     reasons = Counter(entry.reason for entry in rejected)
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     rate = len(lines) / (time.perf_counter() - started)
     print(f"left out: {counted or 'none'}; {rate:.1f} utterances a second")
-    _print_frequent(lines)
+    _print_frequent(lines, params.scoring)
 
 
 def _items(kind: str, path: Path) -> list[Item]:
@@ -204,11 +207,30 @@ def _print_cer(lines: Sequence[dict], errors: Sequence[ErrorRate], seed: int) ->
     )
 
 
-def _print_frequent(lines: Sequence[dict]) -> None:
+def _print_slices(lines: Sequence[dict], params: Params) -> None:
+    """Where it is better and where worse: the slices of docs/scoring.md that there are."""
+    from telephone_asr.scoring.slices import summary
+
+    if not sum(line["characters"] for line in lines):
+        return
+    found = summary(lines, params.seed, params.scoring.fillers, params.scoring.erhua)
+    for kind in ("scene", "duration_s", "snr_db"):
+        parts = [
+            f"{name} {part['cer']:.1%} of {part['characters']}"
+            for name, part in found[kind].items()
+        ]
+        if parts:
+            print(f"CER by {kind}: {', '.join(parts)}")
+    for kind in ("digits", "amounts", "dates", "names"):
+        if found[kind]:
+            print(f"{kind} recognised as a whole: {found[kind]['exact']:.1%} of {found[kind]['n']}")
+
+
+def _print_frequent(lines: Sequence[dict], options: Scoring) -> None:
     from telephone_asr.scoring.confusion import confusions
 
-    counts = confusions([line["reference"] for line in lines], [line["text"] for line in lines])
+    counts = [c for c in confusions(lines, options).most_common() if len(set(c[0])) > 1]
     if counts:
         print("most frequent errors:")
-    for (expected, found), count in counts.most_common(SHOWN):
+    for (expected, found), count in counts[:SHOWN]:
         print(f"{count:6}  {expected or '(nothing)'} → {found or '(nothing)'}")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from telephone_asr.report.confusions import Column
 from telephone_asr.report.figures import Panel
+from telephone_asr.scoring.confusion import Pair
 
 FEW_CHARACTERS = 50  # with fewer in a reference, an error rate says next to nothing
 
@@ -82,7 +82,7 @@ class Utterance:
     counts: str
     reference: str
     text: str
-    columns: Sequence[Column]
+    columns: Sequence[Pair]
     audio: str = ""  # a data: URI, or empty where there was no room left for it
 
 

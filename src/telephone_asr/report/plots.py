@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from telephone_asr.report.confusions import confusions
 from telephone_asr.report.findings import LAST, Findings, lines_of
 from telephone_asr.report.slices import KINDS, name_of
+from telephone_asr.scoring.confusion import confusions
 
 SHOWN_PAIRS = 30
 NOTHING = "∅"  # deleted or inserted

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from telephone_asr.report.blocks import FEW_CHARACTERS, Table, literal
-from telephone_asr.report.confusions import confusions
 from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, lines_of
 from telephone_asr.report.slices import KINDS, Slice, name_of
 from telephone_asr.report.words import percent
+from telephone_asr.scoring.confusion import confusions
 from telephone_asr.scoring.options import Scoring
 
 SHOWN_CONFUSIONS = 15

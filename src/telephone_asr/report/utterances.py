@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 
 from telephone_asr.report.blocks import Utterance, Utterances
-from telephone_asr.report.confusions import align
 from telephone_asr.report.words import percent
 from telephone_asr.scoring.cer import errors_of
+from telephone_asr.scoring.confusion import aligned
 from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
@@ -58,7 +58,7 @@ def shown(lines: Sequence[dict], read: Read, options: Scoring) -> Utterances | s
                 counts=f"{errors.substitutions} / {errors.deletions} / {errors.insertions}",
                 reference=line["reference"],
                 text=line["text"],
-                columns=align(line["reference"], line["text"], options),
+                columns=aligned(line["reference"], line["text"], options),
                 audio=audio,
             )
         )

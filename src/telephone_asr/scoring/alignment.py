@@ -11,16 +11,14 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from telephone_asr.scoring.cer import align
-
-MARKS = {"equal": " ", "substitute": "S", "delete": "D", "insert": "I"}
+from telephone_asr.scoring.confusion import pairs
 
 
 @dataclass(frozen=True)
 class Column:
     """What was said beside what was recognised, both padded to the same number of cells."""
 
-    mark: str  # one of MARKS' values
+    mark: str  # S, D, I or a space
     reference: str
     hypothesis: str
 
@@ -40,14 +38,10 @@ def columns(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Column]
     ' ' 百 百
     'I' * 2
     """
-    found = []
-    for chunk in align(reference, hypothesis).alignments[0]:
-        said = list(reference[chunk.ref_start_idx : chunk.ref_end_idx])
-        heard = list(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx])
-        for i in range(max(len(said), len(heard))):
-            pair = (said[i] if said else None, heard[i] if heard else None)
-            found.append(_column(MARKS[chunk.type], *pair))
-    return found
+    return [
+        _column(mark or " ", said or None, heard or None)
+        for said, heard, mark in pairs(reference, hypothesis)
+    ]
 
 
 def blocks(row: Sequence[Column], width: int) -> list[list[Column]]:

@@ -1,39 +1,49 @@
-"""Which characters are taken for which."""
+"""Reference and recognised text side by side, and which characters are taken for which."""
+
+from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import jiwer
-
+from telephone_asr.scoring.cer import align, units
 from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.options import Scoring
 
-_CHARACTERS = jiwer.ReduceToListOfListOfChars()  # as in scoring/cer.py
+# What was said, what was recognised, and the kind of error: "", "S", "D" or "I" as in sclite.
+Pair = tuple[str, str, str]
+
+_KINDS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 
 
-def confusions(references: Sequence[str], hypotheses: Sequence[str]) -> Counter[tuple[str, str]]:
-    """How often a character stands where another should, over all pairs of texts, normalised for
-    scoring. Nothing ("") stands for a character that is missing or too many.
+def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
+    """Two lists of units with the fewest errors between them; "" stands where one has none."""
+    found = []
+    for chunk in align(reference, hypothesis).alignments[0]:
+        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        for i in range(max(len(said), len(heard))):
+            pair = ("".join(said[i : i + 1]), "".join(heard[i : i + 1]))
+            found.append((*pair, _KINDS[chunk.type]))
+    return found
 
-    >>> sorted(confusions(["四点还款"], ["十点还了款"]).items())
-    [(('', '了'), 1), (('四', '十'), 1)]
+
+def aligned(reference: str, text: str, options: Scoring) -> list[Pair]:
+    """Two texts as they are scored, side by side.
+
+    >>> aligned("还款三百", "还三百二", Scoring())
+    [('还', '还', ''), ('款', '', 'D'), ('3', '3', ''), ('0', '2', 'S'), ('0', '0', '')]
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
-        counts.update(_of_pair(normalize(reference), normalize(hypothesis)))
-    return counts
-
-
-def _of_pair(reference: str, hypothesis: str) -> Iterator[tuple[str, str]]:
-    aligned = jiwer.process_characters(
-        reference,
-        hypothesis,
-        reference_transform=_CHARACTERS,
-        hypothesis_transform=_CHARACTERS,
+    said, heard = (
+        units(normalize(one, options.fillers, options.erhua), options.unit)
+        for one in (reference, text)
     )
-    for chunk in aligned.alignments[0]:
-        if chunk.type == "equal":
-            continue
-        expected = reference[chunk.ref_start_idx : chunk.ref_end_idx]
-        found = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        # One of the two is empty, or they are equally long.
-        yield from zip(expected or [""] * len(found), found or [""] * len(expected), strict=True)
+    return pairs(said, heard)
+
+
+def confusions(lines: Iterable[Mapping], options: Scoring) -> Counter[tuple[str, str]]:
+    """How often each character was recognised as which, itself too, in lines of transcripts."""
+    return Counter(
+        (said, heard)
+        for line in lines
+        for said, heard, _ in aligned(line["reference"], line["text"], options)
+    )

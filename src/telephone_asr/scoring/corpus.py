@@ -12,11 +12,13 @@ from telephone_asr.manifests.text import English, normalise
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.decode import recognise, with_hotwords
+from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
 
+DEFAULT = Scoring()
 WINDOW = 16  # batches whose sound is in memory, and sorted by length, at a time
 
 
@@ -36,6 +38,7 @@ def score_items(
     hotwords: Sequence[str] = (),
     english: English = "keep",
     max_frames: int = 12_000,
+    options: Scoring = DEFAULT,
 ) -> Iterator[Scored | Rejected]:
     """One result for each item, in windows of their order; a model in eval mode decodes them.
 
@@ -55,7 +58,7 @@ def score_items(
             else:
                 own.append(entry)
         texts = recognise_utterances(nano, frontend, own, prompt, batch_size, max_tokens, beams)
-        errors = score([utterance.text for utterance in own], texts)
+        errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)
 
 

@@ -38,7 +38,7 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
             "peak_memory_mb": round(result.peak_memory_mb),
             "checkpoint_mb": round((directory / parts.WEIGHTS[stage]).stat().st_size / 2**20, 2),
         }
-        write_json(METRICS / "cost" / f"{stage}.json", cost)
+        write_json(METRICS / "cost" / f"train_{stage}.json", cost)
         print(f"{directory}: step {result.step} of {result.steps}, CER {result.cer:.4f}")
     training.finish()
 
