@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from telephone_asr.commands import data, doctor, profile, simulate, transcribe, unpack
+from telephone_asr.commands import (
+    data,
+    doctor,
+    gate,
+    profile,
+    review,
+    simulate,
+    transcribe,
+    unpack,
+)
 from telephone_asr.stages import run
 
-COMMANDS = (profile, doctor, data, simulate, unpack, transcribe)  # as --help lists them
+COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, gate, review)  # as in --help
 
 
 def main() -> None:
