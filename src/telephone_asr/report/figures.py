@@ -1,133 +1,216 @@
-"""The pictures of the report: each function takes plain data and returns the bytes of a PNG.
+"""The pictures of the report, drawn by matplotlib once and written twice.
 
-The same data gives the same bytes. Text is Latin only, since no font with hanzi can be assumed.
+A picture is some panels. In `report/index.html` each is an SVG of its own, so that a telephone
+shows them below each other, its words in the reader's font and its colours those of the page,
+light or dark; beside `report/README.md` they are one PNG. The same data gives the same bytes.
+Words in a picture are Latin only: matplotlib has no hanzi, and the reader's font is unknown.
 """
 
 from __future__ import annotations
 
-import functools
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from telephone_asr.report.findings import CHECKPOINTS, SETS
 
-WIDTH_IN = 8.0
-DPI = 150  # shown at 800 pixels, a point of type is 1.4 pixels
+PANEL_IN = (3.6, 2.5)  # a telephone is 3.6 inches of CSS wide
+PNG_DPI = 130
+RASTER_DPI = 110  # of the spectrograms in an SVG
+INK, MUTED, GRID, ACCENT, SECOND, PAPER = (
+    "#1c2024",
+    "#5b6169",
+    "#d9dce0",
+    "#0b62a4",
+    "#b34700",
+    "#fefefe",
+)
+# Each colour of a picture is a variable of page.css, which has a light and a dark value for it.
+VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    ACCENT: "var(--accent)",
+    SECOND: "var(--second)",
+    PAPER: "var(--paper)",
+}
 STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "figure.titlesize": 12,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "figure.titlesize": 11,
     "figure.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "grid.color": "#dddddd",
+    "axes.prop_cycle": matplotlib.cycler(color=[ACCENT, SECOND]),
     "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.fonttype": "none",
+    "grid.color": GRID,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "axes.edgecolor"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-# Okabe and Ito's colours, told apart in every kind of colour blindness; shapes besides.
-COLOURS = {"base": "#555555", "encoder": "#0072B2", "adapter": "#D55E00", "lora": "#009E73"}
-MARKERS = {"base": "o", "encoder": "s", "adapter": "^", "lora": "D"}
-ACCENT = COLOURS["encoder"]
+SHORT = {"base": "base", "encoder": "stage 1", "adapter": "stage 2", "lora": "stage 3"}
 TRAININGS = {
-    "base_ctc": "base: encoder\n(CTC)",
-    "base_llm": "base: adapter\nand LLM",
-    "encoder": "stage 1:\nencoder",
-    "adapter": "stage 2:\nadapter",
-    "lora": "stage 3:\nLoRA",
+    "base_ctc": "Base: encoder (CTC)",
+    "base_llm": "Base: adapter and LLM",
+    "encoder": "Stage 1: encoder",
+    "adapter": "Stage 2: adapter",
+    "lora": "Stage 3: LoRA",
 }
 
 Curve = Sequence[tuple[int, float]]  # step, value
 
 
-def png(draw: Callable[..., Figure]) -> Callable[..., bytes]:
-    """Makes a function that draws a figure return its bytes, in our style on every machine."""
+@dataclass(frozen=True)
+class Panel:
+    """One picture, with the words for who cannot see it."""
 
-    @functools.wraps(draw)
-    def drawn(*args, **kwargs) -> bytes:
-        with matplotlib.style.context(["default", STYLE]):
-            file = io.BytesIO()
-            # The name of the software holds a version, and would change the bytes.
-            draw(*args, **kwargs).savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-        return file.getvalue()
-
-    return drawn
+    name: str  # unique in the report
+    title: str
+    alt: str
+    draw: Callable[[FigureBase], None]
+    height_in: float = PANEL_IN[1]
 
 
-def new_figure(title: str, height_in: float) -> Figure:
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-    figure.suptitle(title)
-    return figure
+def svg(panel: Panel) -> str:
+    """The panel as an SVG element to stand in a page, its ids starting with the panel's name."""
+    with matplotlib.style.context(["default", STYLE, {"svg.hashsalt": panel.name}]):
+        figure = Figure(figsize=(PANEL_IN[0], panel.height_in), layout="constrained")
+        panel.draw(figure)
+        file = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True, dpi=RASTER_DPI)
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+    # Of a font only its size is kept: the page chooses the family.
+    text = re.sub(r"font: (?:bold )?([\d.]+px)[^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"( id=\"|url\(#|href=\"#)", rf"\g<1>{panel.name}-", text)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, variable)
+    # The size is that of the page's column; the figure's caption and its alt text are the page's.
+    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', text)
 
 
-@png
-def cer(metrics: Mapping[str, dict], title: str) -> Figure:
-    """CER with its interval, grouped by test set, a point for each checkpoint."""
-    figure = new_figure(title, 4.4)
-    axes = figure.subplots()
-    offsets = np.linspace(-0.3, 0.3, len(CHECKPOINTS))
-    for offset, (name, label) in zip(offsets, CHECKPOINTS.items(), strict=True):
-        points = [(i + offset, metrics[name][test_set]) for i, test_set in enumerate(SETS)]
-        points = [(x, one) for x, one in points if one["cer"] is not None]
-        look = {"color": COLOURS[name], "marker": MARKERS[name], "label": label}
-        axes.plot([x for x, _ in points], [100 * p["cer"] for _, p in points], ls="", ms=7, **look)
-        for x, one in points:
-            axes.vlines(x, 100 * one["cer_low"], 100 * one["cer_high"], COLOURS[name], lw=2)
-            top = (x, 100 * max(one["cer_high"], one["cer"]))
-            axes.annotate(
-                f"{100 * one['cer']:.1f}",
-                top,
-                (0, 6),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-            )
-    axes.set_xticks(range(len(SETS)), SETS.values())
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-0.5, len(SETS) - 0.5)
-    axes.set_ylim(0, 1.08 * max(axes.get_ylim()[1], 1))
-    axes.set_ylabel("CER (% of characters)\nwith 95 % interval")
-    axes.grid(axis="y")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(CHECKPOINTS))
-    return figure
+def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
+    """The panels in rows of so many, each under its title."""
+    rows = -(-len(panels) // columns)
+    heights = [max(p.height_in for p in panels[i * columns :][:columns]) for i in range(rows)]
+    with matplotlib.style.context(["default", STYLE]):
+        size = (PANEL_IN[0] * columns, sum(heights) + 0.3 * rows + 0.4)
+        figure = Figure(figsize=size, layout="constrained")
+        figure.suptitle(title, fontsize=13)
+        grid = figure.subfigures(rows, columns, squeeze=False, height_ratios=heights)
+        for panel, part in zip(panels, grid.flat, strict=False):
+            part.suptitle(panel.title, fontsize=10)
+            panel.draw(part)
+        file = io.BytesIO()
+        # The name of the software holds a version, and would change the bytes.
+        figure.savefig(file, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return file.getvalue()
 
 
-@png
-def curves(trainings: Mapping[str, Mapping[str, Curve]], title: str) -> Figure:
+def cer(metrics: Mapping[str, dict]) -> list[Panel]:
+    """CER with its interval, a panel for each test set, a point for each checkpoint."""
+    panels = []
+    for name, title in SETS.items():
+        ones = {checkpoint: metrics[checkpoint][name] for checkpoint in CHECKPOINTS}
+        known = {label: one for label, one in ones.items() if one["cer"] is not None}
+        alt = "; ".join(
+            f"{SHORT[label]} {100 * one['cer']:.1f} %, 95 % interval "
+            f"{100 * one['cer_low']:.1f} to {100 * one['cer_high']:.1f} %"
+            for label, one in known.items()
+        )
+        draw = _cer_drawer(known)
+        panels.append(Panel(f"cer-{name}", f"CER on {title}", f"CER on {title}: {alt}.", draw))
+    return panels
+
+
+def _cer_drawer(ones: Mapping[str, dict]) -> Callable[[FigureBase], None]:
+    def draw(figure: FigureBase) -> None:
+        axes = figure.subplots()
+        for x, (name, one) in enumerate(ones.items()):
+            colour = MUTED if name == "base" else ACCENT
+            low, middle, high = (100 * one[key] for key in ("cer_low", "cer", "cer_high"))
+            axes.vlines(x, low, high, colour, lw=2.5)
+            axes.plot(x, middle, "o", ms=6, color=colour)
+            label(axes, f"{middle:.1f}", (x, max(high, middle)))
+        axes.set_xticks(range(len(ones)), [SHORT[name] for name in ones])
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.5, max(len(ones), 1) - 0.5)
+        axes.set_ylim(0, 1.15 * max(axes.get_ylim()[1], 1))
+        axes.set_ylabel("CER (%)")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(axis="y")
+
+    return draw
+
+
+def label(axes: Axes, text: str, place: tuple[float, float]) -> None:
+    """A number above what it belongs to."""
+    look = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    axes.annotate(text, place, (0, 5), **look)
+
+
+def curves(trainings: Mapping[str, Mapping[str, Curve]]) -> list[Panel]:
     """Loss above and validation CER below of each training that left curves, by step.
 
     Args:
         trainings: of TRAININGS, each with its "loss" and "cer".
     """
-    names = [name for name in TRAININGS if any(trainings.get(name, {}).values())]
-    figure = new_figure(title, 4.8)
-    grid = figure.subplots(2, max(1, len(names)), sharex="col", squeeze=False)
-    for (above, below), name in zip(grid.T, names, strict=False):
-        above.set_title(TRAININGS[name])
-        _draw_loss(above, trainings[name].get("loss", ()))
-        _draw_valid_cer(below, trainings[name].get("cer", ()))
+    panels = []
+    for name, title in TRAININGS.items():
+        loss, cer_curve = (trainings.get(name, {}).get(key, ()) for key in ("loss", "cer"))
+        if not loss and not cer_curve:
+            continue
+        words = [
+            f"{what} from {scale * curve[0][1]:.{digits}f}{unit} at step {curve[0][0]} "
+            f"to {scale * curve[-1][1]:.{digits}f}{unit} at step {curve[-1][0]}"
+            for what, curve, scale, digits, unit in (
+                ("training loss", loss, 1, 2, ""),
+                ("validation CER", cer_curve, 100, 1, " %"),
+            )
+            if curve
+        ]
+        alt = f"{title}: {'; '.join(words)}."
+        panels.append(Panel(f"curves-{name}", title, alt, _curve_drawer(loss, cer_curve), 3.3))
+    return panels
+
+
+def _curve_drawer(loss: Curve, cer_curve: Curve) -> Callable[[FigureBase], None]:
+    def draw(figure: FigureBase) -> None:
+        above, below = figure.subplots(2, 1, sharex=True)
+        _draw_loss(above, loss)
+        _draw_valid_cer(below, cer_curve)
         for axes in (above, below):
-            axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], integer=True))
-            axes.yaxis.set_major_locator(MaxNLocator(4))
+            axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.grid(axis="y")
-            axes.tick_params(labelsize=9)
-    grid[0, 0].set_ylabel("training loss (nats)")
-    grid[1, 0].set_ylabel("validation CER (%)")
-    figure.supxlabel("step (batches)", fontsize=10)
-    return figure
+        below.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+        above.set_ylabel("loss (nats)")
+        below.set_ylabel("valid. CER (%)")
+        below.set_xlabel("step (batches)")
+        figure.align_ylabels()
+
+    return draw
 
 
 def _draw_loss(axes: Axes, curve: Curve) -> None:
     if not curve:
         return
     steps, values = zip(*curve, strict=True)
-    axes.plot(steps, values, color=ACCENT, lw=1.2)
-    axes.set_ylim(0, 1.05 * max(values))
+    axes.plot(steps, values, lw=1.3)
+    axes.set_ylim(0, 1.05 * max(values) or 1)
 
 
 def _draw_valid_cer(axes: Axes, curve: Curve) -> None:
@@ -136,7 +219,7 @@ def _draw_valid_cer(axes: Axes, curve: Curve) -> None:
         return
     steps, values = zip(*((step, 100 * value) for step, value in curve), strict=True)
     best = int(np.argmin(values))
-    axes.plot(steps, values, color=ACCENT, marker="o", ms=4, lw=1.2)
-    axes.plot(steps[best], values[best], "o", ms=8, mfc="none", mec="black", clip_on=False)
+    axes.plot(steps, values, marker="o", ms=4, lw=1.3)
+    axes.plot(steps[best], values[best], "o", ms=9, mfc="none", mec=INK, clip_on=False)
     axes.set_ylim(0, min(1.1 * max(values), 120) or 1)
-    axes.set_title(f"start {values[0]:.0f}, best {values[best]:.1f}", fontsize=8.5)
+    axes.set_title(f"start {values[0]:.0f} %, best {values[best]:.1f} %")

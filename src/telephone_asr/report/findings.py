@@ -7,7 +7,7 @@ bootstrap interval of the difference.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from telephone_asr.scoring.cer import ErrorRate
@@ -26,6 +26,25 @@ CHECKPOINTS = {
     "adapter": "stage 2 (adapter)",
     "lora": "stage 3 (LoRA)",
 }
+LAST = list(CHECKPOINTS)[-1]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a change may be merged, decided elsewhere: the checks, each a sentence."""
+
+    passed: bool
+    checks: Sequence[tuple[bool, str]]
+
+
+@dataclass(frozen=True)
+class StageState:
+    """A stage of the pipeline as its lock file knows it."""
+
+    name: str
+    about: str
+    ran: bool
+    outs: Mapping[str, int]  # path: bytes
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,9 @@ class Findings:
     export: Mapping[str, int]
     synthetic: frozenset[str]  # of SETS: those that no person spoke
     seed: int
+    costs: Mapping[str, dict] = field(default_factory=dict)  # stage or checkpoint: time, memory
+    stages: Sequence[StageState] = ()
+    gate: Gate | None = None  # None: nobody checked it
 
 
 @dataclass(frozen=True)
@@ -78,18 +100,12 @@ def compare(transcripts: Mapping[str, Sequence[dict]], seed: int) -> list[Change
 def _change(
     test_set: str, before: str, after: str, transcripts: Mapping[str, Sequence[dict]], seed: int
 ) -> Change:
-    lines_a, lines_b = (
-        [line for line in transcripts[name] if line["source"] == test_set]
-        for name in (before, after)
-    )
+    lines_a, lines_b = (lines_of(transcripts, name, test_set) for name in (before, after))
     if [line["key"] for line in lines_a] != [line["key"] for line in lines_b]:
         raise ValueError(f"{before} and {after} are not of the same utterances of {test_set}")
-    errors_a, errors_b = (
-        [errors_of(line) for line in lines_a],
-        [errors_of(line) for line in lines_b],
-    )
+    errors_a, errors_b = (list(map(errors_of, lines)) for lines in (lines_a, lines_b))
     speakers = [line["speaker"] for line in lines_a]
-    _, low, high = paired_difference(errors_a, errors_b, speakers, seed)
+    low, high = paired_difference(errors_a, errors_b, speakers, seed)[1:3]
     rates = (sum(errors, ErrorRate()).rate for errors in (errors_a, errors_b))
     return Change(before, after, test_set, *rates, low, high)
 
@@ -100,9 +116,9 @@ def errors_of(line: dict) -> ErrorRate:
     )
 
 
-def last(transcripts: Mapping[str, Sequence[dict]]) -> Sequence[dict]:
-    return transcripts[list(CHECKPOINTS)[-1]]
+def lines_of(transcripts: Mapping[str, Sequence[dict]], checkpoint: str, test_set: str) -> list:
+    return [line for line in transcripts[checkpoint] if line["source"] == test_set]
 
 
 def speakers_of(transcripts: Mapping[str, Sequence[dict]], test_set: str) -> set[str]:
-    return {line["speaker"] for line in last(transcripts) if line["source"] == test_set}
+    return {line["speaker"] for line in lines_of(transcripts, LAST, test_set)}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.figure import FigureBase
 
-from telephone_asr.report.figures import ACCENT, new_figure, png
+from telephone_asr.report.figures import ACCENT, INK, MUTED, Panel
+from telephone_asr.report.slices import pooled_codec
 
-NYQUIST_KHZ = 8.0
 WINDOW_S, HOP_S = 0.032, 0.008
 RANGE_DB = 80.0
 EVENTS = {  # what happens to some utterances only, and the key of it in a cut's custom fields
@@ -26,32 +23,45 @@ EVENTS = {  # what happens to some utterances only, and the key of it in a cut's
 }
 
 
-@png
-def spectrograms(sounds: Sequence[tuple[str, np.ndarray, int]], title: str) -> Figure:
-    """Spectrograms on one scale of time, frequency and level.
+def spectrograms(
+    name: str, sounds: Sequence[tuple[str, np.ndarray, int]], top_khz: float
+) -> list[Panel]:
+    """A spectrogram of each sound, from its loudest level down RANGE_DB.
 
     Args:
-        sounds: name, samples (int16, mono) and sample rate in Hz of each.
+        name: starts the name of each panel.
+        sounds: what is written above it, samples (int16, mono) and sample rate in Hz of each.
+        top_khz: where the frequency axis ends.
     """
-    figure = new_figure(title, 2.0 * len(sounds) + 0.6)
-    panels = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
-    levels = [spectrogram_db(samples, rate_hz) for _, samples, rate_hz in sounds]
-    top_db = 10 * np.ceil(max(level.max() for level in levels) / 10)
-    end_s = max(len(samples) / rate_hz for _, samples, rate_hz in sounds)
-    for axes, (name, samples, rate_hz), level in zip(panels, sounds, levels, strict=True):
+    return [
+        Panel(
+            f"{name}-{i}",
+            title,
+            f"Spectrogram: {title}, {len(samples) / rate_hz:.1f} s at {rate_hz / 1000:g} kHz.",
+            _spectrogram_drawer(samples, rate_hz, top_khz),
+            height_in=2.0,
+        )
+        for i, (title, samples, rate_hz) in enumerate(sounds)
+    ]
+
+
+def _spectrogram_drawer(samples: np.ndarray, rate_hz: int, top_khz: float) -> Callable:
+    def draw(figure: FigureBase) -> None:
+        level = spectrogram_db(samples, rate_hz)
+        top_db = 10 * np.ceil(level.max() / 10)
         khz, seconds = rate_hz / 2000, len(samples) / rate_hz
-        image = _draw_spectrogram(axes, level, seconds, khz, top_db)
-        axes.set(xlim=(0, end_s), ylim=(0, NYQUIST_KHZ), yticks=range(0, 9, 2))
-        axes.set_ylabel("frequency (kHz)")
-        axes.set_title(f"{name}, sampled at {rate_hz / 1000:g} kHz", loc="left")
-        if khz < NYQUIST_KHZ:
-            note = f"nothing above {khz:g} kHz"
-            middle = (seconds / 2, (khz + NYQUIST_KHZ) / 2)
-            axes.text(*middle, note, ha="center", va="center", color="#555555")
-    panels[-1].set_xlabel("time (s)")
-    bar = figure.colorbar(image, ax=list(panels), aspect=40, pad=0.02)
-    bar.set_label("level (dB, full-scale sine = 0)")
-    return figure
+        axes = figure.subplots()
+        scale = {"vmin": top_db - RANGE_DB, "vmax": top_db, "cmap": "magma"}
+        axes.imshow(level, extent=(0, seconds, 0, khz), origin="lower", aspect="auto", **scale)
+        axes.set(xlim=(0, seconds), ylim=(0, top_khz))
+        axes.set_yticks(np.arange(0, top_khz + 0.1, top_khz / 4))
+        axes.set_ylabel("kHz")
+        axes.set_xlabel("time (s)")
+        if khz < top_khz:
+            middle = (seconds / 2, (khz + top_khz) / 2)
+            axes.text(*middle, f"nothing above {khz:g} kHz", ha="center", va="center", color=MUTED)
+
+    return draw
 
 
 def spectrogram_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -65,48 +75,8 @@ def spectrogram_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     return 20 * np.log10(np.maximum(spectrum.T, 1e-8))
 
 
-def _draw_spectrogram(
-    axes: Axes, level: np.ndarray, seconds: float, khz: float, top_db: float
-) -> AxesImage:
-    return axes.imshow(
-        level,
-        extent=(0, seconds, 0, khz),
-        vmin=top_db - RANGE_DB,
-        vmax=top_db,
-        cmap="magma",
-        origin="lower",
-        aspect="auto",
-    )
-
-
-@png
-def sheet(sounds: Sequence[tuple[str, np.ndarray, int]], title: str) -> Figure:
-    """Spectrograms of telephone speech side by side, two a row, each with its own time axis.
-
-    Args:
-        sounds: what is written above it, samples (int16, mono) and sample rate in Hz of each.
-    """
-    rows = -(-len(sounds) // 2)
-    figure = new_figure(title, 1.7 * rows + 0.6)
-    grid = figure.subplots(rows, 2, squeeze=False)
-    for axes in grid.flat[len(sounds) :]:
-        axes.set_axis_off()
-    for axes, (name, samples, rate_hz) in zip(grid.flat, sounds, strict=False):
-        level = spectrogram_db(samples, rate_hz)
-        top_db = 10 * np.ceil(level.max() / 10)
-        _draw_spectrogram(axes, level, len(samples) / rate_hz, rate_hz / 2000, top_db)
-        axes.set_title(name, loc="left", fontsize=8)
-        axes.set_yticks(range(5))
-        axes.tick_params(labelsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("kHz", fontsize=8)
-    for axes in grid[-1]:
-        axes.set_xlabel("time (s)", fontsize=8)
-    return figure
-
-
 def line_caption(done: Mapping) -> str:
-    """What a line did to an utterance, in a few words for above its spectrogram.
+    """What a line did to an utterance, in a few words.
 
     >>> line_caption({"codec": "gsm+alaw", "level_db": -24.6, "babble_snr_db": 14.2})
     'gsm+alaw, level −25 dB, babble 14 dB'
@@ -126,42 +96,53 @@ def line_caption(done: Mapping) -> str:
     return ", ".join(words)
 
 
-@png
-def channel(cuts: Sequence[Mapping], title: str) -> Figure:
-    """Distributions of what was done to the simulated utterances, and of their duration."""
+def channel(cuts: Sequence[Mapping]) -> list[Panel]:
+    """What was done to the simulated utterances: distributions and shares."""
     done = [cut.get("custom") or {} for cut in cuts]
-    figure = new_figure(title, 7.2)
-    grid = figure.subplots(3, 2)
-    _draw_histogram(grid[0, 0], "babble SNR (dB)", [one.get("babble_snr_db") for one in done])
-    _draw_histogram(grid[0, 1], "speech level (dBov)", [one.get("level_db") for one in done])
-    _draw_histogram(grid[1, 0], "duration (s)", [cut["duration"] for cut in cuts])
     lost = [100 * one["lost_packets"] or None for one in done if "lost_packets" in one]
-    _draw_histogram(grid[1, 1], "lost packets (%), where any are", lost)
-    codecs = Counter(re.sub(r"amr_nb_\d+", "amr_nb", one["codec"]) for one in done if one)
-    _draw_shares(grid[2, 0], "codecs (% of utterances)", dict(codecs.most_common()), len(done))
+    panels = [
+        _histogram("babble", "Babble", "SNR (dB)", [one.get("babble_snr_db") for one in done]),
+        _histogram("level", "Speech level", "dBov", [one.get("level_db") for one in done]),
+        _histogram("lost", "Lost packets, where any are", "% of the packets", lost),
+    ]
+    codecs = Counter(pooled_codec(one["codec"]) for one in done if one)
+    panels.append(_shares("codecs", "Codecs", dict(codecs.most_common()), len(done)))
     events = {name: sum(bool(one.get(key)) for one in done) for name, key in EVENTS.items()}
-    _draw_shares(grid[2, 1], "what else happened (% of utterances)", events, len(done))
-    return figure
+    panels.append(_shares("events", "What else happened", events, len(done)))
+    return panels
 
 
-def _draw_histogram(axes: Axes, label: str, values: Sequence[float | None]) -> None:
+def _histogram(name: str, title: str, label: str, values: Sequence[float | None]) -> Panel:
     known = [value for value in values if value is not None]
-    axes.set_xlabel(label)
-    axes.set_ylabel("utterances")
-    if not known:
-        axes.text(0.5, 0.5, "none", ha="center", transform=axes.transAxes)
-        return
-    axes.hist(known, bins=30, color=ACCENT)
-    middle = float(np.median(known))
-    axes.axvline(middle, color="black", lw=1, ls="--")
-    axes.set_title(f"median {middle:.1f}".replace("-", "−"), loc="right", fontsize=9)
-    axes.grid(axis="y")
+    middle = f"median {np.median(known):.1f}".replace("-", "−") if known else "none"
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.subplots()
+        axes.set_xlabel(label)
+        axes.set_ylabel("utterances")
+        axes.set_title(middle, loc="right")
+        if known:
+            axes.hist(known, bins=30, color=ACCENT)
+            axes.axvline(float(np.median(known)), color=INK, lw=1, ls="--")
+        axes.grid(axis="y")
+
+    alt = f"{title}, {label}, of {len(known):,} simulated utterances: {middle}."
+    return Panel(f"channel-{name}", title, alt, draw)
 
 
-def _draw_shares(axes: Axes, label: str, counts: Mapping[str, int], total: int) -> None:
+def _shares(name: str, title: str, counts: Mapping[str, int], total: int) -> Panel:
     """A bar for each name, from top to bottom."""
-    names = list(counts)[::-1]
-    axes.barh(names, [100 * counts[name] / total for name in names], color=ACCENT)
-    axes.set_xlabel(label)
-    axes.tick_params(axis="y", labelsize=7, length=0)
-    axes.grid(axis="x")
+    shares = {key: 100 * n / max(total, 1) for key, n in counts.items()}
+
+    def draw(figure: FigureBase) -> None:
+        axes = figure.subplots()
+        axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=ACCENT)
+        for place, value in enumerate(list(shares.values())[::-1]):
+            axes.annotate(f" {value:.0f}", (value, place), va="center")
+        axes.margins(x=0.12)
+        axes.set_xlabel("% of utterances")
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+
+    alt = f"{title}: " + ", ".join(f"{key} {value:.0f} %" for key, value in shares.items()) + "."
+    return Panel(f"channel-{name}", title, alt, draw, height_in=0.9 + 0.26 * len(shares))

@@ -1,25 +1,38 @@
-"""The tables of the report, as Markdown, from plain metrics.
+"""The tables of the report from plain metrics.
 
 Rates are shown in per cent of the reference's characters.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from telephone_asr.report.findings import CHECKPOINTS, SETS, Change, errors_of, last, speakers_of
+from telephone_asr.report.alignment import confusions, occurrences
+from telephone_asr.report.blocks import Table, literal
+from telephone_asr.report.findings import (
+    CHECKPOINTS,
+    LAST,
+    SETS,
+    Change,
+    StageState,
+    lines_of,
+    speakers_of,
+)
+from telephone_asr.report.slices import KINDS, Slice, grouped
+from telephone_asr.report.words import interval, minus, percent, share, size, time
 
 TRAINED_ON = {
     "encoder": "simulated",
     "adapter": "simulated, calls",
     "lora": "calls",
 }
-SHOWN_UTTERANCES = 10
 FEW_SPEAKERS = 20  # with fewer, the bootstrap's intervals are too narrow
+SHOWN_CONFUSIONS = 15
+SIGNS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
 
 
-def cer_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[dict]]) -> str:
+def cer_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[dict]]) -> Table:
     """CER of every checkpoint on every test set, its interval, and the errors behind it."""
     rows = []
     for name, title in SETS.items():
@@ -28,18 +41,11 @@ def cer_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[di
             one = metrics[checkpoint][name]
             counts = [one[key] for key in ("substitutions", "deletions", "insertions")]
             sizes = (one["utterances"], one["characters"], speakers)
-            rows.append(
-                [
-                    title,
-                    label,
-                    f"**{percent(one['cer'])}**",
-                    interval(one),
-                    *(f"{value:,}" for value in (*counts, *sizes)),
-                ]
-            )
+            rate = [f"**{percent(one['cer'])}**", interval(one)]
+            rows.append([title, label, *rate, *(f"{value:,}" for value in (*counts, *sizes))])
     heads = ["test set", "checkpoint", "CER %", "95 % interval"]
     heads += ["subst.", "del.", "ins.", "utterances", "characters", "speakers"]
-    return table(heads, rows, left=2)
+    return Table(heads, rows, "CER of every checkpoint on every test set", left=2)
 
 
 def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
@@ -59,188 +65,168 @@ def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
     return note
 
 
-def scene_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[dict]]) -> str:
-    """CER of the calls by scene and checkpoint, with the size of each scene."""
-    scenes = metrics["base"]["telecall"]["scene"]
-    if not scenes:
-        return "The calls' transcripts name no scenes."
-    rows = []
-    for scene in scenes:
-        own = [
-            line
-            for line in last(transcripts)
-            if line["source"] == "telecall" and line["scene"] == scene
-        ]
-        rates = [percent(metrics[name]["telecall"]["scene"][scene]) for name in CHECKPOINTS]
-        rows.append([scene, *rates, f"{len(own):,}", f"{sum(x['characters'] for x in own):,}"])
-    return table(["scene", *CHECKPOINTS.values(), "utterances", "characters"], rows)
-
-
-def change_table(found: Sequence[Change]) -> str:
+def change_table(found: Sequence[Change]) -> Table:
     """The paired differences and whether each is more than noise."""
     rows = []
     for one in found:
-        points = [minus(100 * x, "+.1f") for x in (one.difference, one.low, one.high)]
-        beyond = "no, within noise" if one.verdict == "within noise" else f"yes, **{one.verdict}**"
+        difference, low, high = (
+            minus(100 * x, "+.1f") for x in (one.difference, one.low, one.high)
+        )
         before = "base" if one.before == "base" else CHECKPOINTS[one.before].split(" (")[0]
-        rows.append(
-            [
-                SETS[one.test_set],
-                f"{CHECKPOINTS[one.after]} against {before}",
-                points[0],
-                f"{points[1]} to {points[2]}",
-                beyond,
-            ]
-        )
+        pair = [SETS[one.test_set], f"{CHECKPOINTS[one.after]} against {before}"]
+        rows.append([*pair, difference, f"{low} to {high}", SIGNS[one.verdict]])
     heads = ["test set", "comparison", "difference", "95 % interval", "beyond noise?"]
-    return table(heads, rows, left=2)
+    return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=2)
 
 
-def data_table(data: Mapping[str, dict]) -> str:
-    """What became of every utterance of each corpus."""
-    keys = ("in", "train", "valid", "test", "kept")
+def hardest_table(hardest: Sequence[Slice]) -> Table:
+    rows = [
+        [
+            KINDS[one.kind][0],
+            literal(one.value),
+            f"**{percent(one.errors.rate)}**",
+            f"{percent(one.low)} to {percent(one.high)}",
+            f"{100 * one.share_of_errors:.0f} %",
+            f"{one.utterances:,}",
+            f"{one.errors.length:,}",
+        ]
+        for one in hardest
+    ]
+    heads = ["by", "calls", "CER %", "95 % interval", "share of all errors"]
+    heads += ["utterances", "characters"]
+    return Table(heads, rows, "Where calls are worst after the last stage", left=2)
+
+
+def slice_table(
+    transcripts: Mapping[str, Sequence[dict]], test_set: str, kind: str
+) -> Table | None:
+    """CER of every checkpoint by one property; None where no utterance has it."""
+    by_checkpoint = {
+        name: grouped(lines_of(transcripts, name, test_set), kind) for name in CHECKPOINTS
+    }
     rows = []
-    for name in ("simulated", "telecall", "wideband"):
-        one = data[name]
-        rows.append(
-            [
-                SETS[name],
-                *(f"{one[key]:,}" for key in keys),
-                f"{sum(one['rejected'].values()):,}",
-                f"{one['annotation_errors']:,}",
-                f"{one['hours']:.2f}",
-                f"{one['speakers']:,}",
-            ]
-        )
-    both = [data["simulated"], data["telecall"]]
-    sums = [sum(one[key] for one in both) for key in keys]
-    sums.append(sum(sum(one["rejected"].values()) for one in both))
-    sums.append(sum(one["annotation_errors"] for one in both))
-    hours = f"{sum(one['hours'] for one in both):.2f}"
-    together = ["simulated and calls together", *(f"{n:,}" for n in sums), hours, ""]
-    rows.insert(2, together)
-    heads = ["type", "in", "train", "valid", "test", "valid samples", "rejected"]
-    heads.append("of them annotation errors")
-    return table([*heads, "hours kept", "speakers"], rows)
+    for value, own in by_checkpoint[LAST].items():
+        rates = [_rate(by_checkpoint[name][value]) for name in CHECKPOINTS]
+        rows.append([literal(value), *rates, f"{len(own):,}", f"{_characters(own):,}"])
+    if not rows:
+        return None
+    title = KINDS[kind][0]
+    heads = [title, *CHECKPOINTS.values(), "utterances", "characters"]
+    return Table(heads, rows, f"CER % on {SETS[test_set]} by {title}")
 
 
-def quality_table(data: Mapping[str, dict]) -> str:
-    """Lengths, completeness and storage of each corpus."""
+def _rate(lines: Sequence[dict]) -> str:
+    """As the metrics have it: no rate where there is no reference to be wrong about."""
+    wrong = sum(one["substitutions"] + one["deletions"] + one["insertions"] for one in lines)
+    length = _characters(lines)
+    return percent(wrong / length if length else None)
+
+
+def _characters(lines: Sequence[dict]) -> int:
+    return sum(one["characters"] for one in lines)
+
+
+def confusion_table(transcripts: Mapping[str, Sequence[dict]]) -> Table | None:
+    """The characters most often taken for others by the last checkpoint, on telephone speech."""
+    sets = ("telecall", "simulated")
+    lines = {name: lines_of(transcripts, LAST, name) for name in sets}
+    found = {name: confusions(lines[name]) for name in sets}
+    said = sum((occurrences(lines[name]) for name in sets), Counter())
+    both = sum(found.values(), Counter())
+    most = sorted(both, key=lambda pair: (-both[pair], pair))[:SHOWN_CONFUSIONS]
+    if not most:
+        return None
     rows = []
-    for name in ("simulated", "telecall", "wideband"):
-        one = data[name]
-        rows.append(
-            [
-                SETS[name],
-                f"{one['mean_speech_length']:.1f}",
-                f"{one['mean_text_length']:.1f}",
-                _share(one["share_all_fields"]),
-                _share(one["share_audio_exists"]),
-                f"{one['mb_per_hour']:.1f}",
-            ]
-        )
-    heads = ["type", "mean speech_length (10 ms frames)", "mean text_length (tokens)"]
-    return table([*heads, "all fields present", "audio exists", "MB an hour"], rows)
+    for pair in most:
+        reference, heard = (f"**{literal(one)}**" if one else "(nothing)" for one in pair)
+        of_all = share(round(both[pair] / said[pair[0]], 3)) if pair[0] else "–"
+        rows.append([reference, heard, *(f"{found[name][pair]:,}" for name in sets), of_all])
+    heads = [
+        "said",
+        "recognised",
+        "times in calls",
+        "times in simulated",
+        "of all times it is said",
+    ]
+    return Table(heads, rows, "Most frequent confusions after the last stage", left=2)
 
 
-def training_table(checkpoints: Mapping[str, dict]) -> str:
+def training_table(checkpoints: Mapping[str, dict]) -> Table:
     """What each stage trained, for how long, and which of its steps was kept."""
-    rows, idle = [], []
-    for name, one in checkpoints.items():
-        rows.append(
-            [
-                CHECKPOINTS[name],
-                TRAINED_ON[name],
-                f"{one['trainable_parameters']:,}",
-                f"{one['lr']:g}",
-                f"{one['steps']:,}",
-                f"{one['step']:,}",
-                percent(one["valid_cer"]),
-            ]
-        )
-        if one["step"] == 0:
-            idle.append(CHECKPOINTS[name])
+    rows = [
+        [
+            CHECKPOINTS[name],
+            TRAINED_ON[name],
+            f"{one['trainable_parameters']:,}",
+            f"{one['lr']:g}",
+            f"{one['steps']:,}",
+            f"{one['step']:,}",
+            percent(one["valid_cer"]),
+        ]
+        for name, one in checkpoints.items()
+    ]
     heads = ["stage", "trained on", "trainable parameters", "lr", "steps", "best step"]
-    text = table([*heads, "validation CER %"], rows, left=2)
-    if idle:
-        text += (
-            f"\n\nNo step of {' and '.join(idle)} was better than the state before training: that "
-            "checkpoint is the one before it, unchanged."
-        )
-    return text
+    return Table([*heads, "validation CER %"], rows, "What each stage trained", left=2)
 
 
-def worst(lines: Sequence[dict], count: int = SHOWN_UTTERANCES) -> list[dict]:
-    """The utterances with the highest CER, those with more errors first among equals."""
-
-    def badness(line: dict) -> tuple:
-        errors = errors_of(line)
-        return -errors.rate, -errors.errors, line["key"]
-
-    return sorted((line for line in lines if errors_of(line).errors), key=badness)[:count]
-
-
-def drawn(lines: Sequence[dict], seed: int, count: int = SHOWN_UTTERANCES) -> list[dict]:
-    """Utterances drawn at random, the same ones whatever the order of the lines."""
-    in_order = sorted(lines, key=lambda line: line["key"])
-    return random.Random(seed).sample(in_order, min(count, len(in_order)))
+def idle_note(checkpoints: Mapping[str, dict]) -> str:
+    """The stages that brought nothing; empty where there are none."""
+    idle = [CHECKPOINTS[name] for name, one in checkpoints.items() if one["step"] == 0]
+    if not idle:
+        return ""
+    return (
+        f"No step of {' and '.join(idle)} was better than the state before training: that "
+        "checkpoint is the one before it, unchanged."
+    )
 
 
-def utterance_table(lines: Sequence[dict]) -> str:
-    """References and what was recognised, side by side."""
-    if not lines:
-        return "None: every utterance is without an error."
+COSTS = {  # key of metrics/cost: head of the column, and how its numbers are written
+    "seconds": ("time", time),
+    "peak_memory_mb": ("peak memory", lambda mb: size(1e6 * mb)),
+    "checkpoint_mb": ("checkpoint", lambda mb: size(1e6 * mb)),
+    "real_time_factor": ("real-time factor", lambda x: f"{x:.3g}"),
+    "utterances_per_s": ("utterances a second", lambda x: f"{x:.3g}"),
+}
+
+
+def cost_table(costs: Mapping[str, dict]) -> Table | None:
+    """Time, memory and disk as far as they were measured; None where nothing was.
+
+    Args:
+        costs: what each file of metrics/cost says, by the file's name.
+    """
+    columns = [key for key in COSTS if any(one.get(key) is not None for one in costs.values())]
+    if not columns:
+        return None
     rows = []
-    for line in lines:
-        errors = errors_of(line)
-        rate = percent(errors.rate) if errors.length else "–"
-        counts = f"{errors.substitutions} / {errors.deletions} / {errors.insertions}"
-        texts = [line["reference"] or "(empty)", line["text"] or "(empty)"]
-        rows.append([line["key"], line["scene"] or "–", *texts, rate, counts])
-    heads = ["utterance", "scene", "reference", "recognised", "CER %", "subst. / del. / ins."]
-    return table(heads, rows, left=4)
+    for name, one in costs.items():
+        known = {key: COSTS[key][1](one[key]) for key in columns if one.get(key) is not None}
+        rows.append([f"`{name}`", *(known.get(key, "–") for key in columns)])
+    return Table(
+        ["measured of", *(COSTS[key][0] for key in columns)], rows, "Time and memory, as measured"
+    )
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; all but the first `left` columns are aligned to the right."""
-    aligned = [":--" if column < left else "--:" for column in range(len(heads))]
-    lines = [heads, aligned, *([_cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def disk_table(stages: Sequence[StageState]) -> Table | None:
+    """How large the models are: a checkpoint is the part that was trained, alone."""
+    rows = [
+        [f"`{path}`", size(n_bytes)]
+        for one in stages
+        for path, n_bytes in one.outs.items()
+        if path.startswith("models/")
+    ]
+    return Table(["model", "on disk"], rows, "Size of the models") if rows else None
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def percent(rate: float | None) -> str:
-    """A rate in per cent, without the sign; no rate without a reference.
-
-    >>> percent(0.12345), percent(None)
-    ('12.3', '–')
-    """
-    return "–" if rate is None else f"{100 * rate:.1f}"
-
-
-def interval(one: Mapping[str, float]) -> str:
-    return f"{percent(one['cer_low'])} to {percent(one['cer_high'])}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _share(share: float) -> str:
-    """A share in per cent; 99.99 % must not read as all.
-
-    >>> _share(1.0), _share(0.9999)
-    ('100 %', '99.99 %')
-    """
-    return f"{100 * share:.4g} %"
-
-
-def minus(value: float, form: str) -> str:
-    """A signed number with a real minus sign, and 0 without a sign."""
-    text = format(value, form)
-    if not text.strip("+-0."):
-        return text[1:]
-    return text.replace("-", "−")
+def stage_table(stages: Sequence[StageState]) -> Table | None:
+    """Every stage of the pipeline, and whether it ran; None where no lock file tells."""
+    rows = [
+        [
+            f"`{one.name}`",
+            "✓ ran" if one.ran else "✗ **not run**",
+            one.about,
+            size(sum(one.outs.values())) if one.ran else "–",
+        ]
+        for one in stages
+    ]
+    return Table(["stage", "status", "what for", "made"], rows, "Every stage", 3) if rows else None

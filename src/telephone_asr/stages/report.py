@@ -1,4 +1,7 @@
-"""report: what the run brought, in words, tables and pictures, into report/."""
+"""report: what the run brought, in words, tables, pictures and sound, into report/.
+
+`report/index.html` is one file that opens offline; `report/README.md` says the same in Markdown.
+"""
 
 from __future__ import annotations
 
@@ -11,54 +14,82 @@ import numpy as np
 
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.params import Params, load_params
-from telephone_asr.report import corpora, figures, sound
-from telephone_asr.report.corpora import Contents
-from telephone_asr.report.document import document, titled
+from telephone_asr.report import corpora, data_tables, figures, plots, sound
+from telephone_asr.report.blocks import Block, Document, Pictures
+from telephone_asr.report.content import document, titled
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
+from telephone_asr.report.markdown import markdown
+from telephone_asr.report.page import html
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run
+from telephone_asr.stages.lock import read_states
 
 REPORT = Path("report")
 TRANSCRIPTS = Path("data/transcripts")
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
-SHEET = 8  # simulated utterances on one sheet
+SHEET = 8  # simulated utterances with their spectrograms
 
 
 def main() -> None:
-    params = load_params()
-    findings = read_findings(params)
+    findings = read_findings(load_params())
     curves = {name: read_curves(METRICS / "train" / name) for name in figures.TRAININGS}
+    contents = {name: corpora.Contents.of(read_cuts(SHARDS[name])) for name in corpora.SHOWN}
+    whole = document(
+        findings,
+        curves,
+        blocks_of_corpora(findings, contents),
+        blocks_of_line(findings),
+        sound_index(SHARDS["telecall"]).read,
+    )
+    write_report(whole)
+    plots.write(REPORT / "plots", findings.transcripts)
+    print(f"{REPORT / 'index.html'}: open it to see what the run brought")
+
+
+def write_report(whole: Document) -> None:
+    """The page, the Markdown and the pictures that the Markdown names; all of it or nothing."""
+    files = {"README.md": markdown(whole).encode(), "index.html": html(whole).encode()}
+    for block in (block for section in whole.sections for block in section.blocks):
+        if isinstance(block, Pictures):
+            files[f"{block.name}.png"] = figures.png(block.panels, block.title, block.columns)
+    REPORT.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (REPORT / name).write_bytes(content)
+
+
+def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:
+    version = findings.data["telecall"]["text"]["version"]
+    title = titled("The corpora", findings.synthetic)
+    return [
+        Pictures("data", title, corpora.panels(contents), columns=2),
+        corpora.scene_table(contents),
+        data_tables.rejection_table(read_accounts("rejected", tuple(SHARDS))),
+        data_tables.change_table(read_accounts("changed", tuple(corpora.SHOWN)), version),
+        "`telephone-asr data why ID` says what happened to an utterance; docs/data.md has the "
+        "limits behind each reason.",
+    ]
+
+
+def blocks_of_line(findings: Findings) -> list[Block]:
     cuts = list(read_cuts(SHARDS["simulated"]))
-    contents = {name: Contents.of(read_cuts(SHARDS[name])) for name in corpora.SHOWN}
-    shown = choose_shown()
+    shown = {
+        f"{SETS[name]}: {e.key}": sound_index(SHARDS[name]).read(e.key)
+        for name, e in choose_shown().items()
+    }
+    three = sound.spectrograms("three", [(title, *s) for title, s in shown.items()], 8)
+    lines = sound.spectrograms("sheet", examples_of_lines(cuts), 4)
 
     def title(text: str, *sets: str) -> str:
         return titled(text, findings.synthetic, sets or tuple(SETS))
 
-    pictures = {
-        "cer": figures.cer(findings.metrics, title("Character error rates")),
-        "curves": figures.curves(curves, title("Loss and validation CER")),
-        "spectrograms": sound.spectrograms(
-            [read_sound(name, example) for name, example in shown.items()],
-            title("What the telephone leaves"),
-        ),
-        "data": corpora.picture(contents, findings.data, title("The corpora")),
-        "channel": sound.channel(cuts, title("The simulated line", "simulated")),
-        "sheet": sound.sheet(examples_of_lines(cuts), title("Simulated calls", "simulated")),
-    }
-    REPORT.mkdir(parents=True, exist_ok=True)
-    for name, png in pictures.items():
-        (REPORT / f"{name}.png").write_bytes(png)
-    texts = [f"{SETS[name]}: {e.key}, {e.text}" for name, e in shown.items()]
-    accounts = [
-        corpora.rejection_table(read_accounts("rejected", tuple(SHARDS))),
-        corpora.change_table(
-            read_accounts("changed", tuple(corpora.SHOWN)),
-            findings.data["telecall"]["text"]["version"],
-        ),
+    return [
+        Pictures("channel", title("The simulated line", "simulated"), sound.channel(cuts)),
+        f"Spectrograms: bright is loud, black is {sound.RANGE_DB:.0f} dB under the loudest. The "
+        "same sentence before and after the simulated line, and a call:",
+        Pictures("spectrograms", title("What the telephone leaves"), three),
+        "Simulated utterances, one of each codec, and what their lines did:",
+        Pictures("sheet", title("Simulated calls", "simulated"), lines, columns=2),
     ]
-    (REPORT / "README.md").write_text(document(findings, accounts, texts), encoding="utf-8")
-    print(f"{REPORT / 'README.md'}: open it to read what the run brought")
 
 
 def read_findings(params: Params) -> Findings:
@@ -75,6 +106,8 @@ def read_findings(params: Params) -> Findings:
         export=_json(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
+        costs={path.stem: _json(path) for path in sorted((METRICS / "cost").glob("*.json"))},
+        stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
     )
 
 
@@ -125,11 +158,6 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
     chosen = [*sorted(first.values(), key=lambda cut: cut["id"]), *others][:SHEET]
     sounds = sound_index(SHARDS["simulated"])
     return [(sound.line_caption(cut["custom"]), *sounds.read(cut["id"])) for cut in chosen]
-
-
-def read_sound(test_set: str, example: Example):
-    """Title, samples and sample rate of one utterance."""
-    return (SETS[test_set], *sound_index(SHARDS[test_set]).read(example.key))
 
 
 def _json(path: Path) -> dict:

@@ -1,0 +1,88 @@
+"""The utterances that the report shows: the worst and some at random, to be read and heard."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import soundfile
+
+from telephone_asr.report.alignment import align
+from telephone_asr.report.blocks import Utterance, Utterances
+from telephone_asr.report.findings import errors_of
+from telephone_asr.report.words import percent
+
+SHOWN = 10
+# Of the sound of one list, as it stands in the page: with both lists the page stays below 8 MB.
+MAX_SOUND_BYTES = 2_500_000
+
+Read = Callable[[str], tuple[np.ndarray, int]]  # key: int16 samples, sample rate in Hz
+
+
+def worst(lines: Sequence[dict], count: int = SHOWN) -> list[dict]:
+    """The utterances with the highest CER, those with more errors first among equals."""
+
+    def badness(line: dict) -> tuple:
+        errors = errors_of(line)
+        return -errors.rate, -errors.errors, line["key"]
+
+    return sorted((line for line in lines if errors_of(line).errors), key=badness)[:count]
+
+
+def drawn(lines: Sequence[dict], seed: int, count: int = SHOWN) -> list[dict]:
+    """Utterances drawn at random, the same ones whatever the order of the lines."""
+    in_order = sorted(lines, key=lambda line: line["key"])
+    return random.Random(seed).sample(in_order, min(count, len(in_order)))
+
+
+def shown(lines: Sequence[dict], read: Read) -> Utterances | str:
+    """The utterances with their sound, as far as there is room for it in one page."""
+    if not lines:
+        return "None: every utterance is without an error."
+    found, room = [], MAX_SOUND_BYTES
+    for line in lines:
+        audio = wav_uri(*read(line["key"]))
+        if len(audio) > room:
+            audio = ""
+        room -= len(audio)
+        errors = errors_of(line)
+        found.append(
+            Utterance(
+                key=line["key"],
+                about=about(line),
+                cer=f"{percent(errors.rate)} %" if errors.length else "–",
+                counts=f"{errors.substitutions} / {errors.deletions} / {errors.insertions}",
+                reference=line["reference"],
+                text=line["text"],
+                columns=align(line["reference"], line["text"]),
+                audio=audio,
+            )
+        )
+    return Utterances(found)
+
+
+def about(line: dict) -> str:
+    """What is known of an utterance.
+
+    >>> about({"scene": "telesales", "duration": 2.345, "snr_db": 14.2, "codec": "gsm"})
+    'telesales, 2.3 s, SNR 14 dB, gsm'
+    """
+    words = [line.get("scene") or ""]
+    if line.get("duration") is not None:
+        words.append(f"{line['duration']:.1f} s")
+    if line.get("snr_db") is not None:
+        words.append(f"SNR {line['snr_db']:.0f} dB")
+    words.append(line.get("codec") or "")
+    if line.get("lost_packets"):
+        words.append(f"{100 * line['lost_packets']:.0f} % lost")
+    return ", ".join(word for word in words if word)
+
+
+def wav_uri(samples: np.ndarray, rate_hz: int) -> str:
+    """A WAV of 16-bit samples, which every browser plays, as a data: URI."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate_hz, format="WAV", subtype="PCM_16")
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
