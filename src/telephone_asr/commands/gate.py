@@ -24,7 +24,8 @@ def guard(base: str | None) -> None:
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report.gate import FIRST, LAST, check, passed
+    from telephone_asr.report.findings import LAST
+    from telephone_asr.report.gate import FIRST, check, passed
 
     params = load_params()
     revisions.require_revision(base or "HEAD")

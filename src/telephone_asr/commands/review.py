@@ -46,7 +46,7 @@ def gather(base: str, place: Path):
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
     from telephone_asr.report import changes, gate, review
-    from telephone_asr.report.findings import CHECKPOINTS
+    from telephone_asr.report.findings import CHECKPOINTS, LAST
 
     params = load_params()
     revisions.require_revision(base)
@@ -55,15 +55,21 @@ def gather(base: str, place: Path):
     after, _ = revisions.results(metrics[1], CHECKPOINTS, None)
     data = str(METRICS / "data.json")
     told = {data, *(str(METRICS / f"{name}.json") for name in CHECKPOINTS)}
+    locks = revisions.locks(base)
+    found = review.differences(before, after, params.seed)
+    changed = {name for (_, name), one in found.items() if one and one.verdict != "unchanged"}
     return review.Review(
         base=revisions.title(base),
         here=revisions.title_here(),
-        found=review.differences(before, after, params.seed),
+        before=before,
+        after=after,
+        found=found,
         checks=gate.check(after, before, **vars(params.gate), seed=params.seed),
-        slices=changes.slices(before, after, gate.LAST, params.seed),
+        slices=changes.slices(before, after, LAST),
+        remeasured=changes.remeasured(*locks, [name for name in CHECKPOINTS if name in changed]),
         params=revisions.params_diff(base),
         data=(metrics[0].get(data, {}), metrics[1].get(data, {})),
-        stages=changes.changed_stages(*revisions.locks(base)),
+        stages=changes.changed_stages(*locks),
         others=_others(*metrics, told),
         pictures={
             what: Path(os.path.relpath(REPORT / name, place)).as_posix()

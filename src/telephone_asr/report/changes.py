@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.report.differences import Difference, Results, of_transcripts
+from telephone_asr.report.blocks import literal
+from telephone_asr.report.differences import Difference, Results, of_metrics
 from telephone_asr.report.findings import SETS
-from telephone_asr.report.tables import minus, percent, table
+from telephone_asr.report.markdown import table
+from telephone_asr.report.words import minus, percent
 
 COUNTS = ("in", "kept", "train", "valid", "test", "annotation_errors", "hours", "speakers")
-# What else an evaluation counts, and whether more of it is better.
+# Shares that an evaluation counts besides CER, and whether more of it is better.
 CONTENT = {f"{kind}.exact": True for kind in ("digits", "amounts", "dates", "names")}
 CONTENT["loops.share"] = False
 WORTH = 0.01  # of CER: from here on a slice is shown that could not be told from noise
@@ -34,49 +36,92 @@ class Slice:
         return self.after - self.before >= WORTH
 
 
-def slices(before: Results, after: Results, checkpoint: str, seed: int) -> list[Slice]:
+def slices(before: Results, after: Results, checkpoint: str) -> list[Slice]:
     """Every slice that the metrics of both sides have a CER of."""
     found = []
     for test_set in SETS:
         sides = [side.metrics_of(checkpoint, test_set) for side in (before, after)]
         for key in sides[1]:
             name = key.removesuffix(".cer")
-            if name == key or key not in sides[0]:
-                continue
-            own = [
-                {part: side.get(f"{name}.{part}") for part in ("cer", "characters", *BOUNDS)}
-                for side in sides
-            ]
-            known = all(None not in side.values() for side in own)
-            tested = of_metrics(*own) if known else None
-            found.append(Slice(test_set, name.replace(".", " "), *_rates(own), tested))
+            if name != key and key in sides[0]:
+                own = [_below(side, name) for side in sides]
+                tested = of_metrics(*own) if all("cer_low" in side for side in own) else None
+                rates = [side["cer"] for side in own]
+                found.append(Slice(test_set, name.replace(".", " "), *rates, tested))
     return found
+
+
+def _below(metrics: Mapping[str, float], name: str) -> dict[str, float]:
+    """The keys under a dotted name, without it."""
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 
 def slice_section(found: Sequence[Slice]) -> str:
     """The slices that got worse, the worst first."""
     if not found:
         return "The metrics have no slices that both revisions know."
-    worse = sorted((x for x in found if x.worse), key=lambda x: x.before - x.after)
+    worse = sorted((one for one in found if one.worse), key=lambda one: one.before - one.after)
     if not worse:
         return f"None of {len(found)} slices (by scene, noise, codec …) got worse beyond noise."
     rows = []
     for one in worse[:SHOWN]:
+        interval = "not tested"
         if one.tested:
             low, high = (minus(100 * x, "+.1f") for x in (one.tested.low, one.tested.high))
-        interval = f"{low} to {high}" if one.tested else "not tested"
+            interval = f"{low} to {high}"
         value = f"▲ {minus(100 * (one.after - one.before), '+.1f')}"
         rates = [percent(one.before), percent(one.after)]
-        rows.append([SETS[one.test_set], one.name, *rates, value, interval])
+        rows.append([SETS[one.test_set], literal(one.name), *rates, value, interval])
     heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
-    text = f"{len(worse)} of {len(found)} slices got worse"
-    text += f"; the {SHOWN} worst:" if len(worse) > SHOWN else ":"
+    shown = f", the worst {SHOWN} of them" if len(worse) > SHOWN else ""
+    text = f"{len(worse)} of {len(found)} slices got worse{shown}:\n\n{table(heads, rows, left=2)}"
     if any(one.tested is None for one in worse):
         text += (
-            f" (Not tested: by {100 * WORTH:g} point or more, and perhaps by chance, because the "
-            "utterances are not at hand.)"
+            f"\n\nNot tested: {100 * WORTH:g} point or more, perhaps by chance; there are too few "
+            "speakers in it for an interval."
         )
-    return f"{text}\n\n{table(heads, rows, left=2)}"
+    return text
+
+
+def content_section(before: Results, after: Results, checkpoint: str) -> str:
+    """Digits, names, repetitions and words made up of silence that got worse, noise or not."""
+    rows = []
+    for test_set, title in SETS.items():
+        old, new = (side.metrics_of(checkpoint, test_set) for side in (before, after))
+        for key, more_is_better in CONTENT.items():
+            pair = (old.get(key), new.get(key))
+            if None not in pair and (pair[1] < pair[0] if more_is_better else pair[1] > pair[0]):
+                rows.append([title, f"{key.replace('.', ', ')} (%)", *map(percent, pair)])
+    old, new = (side.metrics_of(checkpoint, "no_speech") for side in (before, after))
+    for key in new:
+        if new[key] > old.get(key, new[key]):
+            name = literal(key.replace(".", ", ").replace("_", " "))
+            rows.append(["no speech", name, f"{old[key]:g}", f"{new[key]:g}"])
+    if not rows:
+        return ""
+    heads = ["test set", "what else got worse", "before", "after"]
+    return table(heads, rows, left=2) + "\n\nThese are not tested against noise."
+
+
+def remeasured(
+    before: Mapping[str, dict], after: Mapping[str, dict], changed: Sequence[str]
+) -> list[str]:
+    """Of the checkpoints whose CER changed, those that are the same model as before.
+
+    Then it is the test speech, the decoding or the scoring that changed, and no comparison across
+    the change says anything of a model.
+
+    Args:
+        before, after: the stages of dvc.lock.
+        changed: names of checkpoints.
+    """
+
+    def model(stages: Mapping[str, dict], name: str) -> str | None:
+        deps = stages.get(f"evaluate@{name}", {}).get("deps", ())
+        return next((dep.get("md5") for dep in deps if dep["path"] == f"models/{name}"), None)
+
+    return [name for name in changed if model(before, name) == model(after, name) is not None]
 
 
 def param_section(changed: Mapping[str, tuple]) -> str:
@@ -94,13 +139,11 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
     """
     rows = []
     for key in dict.fromkeys([*after, *before]):
-        test_set, _, name = key.partition(".")
-        if name.startswith("rejected.") or name in COUNTS:
-            pair = (before.get(key, 0), after.get(key, 0))
-            if pair[0] != pair[1]:
-                change = minus(pair[1] - pair[0], "+,.10g")
-                rows.append([SETS.get(test_set, test_set), name.replace(".", ": ")])
-                rows[-1] += [f"{pair[0]:,}", f"{pair[1]:,}", change]
+        corpus, _, name = key.partition(".")
+        old, new = before.get(key, 0), after.get(key, 0)
+        if old != new and (name in COUNTS or name.startswith("rejected.")):
+            what = [SETS.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
+            rows.append([*what, f"{old:,}", f"{new:,}", minus(new - old, "+,.10g")])
     if not rows:
         return "**Data:** the same counts of utterances, kept and rejected."
     return "**Data:**\n\n" + table(["corpus", "count", "before", "after", "change"], rows, left=2)
@@ -109,28 +152,27 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
 def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, list[str]]:
     """The stages whose entries in dvc.lock differ, each with what of its inputs did.
 
-    A stage with the same inputs and another outcome ran anew and gave another result.
-
     >>> one = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "outs": []}
     >>> two = {**one, "deps": [{"path": "a", "md5": "2"}], "params": {"params.yaml": {"seed": 0}}}
     >>> changed_stages({"train": one, "gone": one, "same": one}, {"train": two, "same": one})
-    {'train': ['a', 'params'], 'gone': ['removed']}
+    {'train': ['a', 'params'], 'gone': ['the stage is gone']}
     """
     found = {}
     for name in dict.fromkeys([*after, *before]):
-        old, new = before.get(name), after.get(name)
+        old, new = before.get(name, {}), after.get(name, {})
         if old == new:
             continue
         if not old or not new:
-            found[name] = ["removed" if old else "new"]
+            found[name] = ["the stage is gone" if old else "a new stage"]
             continue
-        hashes = [
-            {dep["path"]: dep.get("md5") for dep in one.get("deps", ())} for one in (old, new)
+        hashes = [{d["path"]: d.get("md5") for d in one.get("deps", ())} for one in (old, new)]
+        causes = [
+            path
+            for path in dict.fromkeys([*hashes[1], *hashes[0]])
+            if hashes[0].get(path) != hashes[1].get(path)
         ]
-        paths = dict.fromkeys([*hashes[1], *hashes[0]])
-        causes = [path for path in paths if hashes[0].get(path) != hashes[1].get(path)]
         causes += [part for part in ("cmd", "params") if old.get(part) != new.get(part)]
-        found[name] = causes or ["the same inputs, another result"]
+        found[name] = causes or ["the same inputs, but another result"]
     return found
 
 
@@ -150,4 +192,4 @@ def other_section(changed: Mapping[str, tuple]) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.6g}" if isinstance(value, float) else f"{value}"
+    return f"{value:.6g}" if isinstance(value, float) else literal(str(value))

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, SETS
-from telephone_asr.report.tables import minus, percent
+from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS
+from telephone_asr.report.words import minus, percent
 
-FIRST, *_, LAST = CHECKPOINTS
+FIRST = next(iter(CHECKPOINTS))
 TELEPHONE = ("telecall", "simulated")
 
 
@@ -57,18 +57,16 @@ def passed(checks: Sequence[Check]) -> bool:
 def _check(
     test_set: str, found: Difference | None, labels: tuple[str, str], limit: float, key: str
 ) -> Check:
+    about = f"{SETS[test_set]}, {labels[1]} against {labels[0]}"
     if found is None:
-        return Check(None, f"{SETS[test_set]}: not compared, the test speech is not the same.")
-    above, noise = found.value > limit, found.low <= 0
-    rates = f"{percent(found.before)} % {labels[0]}, {percent(found.after)} % {labels[1]}"
-    allowed = f"+{100 * limit:g} points are allowed ({key})"
-    if not above:
-        result = f"{allowed}."
-    elif noise:
-        result = f"{allowed}; it is more, but within noise."
-    else:
-        result = f"more than noise, and only {allowed}."
-    return Check(not above or noise, f"{SETS[test_set]}: CER {rates}, {points(found)}: {result}")
+        return Check(None, f"{about}: not compared, there are no rates of the same test speech.")
+    rates = f"{about}: {percent(found.before)} → {percent(found.after)} %, {points(found)}"
+    allowed = f"+{100 * limit:g} points allowed ({key})"
+    if found.value <= limit:
+        return Check(True, f"{rates}; up to {allowed}.")
+    if found.low <= 0:
+        return Check(True, f"{rates}; more than the {allowed}, but within noise.")
+    return Check(False, f"{rates}; more than noise and more than the {allowed}.")
 
 
 def points(found: Difference) -> str:

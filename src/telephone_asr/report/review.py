@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from telephone_asr.report.changes import (
     Slice,
+    content_section,
     data_section,
     other_section,
     param_section,
@@ -17,17 +18,13 @@ from telephone_asr.report.changes import (
     stage_section,
 )
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, SETS
-from telephone_asr.report.gate import LAST, TELEPHONE, Check, passed
-from telephone_asr.report.tables import minus, percent, table
+from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS
+from telephone_asr.report.gate import TELEPHONE, Check, passed
+from telephone_asr.report.markdown import table
+from telephone_asr.report.tables import SIGNS as CHANGES
+from telephone_asr.report.words import minus, percent
 
-SIGNS = {
-    "better": "▼ **better**",
-    "worse": "▲ **worse**",
-    "within noise": "≈ within noise",
-    "unchanged": "= unchanged",
-    "not comparable": "? not comparable",
-}
+SIGNS = {**CHANGES, "unchanged": "= unchanged", "not comparable": "? not comparable"}
 LEGEND = (
     "CER in %. ▼ lower is better, ▲ higher is worse; ≈ within noise: the 95 % interval of the "
     "difference holds 0."
@@ -42,9 +39,12 @@ class Review:
 
     base: str  # how the two revisions are called
     here: str
+    before: Results
+    after: Results
     found: Found
     checks: Sequence[Check]
     slices: Sequence[Slice]
+    remeasured: Sequence[str]  # checkpoints that are the same model with another CER
     params: Mapping[str, tuple]  # key: before, after; None: not there
     data: tuple[Mapping, Mapping]  # metrics/data.json before and after, with dotted keys
     stages: Mapping[str, Sequence[str]]  # whose lock changed: what of their inputs did
@@ -67,19 +67,21 @@ def comment(review: Review) -> str:
     sections = [
         f"## {verdict(review.found)}; gate {gate}",
         f"{CHECKPOINTS[LAST]} of {review.here} against {review.base}. {LEGEND}",
+        _warning(review.remeasured),
         cer_table(review.found, [LAST]),
         gate_list(review.checks),
         _folded("Every checkpoint on every test set", cer_table(review.found, CHECKPOINTS)),
         "### What it cost elsewhere",
         _wideband(review.found["wideband", LAST]),
         slice_section(review.slices),
+        content_section(review.before, review.after, LAST),
         "### What was changed",
         param_section(review.params),
         data_section(*review.data),
         stage_section(review.stages),
-        _folded("Other metrics that changed", other_section(review.others)),
+        _folded("Other metrics that changed, time among them", other_section(review.others)),
         *(f"![{what}]({path})" for what, path in review.pictures.items()),
-        interval_note(review.found),
+        interval_note(review),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -101,33 +103,50 @@ def verdict(found: Found) -> str:
 
 
 def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
+    """After against before; p is the chance of as large a difference by noise alone."""
     rows = [
         [SETS[test_set], CHECKPOINTS[name], *_cells(found[test_set, name])]
         for test_set in SETS
         for name in checkpoints
     ]
-    heads = ["test set", "checkpoint", "", "before", "after", "difference", "95 % interval", "p"]
+    heads = [
+        "test set",
+        "checkpoint",
+        "change",
+        "before",
+        "after",
+        "difference",
+        "95 % interval",
+        "p",
+    ]
     return table(heads, rows, left=3)
 
 
 def gate_list(checks: Sequence[Check]) -> str:
-    words = {True: "passed", False: "**not passed**", None: "not checked"}
-    return "\n".join(["Gate:", "", *(f"- {words[one.ok]}: {one.sentence}" for one in checks)])
+    words = {True: "✓ passed", False: "✗ **not passed**", None: "? not checked"}
+    lines = [f"- {words[one.ok]}: {one.sentence}" for one in checks]
+    return "**Gate:**\n\n" + "\n".join(lines)
 
 
-def interval_note(found: Found) -> str:
+def interval_note(review: Review) -> str:
     """How the intervals were come by, which decides how far they can be trusted."""
-    changed = [one for one in found.values() if one and one.verdict != "unchanged"]
-    notes = []
-    if paired := {one.utterances for one in changed if one.utterances}:
-        sizes = ", ".join(f"{n:,}" for n in sorted(paired))
-        notes.append(f"paired bootstrap by speaker, over {sizes} utterances that both have")
-    if len(notes) < len({one.utterances is None for one in changed}):
+    notes, separate = [], False
+    for (test_set, name), one in review.found.items():
+        if one is None or one.verdict == "unchanged":
+            continue
+        if one.utterances is None:
+            separate = True
+        elif one.utterances < (size := review.after.metrics_of(name, test_set)["utterances"]):
+            notes.append(
+                f"{CHECKPOINTS[name]} on {SETS[test_set]} is compared on the {one.utterances:,} of "
+                f"{size:,} utterances that are the same before and after."
+            )
+    if separate:
         notes.append(
-            "where no p is given, the transcripts of one side were not at hand (`dvc pull`), and "
-            "the intervals of both sides' metrics are combined, which is wider"
+            "Where there is no p, the transcripts of one side are not at hand (`dvc pull`): its "
+            "interval is put together from those of both sides' metrics, and is wider."
         )
-    return f"Intervals: {'; '.join(notes)}." if notes else ""
+    return " ".join(["Intervals: paired bootstrap by speaker on the same utterances.", *notes])
 
 
 def _wideband(one: Difference | None) -> str:
@@ -136,6 +155,17 @@ def _wideband(one: Difference | None) -> str:
     value = minus(100 * one.value, "+.1f")
     rates = f"{percent(one.before)} → {percent(one.after)} % ({value} points)"
     return f"Wideband speech: {SIGNS[one.verdict]}, {rates}."
+
+
+def _warning(remeasured: Sequence[str]) -> str:
+    if not remeasured:
+        return ""
+    names = " and ".join(CHECKPOINTS[name] for name in remeasured)
+    return (
+        f"**Caution:** {names} is the same model as before and yet has another CER. So the test "
+        "speech, the decoding or the scoring was changed, and what follows is not the model's doing "
+        "alone."
+    )
 
 
 def _verdict(one: Difference | None) -> str:
