@@ -10,13 +10,15 @@ from telephone_asr.commands import (
     gate,
     profile,
     review,
+    score,
     simulate,
     transcribe,
     unpack,
 )
 from telephone_asr.stages import run
 
-COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, gate, review)  # as in --help
+# As --help lists them.
+COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, score, gate, review)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
+from telephone_asr.scoring.options import Scoring
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ class Params:
     base: Base
     train: Train
     decode: Decode
+    scoring: Scoring
     gate: Gate
 
 
@@ -304,6 +306,10 @@ def _build(kind: Any, value: Any, key: str) -> Any:
         if value not in arguments:
             raise _ill_typed(key, " or ".join(map(str, arguments)), value)
         return value
+    if origin is tuple and arguments[-1] is ...:
+        if not isinstance(value, list):
+            raise _ill_typed(key, "a list", value)
+        return tuple(_build(arguments[0], v, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(arguments):
             raise _ill_typed(key, f"a list of {len(arguments)} values", value)

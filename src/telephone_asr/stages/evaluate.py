@@ -1,26 +1,31 @@
-"""evaluate: the CER of one checkpoint on telephone calls, simulated and wideband test speech.
+"""evaluate: how well one checkpoint recognises calls, simulated and wideband test speech.
 
 Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora.
+docs/scoring.md says what every number means.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.measures import measure
 from telephone_asr.model import parts
-from telephone_asr.model.frontend import Frontend
-from telephone_asr.params import load_params
+from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.params import Decode, load_params
+from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.compare import bootstrap_interval
-from telephone_asr.shards import sound_index
+from telephone_asr.scoring.slices import summary
+from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
 
 TRANSCRIPTS = Path("data/transcripts")
+COST = METRICS / "cost"
 TEST_SETS = ("telecall", "simulated", "wideband")
 
 
@@ -29,66 +34,103 @@ def main() -> None:
         raise InputError(f"expected one checkpoint of {', '.join(parts.CHECKPOINTS)}.")
     checkpoint = sys.argv[1]
     params = load_params()
+    options = params.scoring
     from accelerate import Accelerator
 
     nano = parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
     nano.model.to(Accelerator().device)
-    metrics, lines = {}, []
+    metrics, lines, decoding_s = {}, [], 0.0
     for name in TEST_SETS:
-        examples = read_manifest(MANIFESTS / name / "test.jsonl")
-        if not examples:
-            raise InputError(
-                f"{MANIFESTS / name / 'test.jsonl'} is empty: give the test set more of the "
-                "speech with split.test in params.yaml."
-            )
-        texts = _transcribe(nano, name, examples, params.decode)
-        errors = score([e.text for e in examples], texts)
-        metrics[name] = summary(examples, errors, params.seed)
-        lines += [
-            transcript_line(e, text, error)
-            for e, text, error in zip(examples, texts, errors, strict=True)
-        ]
+        examples = read_examples(name)
+        started_s = time.perf_counter()
+        texts = _transcribe(nano, examples, sound_index(SHARDS[name]), params.decode)
+        decoding_s += time.perf_counter() - started_s
+        errors = score([e.text for e in examples], texts, **vars(options))
+        own = transcript_lines(name, examples, texts, errors)
+        metrics[name] = summary(own, params.seed, options.fillers, options.erhua)
+        lines += own
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}")
+    metrics["no_speech"] = made_up(
+        nano, read_examples("telecall")[0].prompt, params.decode, options
+    )
     write_json(METRICS / f"{checkpoint}.json", metrics)
+    write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
     TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
-    (TRANSCRIPTS / f"{checkpoint}.jsonl").write_text("".join(lines), encoding="utf-8")
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (TRANSCRIPTS / f"{checkpoint}.jsonl").write_text(text, encoding="utf-8")
 
 
-def summary(examples: Sequence[Example], errors: Sequence[ErrorRate], seed: int) -> dict:
-    """CER with its parts, its 95 % interval over speakers, and the CER of each scene."""
-    low, high = bootstrap_interval(errors, [e.speaker for e in examples], seed)
-    total = sum(errors, ErrorRate()).as_dict()
-    interval = {"cer_low": round(low, 6), "cer_high": round(high, 6)}
-    content = {**total, **interval, "utterances": len(examples), "scene": {}}
-    for scene in sorted({e.scene for e in examples if e.scene}):
-        own = [error for e, error in zip(examples, errors, strict=True) if e.scene == scene]
-        content["scene"][scene] = sum(own, ErrorRate()).as_dict()["cer"]
-    return content
+def read_examples(name: str) -> list[Example]:
+    """A test set, which must have something in it."""
+    path = MANIFESTS / name / "test.jsonl"
+    examples = read_manifest(path)
+    if not any(example.text for example in examples):
+        raise InputError(
+            f"{path} holds no text: give the test set more of the speech with split.test in "
+            "params.yaml."
+        )
+    return examples
 
 
-def transcript_line(example: Example, text: str, error: ErrorRate) -> str:
-    """What the report and the comparison of two checkpoints need of an utterance."""
-    fields = {
-        "key": example.key,
-        "source": example.source,
-        "speaker": example.speaker,
-        "scene": example.scene,
-        "reference": example.text,
-        "text": text,
-        "substitutions": error.substitutions,
-        "deletions": error.deletions,
-        "insertions": error.insertions,
-        "characters": error.length,
+def transcript_lines(
+    name: str, examples: Sequence[Example], texts: Sequence[str], errors: Sequence[ErrorRate]
+) -> list[dict]:
+    """What the slices, the report and the comparison of two checkpoints need of each utterance."""
+    keys = {example.key for example in examples}
+    customs = {cut["id"]: cut["custom"] for cut in read_cuts(SHARDS[name]) if cut["id"] in keys}
+    sounds = sound_index(SHARDS[name])
+    return [
+        {
+            "key": example.key,
+            "source": example.source,
+            "speaker": example.speaker,
+            "scene": example.scene,
+            "duration": example.duration_s,
+            # Measured here, since a simulated cut has the measures of the speech it was made from.
+            "snr_db": measure(*sounds.read(example.key))["snr_db"],
+            "codec": customs[example.key].get("codec"),
+            "lost_packets": customs[example.key].get("lost_packets"),
+            "reference": example.text,
+            "text": text,
+            "substitutions": error.substitutions,
+            "deletions": error.deletions,
+            "insertions": error.insertions,
+            "characters": error.length,
+        }
+        for example, text, error in zip(examples, texts, errors, strict=True)
+    ]
+
+
+def made_up(nano, prompt: str, decode: Decode, options) -> dict:
+    """What the model recognises where nobody speaks."""
+    sounds = no_speech.clips()
+    examples = []
+    for key in sounds.samples:
+        samples, rate_hz = sounds.read(key)
+        frames = fbank_frames(len(samples), rate_hz, nano.config["frontend_conf"]["fs"])
+        duration_s = len(samples) / rate_hz
+        examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
+    texts = _transcribe(nano, examples, sounds, decode)
+    return no_speech.insertions([e.key for e in examples], texts, options)
+
+
+def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
+    """Wall-clock time from shards to texts. It depends on the machine, so it has a file of its own:
+    everything else is the same bytes on every run."""
+    audio_s = sum(line["duration"] for line in lines)
+    return {
+        "seconds": round(decoding_s, 3),
+        "real_time_factor": round(decoding_s / audio_s, 5),
+        "utterances_per_s": round(len(lines) / decoding_s, 3),
     }
-    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
-def _transcribe(nano, name: str, examples: Sequence[Example], decode) -> list[str]:
+def _transcribe(nano, examples: Sequence[Example], sounds, decode: Decode) -> list[str]:
     from telephone_asr.training.batches import Inputs
     from telephone_asr.training.objective import transcribe
 
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(examples, [sound_index(SHARDS[name])], frontend, cache_mb=0)
+    inputs = Inputs(examples, [sounds], frontend, cache_mb=0)
     return transcribe(nano, inputs, decode.batch_size, decode.max_tokens)
 
 
