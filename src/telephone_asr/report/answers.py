@@ -12,21 +12,23 @@ from telephone_asr.report.findings import (
     LAST,
     SETS,
     Change,
+    Check,
     Findings,
-    Gate,
     speakers_of,
 )
-from telephone_asr.report.slices import KINDS, Slice
-from telephone_asr.report.tables import FEW_SPEAKERS
+from telephone_asr.report.slices import Slice
 from telephone_asr.report.words import capital, count, interval, percent, points, relative
 
 TONES = {"better": "good", "worse": "bad", "within noise": "neutral"}
+AGAINST = {"better": "better than base", "worse": "worse than base", "within noise": "as base"}
+BRACKETS = "In brackets: 95 % intervals."
 NAMED_SLICES = 3
+FEW_SPEAKERS = 20
 
 Changes = Mapping[tuple[str, str, str], Change]  # test set, before, after
 
 
-def lead(findings: Findings, changes: Changes, hardest: Sequence[Slice]) -> str:
+def lead(changes: Changes, hardest: Sequence[Slice]) -> str:
     """The run in three sentences."""
     calls, wideband = (changes[name, "base", LAST] for name in ("telecall", "wideband"))
     sentences = [
@@ -36,8 +38,10 @@ def lead(findings: Findings, changes: Changes, hardest: Sequence[Slice]) -> str:
         f"Wideband speech went from {percent(wideband.cer_before)} to "
         f"{percent(wideband.cer_after)} %, {relative(wideband)}: **{wideband.verdict}**.",
     ]
-    if hardest:
-        sentences.append(f"Calls are still worst with {_slice(hardest[0])}.")
+    for first in hardest[:1]:
+        sentences.append(
+            f"Calls are still worst with {literal(first.words)}: {percent(first.cer)} %."
+        )
     return " ".join(sentences)
 
 
@@ -50,64 +54,64 @@ def answers(findings: Findings, changes: Changes, hardest: Sequence[Slice]) -> l
     ]
 
 
-def _merge(gate: Gate | None, changes: Changes) -> Answer:
+def _merge(gate: Sequence[Check], changes: Changes) -> Answer:
     question = "May I merge?"
-    if gate is not None:
-        headline = "Yes: the gate is passed" if gate.passed else "No: the gate is not passed"
-        checks = [("good" if passed else "bad", text) for passed, text in gate.checks]
-        return Answer(question, headline, "good" if gate.passed else "bad", points=checks)
-    sides = []
-    for name in ("telecall", "wideband"):
-        change = changes[name, "base", LAST]
-        sides.append((TONES[change.verdict], f"{capital(SETS[name])}: {change.verdict} than base"))
-    text = "No gate was checked in this run. What there is to weigh:"
-    noise = [(tone, side.replace("noise than base", "noise of base")) for tone, side in sides]
-    return Answer(question, "The gate was not checked", "neutral", text, noise)
+    against = "What it did against another revision: `telephone-asr review REVISION`."
+    if not gate:
+        sides = []
+        for name in ("telecall", "wideband"):
+            change = changes[name, "base", LAST]
+            sides.append(
+                (TONES[change.verdict], f"{capital(SETS[name])}: {AGAINST[change.verdict]}")
+            )
+        return Answer(question, "The gate was not checked", "unknown", against, sides)
+    passed = all(check.ok is not False for check in gate)
+    headline = "Yes: the gate is passed" if passed else "No: the gate is not passed"
+    tones = {True: "good", False: "bad", None: "unknown"}
+    checks = [(tones[check.ok], literal(check.sentence)) for check in gate]
+    return Answer(question, headline, tones[passed], against, checks)
 
 
 def _brought(findings: Findings, changes: Changes) -> Answer:
-    whole = changes["telecall", "base", LAST]
-    found = []
-    for before, after in pairwise(CHECKPOINTS):
-        change = changes["telecall", before, after]
-        rates = f"{percent(change.cer_before)} → {percent(change.cer_after)} %"
-        text = f"{capital(CHECKPOINTS[after])}: {rates}, **{change.verdict}** ({points(change)})"
-        found.append((TONES[change.verdict], text))
-    rates = f"{percent(whole.cer_before)} → {percent(whole.cer_after)} % CER: {whole.verdict}"
     base = findings.metrics["base"]["telecall"]
-    text = f"Base had {percent(base['cer'])} % (95 % interval {interval(base)})."
-    return Answer("What did each stage bring on calls?", rates, TONES[whole.verdict], text, found)
+    text = f"Base: {percent(base['cer'])} % ({interval(base)}). {BRACKETS}"
+    return _by_stage("What did each stage bring on calls?", "telecall", text, changes)
 
 
 def _price(changes: Changes) -> Answer:
     whole = changes["wideband", "base", LAST]
-    rates = f"{percent(whole.cer_before)} → {percent(whole.cer_after)} % CER: {whole.verdict}"
+    text = f"In all {points(whole)}. {BRACKETS}"
+    return _by_stage("What did it cost on wideband speech?", "wideband", text, changes)
+
+
+def _by_stage(question: str, test_set: str, text: str, changes: Changes) -> Answer:
+    whole = changes[test_set, "base", LAST]
+    headline = f"{percent(whole.cer_before)} → {percent(whole.cer_after)} % CER: {whole.verdict}"
     found = []
     for before, after in pairwise(CHECKPOINTS):
-        change = changes["wideband", before, after]
-        text = f"{capital(CHECKPOINTS[after])}: **{change.verdict}** ({points(change)})"
-        found.append((TONES[change.verdict], text))
-    text = f"In all {points(whole)}."
-    return Answer("What did it cost on wideband speech?", rates, TONES[whole.verdict], text, found)
+        change = changes[test_set, before, after]
+        rates = f"{percent(change.cer_before)} → {percent(change.cer_after)} %"
+        stage = f"{capital(CHECKPOINTS[after])}: **{change.verdict}**, {rates}, {points(change)}"
+        found.append((TONES[change.verdict], stage))
+    return Answer(question, headline, TONES[whole.verdict], text, found)
 
 
 def _still_bad(findings: Findings, hardest: Sequence[Slice]) -> Answer:
     question = "On which calls is it still bad?"
     whole = findings.metrics[LAST]["telecall"]
-    text = f"All calls: {percent(whole['cer'])} % (95 % interval {interval(whole)})."
+    text = f"All calls: {percent(whole['cer'])} % ({interval(whole)})."
     if not hardest:
         return Answer(question, f"{percent(whole['cer'])} % CER on all calls", "neutral", text)
-    named = [
-        ("bad", f"{capital(_slice(one))} (95 % interval {percent(one.low)} to {percent(one.high)})")
-        for one in hardest[:NAMED_SLICES]
-    ]
+    named = []
+    for one in hardest[:NAMED_SLICES]:
+        known = "" if one.low is None else f" ({percent(one.low)} to {percent(one.high)})"
+        share = f"{100 * one.share_of_errors:.0f} % of all errors"
+        named.append(
+            ("bad", f"{capital(literal(one.words))}: {percent(one.cer)} %{known}, {share}")
+        )
     first = hardest[0]
-    headline = f"{capital(KINDS[first.kind][0])} {literal(first.value)}: "
-    return Answer(question, f"{headline}{percent(first.errors.rate)} % CER", "bad", text, named)
-
-
-def _slice(one: Slice) -> str:
-    return f"{KINDS[one.kind][0]} {literal(one.value)}: {percent(one.errors.rate)} %"
+    headline = f"{capital(literal(first.words))}: {percent(first.cer)} % CER"
+    return Answer(question, headline, "bad", text, named)
 
 
 def notes(findings: Findings) -> list[str]:
@@ -116,8 +120,13 @@ def notes(findings: Findings) -> list[str]:
     speakers = len(speakers_of(findings.transcripts, "telecall"))
     if speakers < FEW_SPEAKERS:
         found.append(
-            f"Caution: the calls of the test set have {count(speakers, 'speaker')} only, so their "
-            "intervals are too narrow and other voices may fare otherwise."
+            f"Caution: the calls of the test set have {count(speakers, 'speaker')} only: other "
+            "voices may fare otherwise."
+        )
+    if "telecall" not in findings.synthetic:
+        found.append(
+            "This report holds transcripts of calls, and on its page recordings: show it to nobody "
+            "who may not hear the calls."
         )
     found.append(
         f"The exported model gives the same text in FunASR as here for {findings.export['equal']} "

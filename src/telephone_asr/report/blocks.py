@@ -67,7 +67,7 @@ class Answer:
 
     question: str
     headline: str
-    tone: str  # good | bad | neutral
+    tone: str  # good | bad | neutral (within noise) | unknown
     text: str = ""
     points: Sequence[tuple[str, str]] = ()  # each with its tone
 

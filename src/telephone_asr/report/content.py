@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from telephone_asr.report import answers, figures, tables, utterances
-from telephone_asr.report.blocks import Block, Document, Pictures, Section
+from telephone_asr.report import answers, figures, slice_tables, tables, utterances
+from telephone_asr.report.blocks import FEW_CHARACTERS, Block, Document, Pictures, Section
 from telephone_asr.report.data_tables import data_table, quality_table
 from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Findings, compare, lines_of
 from telephone_asr.report.slices import KINDS, heat_map, worse_than_all
@@ -32,7 +32,8 @@ def document(
     found = compare(findings.transcripts, findings.seed)
     changes = {(one.test_set, one.before, one.after): one for one in found}
     calls = lines_of(findings.transcripts, LAST, "telecall")
-    hardest = worse_than_all(calls, findings.seed)
+    random = utterances.drawn(calls, findings.seed)
+    hardest = worse_than_all(findings.metrics[LAST]["telecall"])
 
     def section(name: str, title: str, blocks: Iterable[Block | None], *sets: str) -> Section:
         whole = titled(title, synthetic, sets or tuple(SETS))
@@ -42,21 +43,25 @@ def document(
     sections = [
         section("cer", "Character error rates", _rates(findings, found)),
         section("calls", "Where calls are still bad", _calls(findings, hardest), "telecall"),
-        section("confusions", "Confusions", [tables.confusion_table(findings.transcripts)]),
+        section(
+            "confusions",
+            "Confusions",
+            slice_tables.confusion_tables(findings.transcripts, findings.scoring),
+        ),
         section(
             "worst",
             "The worst utterances of the calls",
             [
                 f"Of the last checkpoint, {last}, by CER. Texts are aligned as they are scored: "
                 "S is a substituted, D a deleted, I an inserted character.",
-                utterances.shown(utterances.worst(calls), read_call),
+                utterances.shown(utterances.worst(calls), read_call, findings.scoring),
             ],
             "telecall",
         ),
         section(
             "random",
             "Utterances of the calls drawn at random",
-            [utterances.shown(utterances.drawn(calls, findings.seed), read_call)],
+            [utterances.shown(random, read_call, findings.scoring)],
             "telecall",
         ),
         section("training", "Training", _training(findings, curves)),
@@ -69,7 +74,7 @@ def document(
     ]
     return Document(
         titled("Adaptation to telephone speech", synthetic),
-        answers.lead(findings, changes, hardest),
+        answers.lead(changes, hardest),
         answers.answers(findings, changes, hardest),
         answers.notes(findings),
         [one for one in sections if one.blocks],
@@ -104,15 +109,20 @@ def _rates(findings: Findings, found: Sequence) -> list[Block]:
 
 
 def _calls(findings: Findings, hardest: Sequence) -> list[Block | None]:
-    blocks: list[Block | None] = []
-    if hardest:
-        blocks.append(tables.hardest_table(hardest[:SHOWN_SLICES]))
-    blocks += [tables.slice_table(findings.transcripts, "telecall", kind) for kind in KINDS]
-    blocks += [
-        heat_map(findings.transcripts, name, f"CER % on {SETS[name]} by SNR and codec, last stage")
-        for name in ("telecall", "simulated")
+    by_kind = [slice_tables.slice_table(findings.metrics, "telecall", kind) for kind in KINDS]
+    note = f"CERs in brackets rest on fewer than {FEW_CHARACTERS} characters: too few to tell."
+    return [
+        slice_tables.hardest_table(hardest[:SHOWN_SLICES]) if hardest else None,
+        *by_kind,
+        note if any(by_kind) else None,
+        *(
+            heat_map(
+                findings.transcripts, name, f"CER % on {SETS[name]} by SNR and codec, last stage"
+            )
+            for name in ("telecall", "simulated")
+        ),
+        slice_tables.measure_table(findings.metrics),
     ]
-    return blocks
 
 
 def _training(findings: Findings, curves: Mapping) -> list[Block]:

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import matplotlib.style
 import numpy as np
@@ -99,8 +100,9 @@ def svg(panel: Panel) -> str:
     text = re.sub(r"( id=\"|url\(#|href=\"#)", rf"\g<1>{panel.name}-", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, variable)
-    # The size is that of the page's column; the figure's caption and its alt text are the page's.
-    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', text)
+    # The size is that of the page's column.
+    head = f'<svg \\1 role="img" aria-label="{escape(panel.alt)}">'
+    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', head, text)
 
 
 def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:

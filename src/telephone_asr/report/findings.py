@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from telephone_asr.scoring.cer import ErrorRate
-from telephone_asr.scoring.compare import paired_difference
+from telephone_asr.scoring.cer import ErrorRate, errors_of
+from telephone_asr.scoring.compare import paired_difference, paired_p_value
+from telephone_asr.scoring.options import Scoring
 
 # Test sets, in the order of the report.
 SETS = {
@@ -30,11 +31,11 @@ LAST = list(CHECKPOINTS)[-1]
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Whether a change may be merged, decided elsewhere: the checks, each a sentence."""
+class Check:
+    """One limit of the gate against what was found."""
 
-    passed: bool
-    checks: Sequence[tuple[bool, str]]
+    ok: bool | None  # None: there was nothing to compare
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Findings:
     seed: int
     costs: Mapping[str, dict] = field(default_factory=dict)  # stage or checkpoint: time, memory
     stages: Sequence[StageState] = ()
-    gate: Gate | None = None  # None: nobody checked it
+    gate: Sequence[Check] = ()  # empty: nobody checked it
+    scoring: Scoring = field(
+        default_factory=Scoring
+    )  # what the counts of the transcripts were made with
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Change:
     cer_after: float
     low: float  # 95 % interval of the difference
     high: float
+    p: float  # how often chance alone makes as large a difference
 
     @property
     def difference(self) -> float:
@@ -105,15 +110,10 @@ def _change(
         raise ValueError(f"{before} and {after} are not of the same utterances of {test_set}")
     errors_a, errors_b = (list(map(errors_of, lines)) for lines in (lines_a, lines_b))
     speakers = [line["speaker"] for line in lines_a]
-    low, high = paired_difference(errors_a, errors_b, speakers, seed)[1:3]
+    _, low, high = paired_difference(errors_a, errors_b, speakers, seed)
+    p = paired_p_value(errors_a, errors_b, speakers, seed)
     rates = (sum(errors, ErrorRate()).rate for errors in (errors_a, errors_b))
-    return Change(before, after, test_set, *rates, low, high)
-
-
-def errors_of(line: dict) -> ErrorRate:
-    return ErrorRate(
-        line["substitutions"], line["deletions"], line["insertions"], line["characters"]
-    )
+    return Change(before, after, test_set, *rates, low, high, p)
 
 
 def lines_of(transcripts: Mapping[str, Sequence[dict]], checkpoint: str, test_set: str) -> list:

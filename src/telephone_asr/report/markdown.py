@@ -18,7 +18,7 @@ from telephone_asr.report.blocks import (
 )
 from telephone_asr.report.words import percent
 
-SIGNS = {"good": "✓", "bad": "✗", "neutral": "≈"}
+SIGNS = {"good": "✓", "bad": "✗", "neutral": "≈", "unknown": "?"}
 
 
 def markdown(document: Document) -> str:

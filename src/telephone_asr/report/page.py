@@ -47,7 +47,7 @@ def inline(text: str) -> Markup:
     >>> print(inline("**3 < 4** `a_b` \\\\<b\\\\>"))
     <strong>3 &lt; 4</strong> <code>a_b</code> &lt;b&gt;
     """
-    return Markup(_INLINE.renderInline(text))
+    return Markup(_INLINE.renderInline(text.replace(" %", "\N{NO-BREAK SPACE}%")))
 
 
 def shade(rate: float) -> int:

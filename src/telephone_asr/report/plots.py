@@ -4,54 +4,53 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from telephone_asr.report.alignment import align
-from telephone_asr.report.findings import LAST, SETS, errors_of, lines_of
-from telephone_asr.report.slices import KINDS, grouped
-from telephone_asr.scoring.cer import ErrorRate
+from telephone_asr.report.alignment import confusions
+from telephone_asr.report.findings import LAST, SETS, Findings, lines_of
+from telephone_asr.report.slices import KINDS, name_of
 
 SHOWN_CHARACTERS = 16  # a side of the confusion matrix
-NOTHING = "∅"  # deleted or inserted
+NOTHING = "∅"  # deleted
 
 
-def write(directory: Path, transcripts: Mapping[str, Sequence[dict]]) -> None:
+def write(directory: Path, findings: Findings) -> None:
     """CER by slice and the confusions of the last checkpoint, a CSV each."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "slices.csv", ("slice", "cer"), _slices(transcripts))
+    _write(directory / "slices.csv", ("slice", "cer"), _slices(findings.metrics[LAST]))
     telephone = [
-        line for name in ("telecall", "simulated") for line in lines_of(transcripts, LAST, name)
+        line
+        for name in ("telecall", "simulated")
+        for line in lines_of(findings.transcripts, LAST, name)
     ]
-    _write(directory / "confusions.csv", ("said", "recognised"), _pairs(telephone))
+    pairs = _pairs(confusions(telephone, findings.scoring))
+    _write(directory / "confusions.csv", ("said", "recognised"), pairs)
 
 
-def _slices(transcripts: Mapping[str, Sequence[dict]]) -> Iterable[tuple[str, str]]:
-    for name, title in SETS.items():
-        lines = lines_of(transcripts, LAST, name)
-        groups = {(title,): lines}
+def _slices(metrics: Mapping[str, dict]) -> Iterable[tuple[str, str]]:
+    for test_set, title in SETS.items():
+        rates = {title: metrics[test_set]["cer"]}
         for kind, (kind_title, _) in KINDS.items():
-            groups |= {(title, kind_title, v): own for v, own in grouped(lines, kind).items()}
-        for names, own in groups.items():
-            total = sum(map(errors_of, own), ErrorRate())
-            if total.length:
-                yield ": ".join(names), f"{total.rate:.6f}"
+            for name, one in metrics[test_set].get(kind, {}).items():
+                rates[f"{title}: {kind_title} {name_of(kind, name)}"] = one["cer"]
+        yield from ((name, f"{rate:.6f}") for name, rate in rates.items() if rate is not None)
 
 
-def _pairs(lines: Sequence[dict]) -> Iterable[tuple[str, str]]:
+def _pairs(found: Counter[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     """What was said and recognised, a row each time, of the characters with most errors.
 
     Characters that were right are among them: DVC's template counts rows, and a matrix without
     its diagonal says little.
     """
-    columns = [one for line in lines for one in align(line["reference"], line["text"])]
-    wrong = Counter(said for said, _, kind in columns if kind and said)
-    most = {
-        said for said, _ in sorted(wrong.items(), key=lambda x: (-x[1], x[0]))[:SHOWN_CHARACTERS]
-    }
-    for said, heard, _ in columns:
+    wrong = Counter()
+    for (said, heard), times in found.items():
+        if said and said != heard:
+            wrong[said] += times
+    most = sorted(wrong, key=lambda said: (-wrong[said], said))[:SHOWN_CHARACTERS]
+    for (said, heard), times in sorted(found.items()):
         if said in most and (heard in most or not heard):
-            yield said, heard or NOTHING
+            yield from [(said, heard or NOTHING)] * times
 
 
 def _write(path: Path, heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

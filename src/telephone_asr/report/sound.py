@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import FigureBase
 
 from telephone_asr.report.figures import ACCENT, INK, MUTED, Panel
-from telephone_asr.report.slices import pooled_codec
+from telephone_asr.scoring.slices import codec_family
 
 WINDOW_S, HOP_S = 0.032, 0.008
 RANGE_DB = 80.0
@@ -105,7 +105,7 @@ def channel(cuts: Sequence[Mapping]) -> list[Panel]:
         _histogram("level", "Speech level", "dBov", [one.get("level_db") for one in done]),
         _histogram("lost", "Lost packets, where any are", "% of the packets", lost),
     ]
-    codecs = Counter(pooled_codec(one["codec"]) for one in done if one)
+    codecs = Counter(codec_family(one["codec"]) for one in done if one)
     panels.append(_shares("codecs", "Codecs", dict(codecs.most_common()), len(done)))
     events = {name: sum(bool(one.get(key)) for one in done) for name, key in EVENTS.items()}
     panels.append(_shares("events", "What else happened", events, len(done)))
@@ -138,7 +138,8 @@ def _shares(name: str, title: str, counts: Mapping[str, int], total: int) -> Pan
         axes = figure.subplots()
         axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=ACCENT)
         for place, value in enumerate(list(shares.values())[::-1]):
-            axes.annotate(f" {value:.0f}", (value, place), va="center")
+            look = {"textcoords": "offset points", "va": "center"}
+            axes.annotate(f"{value:.0f}", (value, place), (4, 0), **look)
         axes.margins(x=0.12)
         axes.set_xlabel("% of utterances")
         axes.tick_params(axis="y", length=0)

@@ -5,30 +5,24 @@ Rates are shown in per cent of the reference's characters.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from telephone_asr.report.alignment import confusions, occurrences
-from telephone_asr.report.blocks import Table, literal
+from telephone_asr.report.blocks import Table
 from telephone_asr.report.findings import (
     CHECKPOINTS,
-    LAST,
     SETS,
     Change,
     StageState,
-    lines_of,
     speakers_of,
 )
-from telephone_asr.report.slices import KINDS, Slice, grouped
-from telephone_asr.report.words import interval, minus, percent, share, size, time
+from telephone_asr.report.words import interval, minus, percent, size, time
+from telephone_asr.scoring.compare import FEWEST_GROUPS
 
 TRAINED_ON = {
     "encoder": "simulated",
     "adapter": "simulated, calls",
     "lora": "calls",
 }
-FEW_SPEAKERS = 20  # with fewer, the bootstrap's intervals are too narrow
-SHOWN_CONFUSIONS = 15
 SIGNS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
 
 
@@ -51,11 +45,12 @@ def cer_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[di
 def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
     """How far the intervals can be trusted: they are drawn by speaker."""
     counts = {title: len(speakers_of(transcripts, name)) for name, title in SETS.items()}
-    note = "Intervals are bootstrapped by speaker."
-    if few := [f"{n} in {title}" for title, n in counts.items() if 1 < n < FEW_SPEAKERS]:
+    sizes = ", ".join(f"{n:,} in {title}" for title, n in counts.items())
+    note = f"Intervals are bootstrapped by speaker ({sizes})."
+    if few := [title for title, n in counts.items() if 1 < n < FEWEST_GROUPS]:
         note += (
-            f" There are few speakers ({', '.join(few)}): below about {FEW_SPEAKERS} the intervals "
-            "are too narrow, and they say little about other voices."
+            f" With fewer than {FEWEST_GROUPS} speakers, as in {' and in '.join(few)}, they are "
+            "too narrow."
         )
     if one := [title for title, n in counts.items() if n == 1]:
         note += (
@@ -74,81 +69,10 @@ def change_table(found: Sequence[Change]) -> Table:
         )
         before = "base" if one.before == "base" else CHECKPOINTS[one.before].split(" (")[0]
         pair = [SETS[one.test_set], f"{CHECKPOINTS[one.after]} against {before}"]
-        rows.append([*pair, difference, f"{low} to {high}", SIGNS[one.verdict]])
-    heads = ["test set", "comparison", "difference", "95 % interval", "beyond noise?"]
-    return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=2)
-
-
-def hardest_table(hardest: Sequence[Slice]) -> Table:
-    rows = [
-        [
-            KINDS[one.kind][0],
-            literal(one.value),
-            f"**{percent(one.errors.rate)}**",
-            f"{percent(one.low)} to {percent(one.high)}",
-            f"{100 * one.share_of_errors:.0f} %",
-            f"{one.utterances:,}",
-            f"{one.errors.length:,}",
-        ]
-        for one in hardest
-    ]
-    heads = ["by", "calls", "CER %", "95 % interval", "share of all errors"]
-    heads += ["utterances", "characters"]
-    return Table(heads, rows, "Where calls are worst after the last stage", left=2)
-
-
-def slice_table(
-    transcripts: Mapping[str, Sequence[dict]], test_set: str, kind: str
-) -> Table | None:
-    """CER of every checkpoint by one property; None where no utterance has it."""
-    by_checkpoint = {
-        name: grouped(lines_of(transcripts, name, test_set), kind) for name in CHECKPOINTS
-    }
-    rows = []
-    for value, own in by_checkpoint[LAST].items():
-        rates = [_rate(by_checkpoint[name][value]) for name in CHECKPOINTS]
-        rows.append([literal(value), *rates, f"{len(own):,}", f"{_characters(own):,}"])
-    if not rows:
-        return None
-    title = KINDS[kind][0]
-    heads = [title, *CHECKPOINTS.values(), "utterances", "characters"]
-    return Table(heads, rows, f"CER % on {SETS[test_set]} by {title}")
-
-
-def _rate(lines: Sequence[dict]) -> str:
-    """As the metrics have it: no rate where there is no reference to be wrong about."""
-    wrong = sum(one["substitutions"] + one["deletions"] + one["insertions"] for one in lines)
-    length = _characters(lines)
-    return percent(wrong / length if length else None)
-
-
-def _characters(lines: Sequence[dict]) -> int:
-    return sum(one["characters"] for one in lines)
-
-
-def confusion_table(transcripts: Mapping[str, Sequence[dict]]) -> Table | None:
-    """The characters most often taken for others by the last checkpoint, on telephone speech."""
-    sets = ("telecall", "simulated")
-    lines = {name: lines_of(transcripts, LAST, name) for name in sets}
-    found = {name: confusions(lines[name]) for name in sets}
-    said = sum((occurrences(lines[name]) for name in sets), Counter())
-    both = sum(found.values(), Counter())
-    most = sorted(both, key=lambda pair: (-both[pair], pair))[:SHOWN_CONFUSIONS]
-    if not most:
-        return None
-    rows = []
-    for pair in most:
-        reference, heard = (f"**{literal(one)}**" if one else "(nothing)" for one in pair)
-        of_all = share(round(both[pair] / said[pair[0]], 3)) if pair[0] else "–"
-        rows.append([reference, heard, *(f"{found[name][pair]:,}" for name in sets), of_all])
-    heads = [
-        "said",
-        "recognised",
-        "times in calls",
-        "times in simulated",
-        "of all times it is said",
-    ]
-    return Table(heads, rows, "Most frequent confusions after the last stage", left=2)
+        p = f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
+        rows.append([*pair, SIGNS[one.verdict], difference, f"{low} to {high}", p])
+    heads = ["test set", "comparison", "beyond noise?", "difference", "95 % interval", "p"]
+    return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=3)
 
 
 def training_table(checkpoints: Mapping[str, dict]) -> Table:

@@ -12,8 +12,9 @@ import soundfile
 
 from telephone_asr.report.alignment import align
 from telephone_asr.report.blocks import Utterance, Utterances
-from telephone_asr.report.findings import errors_of
 from telephone_asr.report.words import percent
+from telephone_asr.scoring.cer import errors_of
+from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
 # Of the sound of one list, as it stands in the page: with both lists the page stays below 8 MB.
@@ -38,7 +39,7 @@ def drawn(lines: Sequence[dict], seed: int, count: int = SHOWN) -> list[dict]:
     return random.Random(seed).sample(in_order, min(count, len(in_order)))
 
 
-def shown(lines: Sequence[dict], read: Read) -> Utterances | str:
+def shown(lines: Sequence[dict], read: Read, options: Scoring) -> Utterances | str:
     """The utterances with their sound, as far as there is room for it in one page."""
     if not lines:
         return "None: every utterance is without an error."
@@ -57,7 +58,7 @@ def shown(lines: Sequence[dict], read: Read) -> Utterances | str:
                 counts=f"{errors.substitutions} / {errors.deletions} / {errors.insertions}",
                 reference=line["reference"],
                 text=line["text"],
-                columns=align(line["reference"], line["text"]),
+                columns=align(line["reference"], line["text"], options),
                 audio=audio,
             )
         )

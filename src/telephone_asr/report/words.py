@@ -81,11 +81,11 @@ def relative(change: Change) -> str:
 
 
 def points(change: Change) -> str:
-    """The change and its interval in percentage points."""
+    """The change and, in brackets, its 95 % interval in percentage points."""
     difference, low, high = (
         minus(100 * x, "+.1f") for x in (change.difference, change.low, change.high)
     )
-    return f"{difference} points (95 % interval {low} to {high})"
+    return f"{difference} points ({low} to {high})"
 
 
 def capital(text: str) -> str:

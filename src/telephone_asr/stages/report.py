@@ -20,6 +20,7 @@ from telephone_asr.report.content import document, titled
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
+from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run
 from telephone_asr.stages.lock import read_states
@@ -42,7 +43,7 @@ def main() -> None:
         sound_index(SHARDS["telecall"]).read,
     )
     write_report(whole)
-    plots.write(REPORT / "plots", findings.transcripts)
+    plots.write(REPORT / "plots", findings)
     print(f"{REPORT / 'index.html'}: open it to see what the run brought")
 
 
@@ -153,7 +154,7 @@ def _nearest(examples: Sequence[Example]) -> Example:
 def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]:
     """Caption, samples and sample rate of simulated utterances, as many codecs as there are."""
     near = sorted(cuts, key=lambda cut: (abs(cut["duration"] - SHOWN_S), cut["id"]))
-    first = {cut["custom"]["codec"]: cut for cut in reversed(near)}
+    first = {codec_family(cut["custom"]["codec"]): cut for cut in reversed(near)}
     others = [cut for cut in near if cut not in first.values()]
     chosen = [*sorted(first.values(), key=lambda cut: cut["id"]), *others][:SHEET]
     sounds = sound_index(SHARDS["simulated"])
