@@ -194,4 +194,4 @@ def test_without_main_the_command_says_so_and_checks_the_price_alone(without_dat
 def test_an_unknown_revision_is_named(two_commits, telephone_asr):
     error = telephone_asr(two_commits, "gate", "--base", "nosuch", fails=True).error
     assert error.startswith("error: nosuch: git knows no such revision")
-    assert error.count("\n") == 0
+    assert "\n" not in error

@@ -65,7 +65,7 @@ def gather(base: str, place: Path):
         after=after,
         found=found,
         checks=gate.check(after, before, **vars(params.gate), seed=params.seed),
-        slices=changes.slices(before, after, LAST),
+        slices=changes.slice_changes(before, after, LAST, params.seed),
         remeasured=changes.remeasured(*locks, [name for name in CHECKPOINTS if name in changed]),
         params=revisions.params_diff(base),
         data=(metrics[0].get(data, {}), metrics[1].get(data, {})),

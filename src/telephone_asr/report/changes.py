@@ -6,82 +6,77 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephone_asr.report.blocks import literal
-from telephone_asr.report.differences import Difference, Results, of_metrics
+from telephone_asr.report.differences import Difference, Results, of_metrics, of_transcripts
 from telephone_asr.report.findings import SETS
 from telephone_asr.report.markdown import table
+from telephone_asr.report.slices import KINDS as WORDS
+from telephone_asr.report.slices import name_of
 from telephone_asr.report.words import minus, percent
+from telephone_asr.scoring.slices import KINDS
 
 COUNTS = ("in", "kept", "train", "valid", "test", "annotation_errors", "hours", "speakers")
 # Shares that an evaluation counts besides CER, and whether more of it is better.
 CONTENT = {f"{kind}.exact": True for kind in ("digits", "amounts", "dates", "names")}
 CONTENT["loops.share"] = False
-WORTH = 0.01  # of CER: from here on a slice is shown that could not be told from noise
 SHOWN = 8  # slices
 
 
 @dataclass(frozen=True)
-class Slice:
-    """CER of one slice of a test set, such as scene telesales, before and after."""
+class SliceChange:
+    """One slice of a test set, such as calls under 1 s, before and after."""
 
     test_set: str
-    name: str
-    before: float
-    after: float
-    tested: Difference | None  # None: nothing is at hand that could tell it from noise
-
-    @property
-    def worse(self) -> bool:
-        if self.tested is not None:
-            return self.tested.verdict == "worse"
-        return self.after - self.before >= WORTH
+    words: str
+    change: Difference
 
 
-def slices(before: Results, after: Results, checkpoint: str) -> list[Slice]:
-    """Every slice that the metrics of both sides have a CER of."""
+def slice_changes(before: Results, after: Results, checkpoint: str, seed: int) -> list[SliceChange]:
+    """Every slice that both sides have a CER of, on the same speech."""
     found = []
     for test_set in SETS:
         sides = [side.metrics_of(checkpoint, test_set) for side in (before, after)]
+        lines = [side.lines_of(checkpoint, test_set) for side in (before, after)]
         for key in sides[1]:
-            name = key.removesuffix(".cer")
-            if name != key and key in sides[0]:
-                own = [_below(side, name) for side in sides]
-                tested = of_metrics(*own) if all("cer_low" in side for side in own) else None
-                rates = [side["cer"] for side in own]
-                found.append(Slice(test_set, name.replace(".", " "), *rates, tested))
+            kind, _, name = key.removesuffix(".cer").partition(".")
+            if kind not in KINDS or not key.endswith(".cer") or key not in sides[0]:
+                continue
+            if None in lines:
+                change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in sides))
+            else:
+                own = ([x for x in side if KINDS[kind](x) == name] for side in lines)
+                change = of_transcripts(*own, seed)
+            if change is not None:
+                words = f"{WORDS[kind][0]} {name_of(kind, name)}"
+                found.append(SliceChange(test_set, words, change))
     return found
 
 
-def _below(metrics: Mapping[str, float], name: str) -> dict[str, float]:
-    """The keys under a dotted name, without it."""
-    prefix = f"{name}."
+def _below(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
     return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 
-def slice_section(found: Sequence[Slice]) -> str:
-    """The slices that got worse, the worst first."""
+def slice_section(found: Sequence[SliceChange]) -> str:
+    """The slices that got worse beyond noise, the worst first."""
     if not found:
-        return "The metrics have no slices that both revisions know."
-    worse = sorted((one for one in found if one.worse), key=lambda one: one.before - one.after)
+        return "There are no slices of the same speech before and after."
+    worse = [one for one in found if one.change.verdict == "worse"]
     if not worse:
-        return f"None of {len(found)} slices (by scene, noise, codec …) got worse beyond noise."
-    rows = []
-    for one in worse[:SHOWN]:
-        interval = "not tested"
-        if one.tested:
-            low, high = (minus(100 * x, "+.1f") for x in (one.tested.low, one.tested.high))
-            interval = f"{low} to {high}"
-        value = f"▲ {minus(100 * (one.after - one.before), '+.1f')}"
-        rates = [percent(one.before), percent(one.after)]
-        rows.append([SETS[one.test_set], literal(one.name), *rates, value, interval])
-    heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
-    shown = f", the worst {SHOWN} of them" if len(worse) > SHOWN else ""
-    text = f"{len(worse)} of {len(found)} slices got worse{shown}:\n\n{table(heads, rows, left=2)}"
-    if any(one.tested is None for one in worse):
-        text += (
-            f"\n\nNot tested: {100 * WORTH:g} point or more, perhaps by chance; there are too few "
-            "speakers in it for an interval."
+        return (
+            f"None of {len(found)} slices (scene, duration, noise, codec …) got worse beyond noise."
         )
-    return text
+    rows = []
+    for one in sorted(worse, key=lambda one: -one.change.value)[:SHOWN]:
+        value, low, high = (
+            minus(100 * x, "+.1f") for x in (one.change.value, one.change.low, one.change.high)
+        )
+        rates = [percent(one.change.before), percent(one.change.after)]
+        where = [SETS[one.test_set], literal(one.words)]
+        rows.append([*where, *rates, f"▲ {value}", f"{low} to {high}"])
+    heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
+    shown = f"; the worst {SHOWN}" if len(worse) > SHOWN else ""
+    chance = f"by chance alone it would be about {0.025 * len(found):.1g}"
+    text = f"{len(worse)} of {len(found)} slices got worse beyond noise ({chance}){shown}:"
+    return f"{text}\n\n{table(heads, rows, left=2)}"
 
 
 def content_section(before: Results, after: Results, checkpoint: str) -> str:

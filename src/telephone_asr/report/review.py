@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephone_asr.report.changes import (
-    Slice,
+    SliceChange,
     content_section,
     data_section,
     other_section,
@@ -43,7 +43,7 @@ class Review:
     after: Results
     found: Found
     checks: Sequence[Check]
-    slices: Sequence[Slice]
+    slices: Sequence[SliceChange]
     remeasured: Sequence[str]  # checkpoints that are the same model with another CER
     params: Mapping[str, tuple]  # key: before, after; None: not there
     data: tuple[Mapping, Mapping]  # metrics/data.json before and after, with dotted keys
@@ -93,7 +93,8 @@ def verdict(found: Found) -> str:
     >>> verdict({("telecall", "lora"): calls, ("simulated", "lora"): simulated})
     '▼ Better on telephone calls, ≈ within noise on simulated telephone speech'
     """
-    sets: dict[str, list[str]] = {word: [] for word in SIGNS}
+    order = ("worse", "better", "within noise", "unchanged", "not comparable")
+    sets: dict[str, list[str]] = {word: [] for word in order}
     for test_set in TELEPHONE:
         sets[_verdict(found[test_set, LAST])].append(SETS[test_set])
     parts = [
@@ -163,8 +164,7 @@ def _warning(remeasured: Sequence[str]) -> str:
     names = " and ".join(CHECKPOINTS[name] for name in remeasured)
     return (
         f"**Caution:** {names} is the same model as before and yet has another CER. So the test "
-        "speech, the decoding or the scoring was changed, and what follows is not the model's doing "
-        "alone."
+        "speech, the decoding or the scoring was changed, and not the models alone."
     )
 
 
