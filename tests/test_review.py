@@ -103,17 +103,6 @@ def test_a_clone_without_data_gives_the_same_rates_from_the_metrics_alone(
     assert "Caution" not in text
 
 
-def test_the_transcripts_of_both_may_come_from_a_remote(two_commits, tmp_path, telephone_asr):
-    for name in ("copy", "ci"):
-        shell(tmp_path, "git", "clone", "--quiet", str(two_commits), name)
-        dvc(tmp_path / name, "remote", "add", "--default", "--local", "store", str(tmp_path / "s"))
-    cache = two_commits / ".dvc" / "cache"
-    dvc(tmp_path / "copy", "cache", "dir", "--local", str(cache))
-    dvc(tmp_path / "copy", "push", "--all-commits")
-    text = telephone_asr(tmp_path / "ci", "review", "origin/main").out
-    assert float(row(text, *CALLS)[-1]) < 0.05
-
-
 def test_data_that_changed_is_counted(repository, telephone_asr):
     params = repository / "params.yaml"
     params.write_text(params.read_text().replace("min_frames: 10", "min_frames: 20"))
@@ -147,13 +136,11 @@ def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(repository, 
 
 
 def test_pictures_are_named_as_the_comment_finds_them(repository, tmp_path, telephone_asr):
-    (repository / "report").mkdir()
-    (repository / "report" / "cer.png").write_bytes(b"png")
     (tmp_path / "out").mkdir()
     telephone_asr(repository, "review", "main", "--output", str(tmp_path / "out" / "c.md"))
     text = (tmp_path / "out" / "c.md").read_text(encoding="utf-8")
     path = text.split("![CER by stage](")[1].split(")")[0]
-    assert (tmp_path / "out" / path).read_bytes() == b"png"
+    assert (tmp_path / "out" / path).read_text().startswith("a picture of")
     assert "curves" not in text
 
 
