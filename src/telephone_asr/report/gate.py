@@ -7,22 +7,13 @@ A limit is broken when the difference is above it and more than noise: its 95 % 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS
+from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
 from telephone_asr.report.words import minus, percent
 
 FIRST = next(iter(CHECKPOINTS))
 TELEPHONE = ("telecall", "simulated")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One limit against what was found."""
-
-    ok: bool | None  # None: there was nothing to compare
-    sentence: str
 
 
 def check(

@@ -18,8 +18,8 @@ from telephone_asr.report.changes import (
     stage_section,
 )
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS
-from telephone_asr.report.gate import TELEPHONE, Check, passed
+from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
+from telephone_asr.report.gate import TELEPHONE, passed
 from telephone_asr.report.markdown import table
 from telephone_asr.report.tables import SIGNS as CHANGES
 from telephone_asr.report.words import minus, percent
