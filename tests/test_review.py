@@ -1,5 +1,6 @@
 """The comment on a pull request, from real git, DVC and metrics."""
 
+import doctest
 import json
 import os
 import sys
@@ -218,3 +219,8 @@ def test_a_committed_change_needs_no_remark(repository, telephone_asr):
     assert "uncommitted" not in text
     assert text.count("= unchanged") >= 12
     assert "**Stages:** dvc.lock is the same." in text
+
+
+def test_doctests():
+    for module in (review, changes):
+        assert doctest.testmod(module).failed == 0

@@ -113,6 +113,8 @@ def of_metrics(before: Mapping, after: Mapping) -> Difference | None:
     """
     if any(before.get(name) != after.get(name) for name in ("utterances", "characters")):
         return None
+    if "cer_low" not in before or "cer_low" not in after:
+        return None
     value = after["cer"] - before["cer"]
     down = math.hypot(after["cer"] - after["cer_low"], before["cer_high"] - before["cer"])
     up = math.hypot(after["cer_high"] - after["cer"], before["cer"] - before["cer_low"])

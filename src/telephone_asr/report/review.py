@@ -110,16 +110,8 @@ def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
         for test_set in SETS
         for name in checkpoints
     ]
-    heads = [
-        "test set",
-        "checkpoint",
-        "change",
-        "before",
-        "after",
-        "difference",
-        "95 % interval",
-        "p",
-    ]
+    heads = ["test set", "checkpoint", "change", "before", "after", "difference"]
+    heads += ["95 % interval", "p"]
     return table(heads, rows, left=3)
 
 
@@ -131,23 +123,25 @@ def gate_list(checks: Sequence[Check]) -> str:
 
 def interval_note(review: Review) -> str:
     """How the intervals were come by, which decides how far they can be trusted."""
-    notes, separate = [], False
+    notes, changed = [], []
     for (test_set, name), one in review.found.items():
         if one is None or one.verdict == "unchanged":
             continue
-        if one.utterances is None:
-            separate = True
-        elif one.utterances < (size := review.after.metrics_of(name, test_set)["utterances"]):
+        changed.append(one)
+        size = review.after.metrics_of(name, test_set)["utterances"]
+        if one.utterances is not None and one.utterances < size:
             notes.append(
                 f"{CHECKPOINTS[name]} on {SETS[test_set]} is compared on the {one.utterances:,} of "
                 f"{size:,} utterances that are the same before and after."
             )
-    if separate:
+    if any(one.utterances is not None for one in changed):
+        notes.insert(0, "Intervals: paired bootstrap by speaker on the same utterances.")
+    if any(one.utterances is None for one in changed):
         notes.append(
-            "Where there is no p, the transcripts of one side are not at hand (`dvc pull`): its "
+            "Where there is no p, the transcripts of one side are not at hand (`dvc pull`): the "
             "interval is put together from those of both sides' metrics, and is wider."
         )
-    return " ".join(["Intervals: paired bootstrap by speaker on the same utterances.", *notes])
+    return " ".join(notes)
 
 
 def _wideband(one: Difference | None) -> str:
