@@ -9,7 +9,7 @@ import random
 import pytest
 
 from telephone_asr.scoring import cer
-from telephone_asr.scoring.cer import ErrorRate, character_errors, score
+from telephone_asr.scoring.cer import ErrorRate, character_errors, errors_of, score, units
 
 
 def edit_distance(reference: str, hypothesis: str) -> int:
@@ -138,3 +138,25 @@ def test_score_refuses_lists_that_do_not_match():
         score(["一", "二"], ["一"])
     with pytest.raises(TypeError, match="lists of texts"):
         score("一二", "一二")
+
+
+def test_the_mixed_error_rate_counts_english_words_and_hanzi():
+    reference, hypothesis = "请用 iPhone 的 App Store，尾号12", "请用 iphones 的 app，尾号13"
+    assert units("请用iphone的app store尾号12", "mixed") == [
+        *("请", "用", "iphone", "的", "app", "store", "尾", "号", "1", "2")
+    ]
+    assert score([reference], [hypothesis], unit="mixed") == [ErrorRate(2, 1, 0, 10)]
+    assert score([reference], [hypothesis]) == [ErrorRate(1, 6, 1, 22)]
+    assert score(["三百二"], ["320"], unit="mixed") == [ErrorRate(length=3)]
+
+
+def test_options_reach_both_sides():
+    pair = ["嗯我在这儿"], ["我在这呃"]
+    assert score(*pair)[0].errors == 2
+    assert score(*pair, fillers=["嗯", "呃"], erhua="fold") == [ErrorRate(length=3)]
+    assert score(*pair, fillers=["嗯"], erhua="fold")[0] == ErrorRate(0, 0, 1, 3)
+
+
+def test_the_errors_of_a_transcript_line():
+    line = {"substitutions": 1, "deletions": 2, "insertions": 3, "characters": 4, "text": "好"}
+    assert errors_of(line) == ErrorRate(1, 2, 3, 4)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from telephone_asr.scoring.cer import ErrorRate
-from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+from telephone_asr.scoring.compare import (
+    FEWEST_GROUPS,
+    bootstrap_interval,
+    paired_difference,
+    paired_p_value,
+)
 
 
 def calls(count: int, turns: int, spread: float, seed: int) -> tuple[list[ErrorRate], list[str]]:
@@ -27,6 +32,71 @@ def test_width_is_that_of_the_normal_distribution():
     assert high == pytest.approx(per_call.mean() + expected, abs=0.15 * expected)
     narrow = bootstrap_interval(errors, groups, seed=7, resamples=4000, level=0.5)
     assert narrow[1] - narrow[0] == pytest.approx(2 * expected * 0.6745 / 1.96, rel=0.15)
+
+
+def speakers(n: int, change: float, seed: int) -> tuple[list, list, list[str]]:
+    """Two checkpoints on speakers of 3 to 19 turns: each speaker's own CER is drawn around 0.2, and
+    what the second checkpoint changes for him around `change`."""
+    generator = np.random.default_rng(seed)
+    a, b, groups = [], [], []
+    for speaker in range(n):
+        before = np.clip(generator.normal(0.2, 0.08), 0, 1)
+        after = np.clip(before + generator.normal(change, 0.05), 0, 1)
+        for _ in range(generator.integers(3, 20)):
+            a.append(ErrorRate(int(generator.binomial(10, before)), 0, 0, 10))
+            b.append(ErrorRate(int(generator.binomial(10, after)), 0, 0, 10))
+            groups.append(f"speaker-{speaker}")
+    return a, b, groups
+
+
+@pytest.mark.parametrize("n", [FEWEST_GROUPS, 7, 20])
+def test_coverage_for_few_speakers_of_unequal_size(n):
+    trials, hit = 400, 0
+    for trial in range(trials):
+        errors, _, groups = speakers(n, 0.0, seed=trial)
+        low, high = bootstrap_interval(errors, groups, seed=trial)
+        hit += low <= 0.2 <= high
+    # 380 is wanted; 366 to 376 are expected, and of plain percentiles 337 with 5 speakers, 348 with
+    # 7. Two standard deviations of chance are 10.
+    assert 356 <= hit <= 390
+
+
+@pytest.mark.parametrize("n", [FEWEST_GROUPS, 7, 20])
+def test_without_a_difference_one_p_value_in_twenty_is_below_a_twentieth(n):
+    values = []
+    for trial in range(400):
+        a, b, groups = speakers(n, 0.0, seed=trial)
+        values.append(paired_p_value(a, b, groups, seed=trial))
+    values = np.array(values)
+    assert 8 <= np.sum(values < 0.05) <= 36  # 20 expected, and 40 if it were one-sided
+    assert 160 <= np.sum(values < 0.5) <= 240
+    assert values.min() > 0
+    assert values.max() <= 1
+
+
+def test_the_p_value_finds_a_difference_and_belongs_to_the_interval():
+    found = 0
+    for trial in range(100):
+        a, b, groups = speakers(20, -0.06, seed=trial)
+        p = paired_p_value(a, b, groups, seed=trial)
+        assert p == paired_p_value(b, a, groups, seed=trial)  # either way
+        _, low, high = paired_difference(a, b, groups, seed=trial)
+        if abs(p - 0.05) > 0.005:
+            assert (p < 0.05) == (high < 0 or low > 0)
+        found += p < 0.05
+    assert 80 < found < 100
+
+
+def test_p_values_of_no_difference_and_of_too_few():
+    a, b, groups = speakers(20, -0.2, seed=1)
+    assert paired_p_value(a, a, groups, seed=1) == 1
+    assert 0 < paired_p_value(a, b, groups, seed=1) < 0.005
+    two = [i for i, name in enumerate(groups) if name in ("speaker-0", "speaker-1")]
+    few = [[errors[i] for i in two] for errors in (a, b)]
+    assert paired_p_value(*few, [groups[i] for i in two], seed=1) > 0.2
+    assert paired_p_value(a[:1], [ErrorRate(length=10)], ["one"], seed=1) == 1
+    with pytest.raises(ValueError, match="same utterances"):
+        paired_p_value(a, b[1:], groups, seed=1)
 
 
 def test_coverage_by_call_and_not_by_turn():

@@ -12,7 +12,7 @@ from telephone_asr.scoring.normalize import normalize
 
 def test_doctests():
     result = doctest.testmod(module)
-    assert result.attempted >= 14
+    assert result.attempted >= 19
     assert result.failed == 0
 
 
@@ -81,6 +81,9 @@ def test_decimals_and_percentages():
         ("嗯<|nospeech|>好", "嗯 好"),
         ("<SPOKEN_NOISE>", ""),
         ("你好\u200b\u3000。…—～￥＋😀", "你好"),
+        ("叁佰贰拾元", "320元"),
+        ("壹万零伍佰", "一万零五百"),
+        ("伍佰", "500"),
     ],
 )
 def test_equal(one, other):
@@ -108,6 +111,11 @@ def test_equal(one, other):
         ("百分之五", "五"),
         ("a b", "ab"),
         ("零食", "食"),
+        ("大陆", "大六"),
+        ("队伍", "队五"),
+        ("收拾", "收十"),
+        ("三块五", "三点五元"),
+        ("三百块", "三百元"),
     ],
 )
 def test_different(one, other):
@@ -128,3 +136,28 @@ def test_hanzi_without_numerals_are_untouched():
     assert normalize(text) == text
     assert normalize(" ".join(text)) == text
     assert normalize("，".join(text)) == text
+
+
+def test_fillers_are_removed_on_request_alone():
+    text = "嗯，那个，余额是三百 呃 二，嗯嗯，Umm OK um"
+    assert normalize(text) == "嗯那个余额是300呃2嗯嗯umm ok um"
+    assert normalize(text, ["嗯", "呃", "UM"]) == "那个余额是320umm ok"
+    assert normalize(text, ["那个", "嗯嗯", "嗯"]) == "余额是300呃2umm ok um"
+    assert normalize("嗯", ["嗯"]) == ""
+    assert normalize(text, []) == normalize(text, [" "]) == normalize(text)
+
+
+def test_erhua_is_folded_on_request_alone():
+    for one, other in [("这儿有点儿事儿", "这有点事"), ("一会儿", "一会"), ("玩儿", "玩")]:
+        assert normalize(one) != normalize(other)
+        assert normalize(one, erhua="fold") == normalize(other, erhua="fold")
+    for text in ["女儿", "儿子", "婴幼儿", "新生儿", "少儿保险", "儿童医院", "儿"]:
+        assert normalize(text, erhua="fold") == text
+
+
+def test_normalising_twice_changes_nothing_with_options_either():
+    generator = random.Random(5)
+    for _ in range(3000):
+        text = "".join(generator.choices("嗯呃那儿女这三百二um A，。", k=generator.randint(0, 12)))
+        once = normalize(text, ["嗯", "呃"], "fold")
+        assert normalize(once, ["嗯", "呃"], "fold") == once, text

@@ -179,6 +179,8 @@ def test_missing_key(key, tmp_path):
         ("channel.babble.snr_db", "10", "a list of 2 values, got 10 (int)"),
         ("channel.babble.snr_db", "[10]", "a list of 2 values, got [10] (list)"),
         ("channel.babble.snr_db", "[1, 2, 3]", "a list of 2 values, got [1, 2, 3] (list)"),
+        ("scoring.fillers", "嗯", "a list, got '嗯' (str)"),
+        ("scoring.unit", "word", "character or mixed, got 'word' (str)"),
         ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
         (
             "base.kind",
@@ -197,6 +199,8 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
     assert "params.yaml: channel.babble.snr_db[1]: expected a number, got 'loud'" in text
     text = message(changed(tmp_path, "channel.babble.talkers", "[4.5, 8]"))
     assert "params.yaml: channel.babble.talkers[0]: expected a whole number, got 4.5" in text
+    text = message(changed(tmp_path, "scoring.fillers", "[嗯, 1]"))
+    assert "params.yaml: scoring.fillers[1]: expected a text, got 1" in text
 
 
 @pytest.mark.parametrize(

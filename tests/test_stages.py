@@ -19,6 +19,7 @@ from model_fixtures import ROOT, SMALL, run_stage, write_params
 from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
+from telephone_asr.measures import measure
 from telephone_asr.model.pretrained import file_sha256
 from telephone_asr.params import load_params, stage_lr
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
@@ -445,6 +446,52 @@ def test_evaluation_covers_every_test_utterance(trained_repository):
             characters = sum(t["characters"] for t in own)
             assert metrics[source]["cer"] == pytest.approx(errors / characters, abs=1e-5)
         assert set(metrics["telecall"]["scene"]) <= {"telesales", "collections"}
+        made_up = metrics["no_speech"]
+        assert set(made_up) == {"silence", "noise", "hold_music"}
+        assert all(one["insertions_per_minute"] >= 0 for one in made_up.values())
+
+
+def test_a_transcript_line_says_what_its_sound_went_through(trained_repository):
+    data = trained_repository / "data"
+    texts = lines(data / "transcripts" / "lora.jsonl")
+    shards = {"telecall": data / "telecall", "simulated": data / "simulated"}
+    shards["wideband"] = data / "raw" / "wideband"
+    for source, directory in shards.items():
+        cuts = {cut["id"]: cut["custom"] for cut in read_cuts(directory)}
+        sounds = sound_index(directory)
+        for text in (text for text in texts if text["source"] == source):
+            samples, rate_hz = sounds.read(text["key"])
+            # Of this sound: a simulated cut keeps the measures of the speech it was made from.
+            assert text["snr_db"] == measure(samples, rate_hz)["snr_db"]
+            assert text["duration"] == pytest.approx(len(samples) / rate_hz, abs=1e-3)
+            for key in ("codec", "lost_packets"):
+                assert text[key] == cuts[text["key"]].get(key)
+            assert (text["codec"] is None) == (source != "simulated")
+
+
+def test_evaluating_again_gives_the_same_bytes_but_for_the_time(trained):
+    names = ("metrics/lora.json", "data/transcripts/lora.jsonl")
+    before = [file_sha256(trained / name) for name in names]
+    cost = trained / "metrics" / "cost" / "evaluate_lora.json"
+    cost.unlink()
+    started = time.monotonic()
+    run_stage(trained, "evaluate", "lora")
+    assert [file_sha256(trained / name) for name in names] == before
+    found = json.loads(cost.read_text())
+    assert 0 < found["seconds"] < time.monotonic() - started
+    texts = lines(trained / "data" / "transcripts" / "lora.jsonl")
+    assert found["utterances_per_s"] == pytest.approx(len(texts) / found["seconds"], rel=0.01)
+    audio_s = sum(text["duration"] for text in texts)
+    assert found["real_time_factor"] == pytest.approx(found["seconds"] / audio_s, rel=0.01)
+
+
+def test_the_unit_and_the_fillers_of_params_are_those_of_the_metrics(trained):
+    before = json.loads(Path("metrics/base.json").read_text())["telecall"]
+    reference = next(e for e in lines(Path("data/transcripts/base.jsonl")) if e["reference"])
+    write_params(trained, {"scoring.fillers": [reference["reference"][0]]})
+    run_stage(trained, "evaluate", "base")
+    after = json.loads(Path("metrics/base.json").read_text())["telecall"]
+    assert after["characters"] < before["characters"]
 
 
 def test_funasr_and_the_evaluation_agree_on_the_exported_model(trained_repository):
