@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from telephone_asr.report.alignment import Column
+from telephone_asr.report.confusions import Column
 from telephone_asr.report.figures import Panel
 
 FEW_CHARACTERS = 50  # with fewer in a reference, an error rate says next to nothing

@@ -97,6 +97,7 @@ def svg(panel: Panel) -> str:
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     # Of a font only its size is kept: the page chooses the family.
     text = re.sub(r"font: (?:bold )?([\d.]+px)[^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     text = re.sub(r"( id=\"|url\(#|href=\"#)", rf"\g<1>{panel.name}-", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, variable)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from telephone_asr.report.alignment import confusions
 from telephone_asr.report.blocks import FEW_CHARACTERS, Table, literal
+from telephone_asr.report.confusions import confusions
 from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, lines_of
 from telephone_asr.report.slices import KINDS, Slice, name_of
 from telephone_asr.report.words import percent

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import soundfile
 
-from telephone_asr.report.alignment import align
 from telephone_asr.report.blocks import Utterance, Utterances
+from telephone_asr.report.confusions import align
 from telephone_asr.report.words import percent
 from telephone_asr.scoring.cer import errors_of
 from telephone_asr.scoring.options import Scoring

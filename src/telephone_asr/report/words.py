@@ -59,7 +59,7 @@ def size(n_bytes: float) -> str:
 def time(seconds: float) -> str:
     """
     >>> time(7.4), time(95), time(100_000)
-    ('7 s', '1 min 35 s', '27 h 47 min')
+    ('7 s', '1 min 35 s', '27 h 46 min')
     """
     seconds = round(seconds)
     if seconds < 60:

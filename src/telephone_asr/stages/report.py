@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.params import Params, load_params
 from telephone_asr.report import corpora, data_tables, figures, plots, sound
@@ -99,7 +100,7 @@ def read_findings(params: Params) -> Findings:
     """All numbers of the report, from where the other stages left them."""
     kinds = {"telecall": params.corpus.calls.kind, "wideband": params.corpus.wideband.kind}
     kinds["simulated"] = kinds["wideband"]
-    metrics = {name: _json(METRICS / f"{name}.json") for name in CHECKPOINTS}
+    metrics = {name: _metrics(name) for name in CHECKPOINTS}
     transcripts = {name: _json_lines(TRANSCRIPTS / f"{name}.jsonl") for name in CHECKPOINTS}
     return Findings(
         metrics=metrics,
@@ -115,6 +116,7 @@ def read_findings(params: Params) -> Findings:
         seed=params.seed,
         costs={path.stem: _json(path) for path in sorted((METRICS / "cost").glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
+        scoring=params.scoring,
     )
 
 
@@ -167,12 +169,29 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
     return [(sound.line_caption(cut["custom"]), *sounds.read(cut["id"])) for cut in chosen]
 
 
+def _metrics(checkpoint: str) -> dict:
+    path = METRICS / f"{checkpoint}.json"
+    found = _json(path)
+    if any("duration_s" not in found.get(name, {}) for name in SETS):
+        raise InputError(f"{path} has no slices, as an older version left it: run `dvc repro`.")
+    return found
+
+
 def _json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(_text(path))
 
 
 def _json_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in _text(path).splitlines()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing: `dvc pull` brings it, or `dvc repro` makes it."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""Where the calls go wrong: slices as the metrics have them, the heat map, confusions."""
+
+import doctest
+
+import pytest
+
+from report_fixtures import findings, line, metrics, transcripts
+from telephone_asr.report import confusions, slice_tables, slices
+from telephone_asr.scoring.options import Scoring
+
+
+def test_doctests():
+    for module in (confusions, slices):
+        assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("kind", slices.KINDS)
+def test_a_table_of_slices_has_the_rates_of_the_metrics(kind):
+    own = metrics()
+    table = slice_tables.slice_table(own, "telecall", kind)
+    assert len(table.rows) == len(own["lora"]["telecall"][kind]) > 1
+    for row, (name, one) in zip(table.rows, own["lora"]["telecall"][kind].items(), strict=True):
+        assert row[0] == slices.name_of(kind, name)
+        assert row[4].strip("()") == f"{100 * one['cer']:.1f}"
+        assert (row[4][0] == "(") == (one["characters"] < 50)
+
+
+def test_a_property_that_nobody_knows_makes_no_table():
+    assert slice_tables.slice_table(metrics(), "wideband", "codec") is None
+    empty = {name: {"telecall": {}} for name in metrics()}
+    assert slice_tables.slice_table(empty, "telecall", "codec") is None
+    assert slice_tables.measure_table(empty) is None
+
+
+def test_only_slices_worse_than_all_and_with_enough_characters_are_hard():
+    whole = {"cer": 0.2, "substitutions": 30, "deletions": 20, "insertions": 10}
+    scenes = {
+        "bad": {"cer": 0.3, "characters": 100},
+        "worst": {"cer": 0.5, "characters": 60, "cer_low": 0.4, "cer_high": 0.6},
+        "few": {"cer": 0.9, "characters": 49},
+        "good": {"cer": 0.1, "characters": 100},
+    }
+    found = slices.worse_than_all({**whole, "scene": scenes})
+    assert [one.name for one in found] == ["worst", "bad"]
+    assert found[0].share_of_errors == pytest.approx(0.5)
+    assert slice_tables.hardest_table(found).rows == [
+        ["scene", "worst", "**50.0**", "40.0 to 60.0", "50 %", "60"],
+        ["scene", "bad", "**30.0**", "–", "50 %", "100"],
+    ]
+
+
+def test_the_heat_map_adds_errors_and_characters_of_each_cell():
+    lines = [
+        line("telecall", 0, 3, snr_db=12.0, codec="amr_nb_4750+alaw"),
+        line("telecall", 1, 1, snr_db=14.9, codec="amr_nb_12200+alaw"),
+        line("telecall", 2, 5, snr_db=9.9, codec="alaw"),
+        line("telecall", 3, 9, snr_db=None),
+        line("telecall", 4, 9, codec=None),
+    ]
+    found = slices.heat_map({"lora": lines}, "telecall", "title")
+    assert found.columns == ["alaw", "amr_nb+alaw"]
+    by_snr = dict(found.rows)
+    assert list(by_snr) == ["under 10 dB", "10 to 15 dB"]
+    cell = by_snr["10 to 15 dB"][1]
+    assert (cell.errors, cell.characters, cell.utterances) == (4, 20, 2)
+    assert cell.rate == pytest.approx(0.2)
+    assert cell.few
+    assert by_snr["10 to 15 dB"][0] is None
+    assert slices.heat_map({"lora": lines[3:]}, "telecall", "title") is None
+
+
+def test_the_heat_map_holds_every_error_of_the_calls():
+    found = slices.heat_map(transcripts(), "telecall", "title")
+    cells = [cell for _, row in found.rows for cell in row if cell]
+    assert sum(cell.errors for cell in cells) == metrics()["lora"]["telecall"]["substitutions"]
+
+
+def test_confusions_are_counted_and_shared_by_what_was_said():
+    texts = [("甲乙", "甲丙"), ("乙乙", "乙丙"), ("甲", ""), ("", "丁")]
+    lines = [line("telecall", i, 0, reference=a, text=b) for i, (a, b) in enumerate(texts)]
+    lines.append(line("simulated", 9, 0, reference="乙", text="丙"))
+    swapped, single = slice_tables.confusion_tables({"lora": lines}, Scoring())
+    assert swapped.rows == [["**乙**", "**丙**", "2", "1", "75.0 %"]]
+    assert single.rows == [
+        ["(nothing)", "**丁**", "1", "0", "–"],
+        ["**甲**", "(nothing)", "1", "0", "50.0 %"],
+    ]
+    right = [line("telecall", 0, 0)]
+    assert slice_tables.confusion_tables({"lora": right}, Scoring()) == [None, None]
+
+
+def test_alignments_have_the_errors_that_were_counted():
+    for one in transcripts()["adapter"]:
+        kinds = [kind for *_, kind in confusions.align(one["reference"], one["text"], Scoring())]
+        assert kinds.count("S") == one["substitutions"]
+        assert len(kinds) == one["characters"]
+
+
+def test_alignments_follow_the_options_of_scoring():
+    mixed = confusions.align("用wifi吗", "用wife吗", Scoring(unit="mixed"))
+    assert mixed == [("用", "用", ""), ("wifi", "wife", "S"), ("吗", "吗", "")]
+    assert confusions.align("嗯好", "好", Scoring(fillers=("嗯",))) == [("好", "好", "")]
+
+
+def test_measures_are_those_of_the_metrics():
+    own = metrics()
+    own["lora"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
+    found = {row[0]: row[1:] for row in slice_tables.measure_table(own).rows}
+    assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
+    assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
+    assert "amounts right, %" not in found  # no reference has one
+    assert findings().metrics["lora"]["telecall"]["amounts"] == {}

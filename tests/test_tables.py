@@ -1,0 +1,108 @@
+"""The tables of the report say what the metrics say."""
+
+import pytest
+
+from report_fixtures import findings, line, metrics, transcripts
+from telephone_asr.report import data_tables, tables
+from telephone_asr.report.findings import SETS, compare
+
+
+def rows(table, heads=False) -> dict:
+    return {row[0]: list(row[1:]) for row in table.rows}
+
+
+def test_cers_are_those_of_the_metrics():
+    own = metrics()
+    own["encoder"]["telecall"] |= {"cer": 0.2222, "cer_low": 0.1, "cer_high": 0.31}
+    one = tables.cer_table(own, transcripts()).rows[1]
+    expected = ["telephone calls", "stage 1 (encoder)", "**22.2**", "10.0 to 31.0"]
+    assert one == [*expected, "60", "0", "0", "30", "300", "10"]
+
+
+def test_every_change_has_its_verdict_interval_and_p():
+    table = tables.change_table(compare(transcripts(), seed=0))
+    found = {(row[0], row[1]): row[2:] for row in table.rows}
+    assert len(found) == len(SETS) * 4
+    encoder = found["telephone calls", "stage 1 (encoder) against base"]
+    assert encoder[:3] == ["▼ **better**", "−30.0", "−30.0 to −30.0"]
+    adapter = found["telephone calls", "stage 2 (adapter) against stage 1"]
+    assert adapter[:2] == ["≈ within noise", "0.0"]
+    price = found["wideband speech", "stage 3 (LoRA) against base"]
+    assert price[:2] == ["▲ **worse**", "+20.0"]
+    assert all(row[3].startswith(("0.", "1.0", "< 0.001")) for row in found.values())
+
+
+def test_intervals_of_few_speakers_are_not_oversold():
+    assert "10 in telephone calls" in tables.interval_note(transcripts())
+    assert "too narrow" not in tables.interval_note(transcripts())
+    few = [line("telecall", i, 1, speaker=str(i % 3)) for i in range(6)]
+    note = tables.interval_note({"lora": few})
+    assert "With fewer than 5 speakers, as in telephone calls, they are too narrow" in note
+    one = [line("telecall", i, 1, speaker="one") for i in range(5)]
+    assert "only one speaker in telephone calls" in tables.interval_note({"lora": one})
+
+
+def test_data_tables_account_for_every_utterance():
+    data = findings().data
+    by_type = rows(data_tables.data_table(data))
+    assert by_type["telephone calls"][:7] == ["1,000", "800", "90", "80", "970", "30", "20"]
+    together = ["2,000", "1,600", "180", "160", "1,940", "30", "20", "3.00"]
+    assert by_type["simulated and calls together"][:8] == together
+    quality = rows(data_tables.quality_table(data))
+    assert quality["telephone calls"] == ["250.0", "9.0", "100 %", "99.99 %", "28.0"]
+
+
+def test_rejections_are_counted_by_reason_and_corpus():
+    entries = [
+        {"id": "a|b", "reason": "annotation_error", "detail": "marked"},
+        {"id": "c", "reason": "annotation_error", "detail": "marked"},
+    ]
+    table = data_tables.rejection_table({"wideband": [], "telecall": entries})
+    assert table.heads[-2:] == ["wideband speech", "telephone calls"]
+    [row] = table.rows
+    assert (row[0], row[2], row[3:]) == ("`annotation_error`", "a\\|b: marked", ["0", "2"])
+    assert data_tables.rejection_table({"telecall": []}) == "Nothing was left out."
+
+
+def test_changed_transcripts_are_counted_by_rule():
+    entries = [{"before": "ＡＢ", "rules": ["width"]}] * 2
+    [row] = data_tables.change_table({"telecall": entries}, version=1).rows
+    assert row == ["`width`", "ＡＢ → AB", "2"]
+    assert "changed no transcript" in data_tables.change_table({"telecall": []}, version=1)
+
+
+def test_training_table_and_a_stage_that_brought_nothing():
+    checkpoints = findings().checkpoints
+    encoder = ["stage 1 (encoder)", "simulated", "1,234,567", "0.0005", "300", "200", "25.0"]
+    assert tables.training_table(checkpoints).rows[0] == encoder
+    assert "No step of stage 3 (LoRA) was better" in tables.idle_note(checkpoints)
+    assert tables.idle_note({"encoder": checkpoints["encoder"]}) == ""
+
+
+def test_cost_has_a_column_for_what_was_measured_only():
+    table = tables.cost_table(
+        {"train_lora": {"seconds": 95.2, "peak_memory_mb": 1500}, "evaluate_lora": {"seconds": 7}}
+    )
+    assert table.heads == ["measured of", "time", "peak memory"]
+    assert table.rows == [["`train_lora`", "1 min 35 s", "1.5 GB"], ["`evaluate_lora`", "7 s", "–"]]
+    assert tables.cost_table({}) is None
+    assert tables.cost_table({"train_lora": {"something": 1}}) is None
+
+
+def test_stages_tell_whether_they_ran_and_models_how_large_they_are():
+    stages = findings().stages
+    found = rows(tables.stage_table(stages))
+    assert found["`corpus`"] == ["✓ ran", "Speech", "83.0 MB"]
+    assert found["`export`"] == ["✗ **not run**", "Merged", "–"]
+    assert tables.disk_table(stages).rows == [["`models/lora`", "61.9 kB"]]
+    assert tables.stage_table([]) is None
+
+
+@pytest.mark.parametrize("missing", ["encoder", "lora"])
+def test_a_test_set_without_a_rate_has_a_dash(missing):
+    own = metrics()
+    own[missing]["telecall"] |= {"cer": None}
+    found = {row[1]: row[2] for row in tables.cer_table(own, transcripts()).rows[:4]}
+    assert [label for label, rate in found.items() if rate == "**–**"] == [
+        {"encoder": "stage 1 (encoder)", "lora": "stage 3 (LoRA)"}[missing]
+    ]
