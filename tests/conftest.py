@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-pytest_plugins = ["corpus_fixtures", "model_fixtures"]
+pytest_plugins = ["corpus_fixtures", "model_fixtures", "review_fixtures"]
 
 
 def _speech(seconds: float, seed: int = 0, rate_hz: int = 16000) -> np.ndarray:

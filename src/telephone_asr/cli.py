@@ -8,7 +8,9 @@ from telephone_asr.commands import (
     data,
     doctor,
     evaluate,
+    gate,
     profile,
+    review,
     score,
     simulate,
     transcribe,
@@ -17,7 +19,10 @@ from telephone_asr.commands import (
 from telephone_asr.stages import run
 
 # As --help lists them.
-COMMANDS = (profile, doctor, data, simulate, unpack, transcribe, evaluate, score)
+COMMANDS = (
+    *(profile, doctor, data, simulate, unpack, transcribe),
+    *(evaluate, score, gate, review),
+)
 
 
 def main() -> None:

@@ -152,6 +152,14 @@ class Decode:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What a change may cost, in absolute CER; see report/gate.py."""
+
+    max_wideband_loss: float  # of wideband speech, by the adaptation: last checkpoint less base
+    max_cer_increase: float  # of telephone speech, against the revision that is compared with
+
+
+@dataclass(frozen=True)
 class Params:
     seed: int
     corpus: Corpus
@@ -164,6 +172,7 @@ class Params:
     train: Train
     decode: Decode
     scoring: Scoring
+    gate: Gate
 
 
 def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -> Params:
@@ -263,6 +272,8 @@ _RANGES = {
     "decode.batch_size": (1, _MANY),
     "decode.max_tokens": (1, _MANY),
     "decode.beams": (1, _MANY),
+    "gate.max_wideband_loss": (0, 1),
+    "gate.max_cer_increase": (0, 1),
 }
 
 

@@ -45,11 +45,7 @@ def summary(
     return {
         **rates(lines, seed),
         "utterances": len(lines),
-        "scene": by(lines, seed, lambda line: line["scene"] or None),
-        "duration_s": by(lines, seed, lambda line: band(line["duration"], DURATION_S)),
-        "snr_db": by(lines, seed, lambda line: band(line["snr_db"], SNR_DB)),
-        "codec": by(lines, seed, lambda line: codec_family(line["codec"])),
-        "lost_packets": by(lines, seed, lambda line: loss_band(line["lost_packets"])),
+        **{kind: by(lines, seed, name_of) for kind, name_of in KINDS.items()},
         "short_turns": _slice([x for x in lines if 0 < x["characters"] <= SHORT], seed),
         "speaker": speakers(lines),
         **{kind: exact_matches(kind, texts) for kind in content.KINDS},
@@ -106,6 +102,16 @@ def codec_family(codec: str | None) -> str | None:
     ('amr_nb+alaw', 'g726+alaw')
     """
     return codec and re.sub(r"_[0-9]+", "", codec)
+
+
+# What names the slice of each kind that a line is in.
+KINDS: dict[str, Callable[[Mapping], str | None]] = {
+    "scene": lambda line: line["scene"] or None,
+    "duration_s": lambda line: band(line["duration"], DURATION_S),
+    "snr_db": lambda line: band(line["snr_db"], SNR_DB),
+    "codec": lambda line: codec_family(line["codec"]),
+    "lost_packets": lambda line: loss_band(line["lost_packets"]),
+}
 
 
 def speakers(lines: Lines) -> dict[str, float | int]:

@@ -18,7 +18,9 @@ from telephone_asr.params import Params, load_params
 from telephone_asr.report import corpora, data_tables, figures, plots, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
 from telephone_asr.report.content import document, titled
+from telephone_asr.report.differences import Results
 from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
+from telephone_asr.report.gate import check
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.scoring.slices import codec_family
@@ -98,9 +100,13 @@ def read_findings(params: Params) -> Findings:
     """All numbers of the report, from where the other stages left them."""
     kinds = {"telecall": params.corpus.calls.kind, "wideband": params.corpus.wideband.kind}
     kinds["simulated"] = kinds["wideband"]
+    metrics = {name: _metrics(name) for name in CHECKPOINTS}
+    transcripts = {name: _json_lines(TRANSCRIPTS / f"{name}.jsonl") for name in CHECKPOINTS}
     return Findings(
-        metrics={name: _metrics(name) for name in CHECKPOINTS},
-        transcripts={name: _json_lines(TRANSCRIPTS / f"{name}.jsonl") for name in CHECKPOINTS},
+        metrics=metrics,
+        transcripts=transcripts,
+        # Of this run alone: what it did to another one is for the review of the change.
+        gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
         data=_json(METRICS / "data.json"),
         checkpoints={
             name: _json(MODELS / name / "checkpoint.json") for name in CHECKPOINTS if name != "base"

@@ -1,0 +1,159 @@
+"""What another revision of this repository holds, asked of git and DVC: for gate and review."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telephone_asr.errors import InputError
+from telephone_asr.stages import METRICS
+
+if TYPE_CHECKING:
+    from telephone_asr.report.differences import Results
+
+TRANSCRIPTS = "data/transcripts"
+LOCK = Path("dvc.lock")
+
+
+def is_revision(name: str) -> bool:
+    """Whether git knows a branch, tag or commit of this name."""
+    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").returncode == 0
+
+
+def require_revision(name: str) -> None:
+    """Raises InputError where there is no repository, no dvc.lock or no such revision."""
+    if _git("rev-parse").returncode:
+        raise InputError(f"{Path.cwd()} is in no git repository: run from the root of a clone.")
+    if not LOCK.is_file():
+        raise InputError(f"{LOCK} does not exist: run `dvc repro` and commit it.")
+    if not is_revision(name):
+        raise InputError(
+            f"{name}: git knows no such revision; expected a branch, tag or commit "
+            "(`git fetch origin` brings those of the remote)."
+        )
+
+
+def title(name: str) -> str:
+    """The revision's name with its commit, as in `main (1a2b3c4)`."""
+    commit = _git("rev-parse", "--short", f"{name}^{{commit}}").stdout.strip()
+    return commit if name.startswith(commit) else f"{name} ({commit})"
+
+
+def title_here() -> str:
+    """What is checked out: branch or commit, and whether its results are committed."""
+    branch = _git("branch", "--show-current").stdout.strip()
+    changed = _git("status", "--porcelain", "--", str(METRICS), str(LOCK), "params.yaml").stdout
+    return title(branch or "HEAD") + (" with uncommitted changes" if changed.strip() else "")
+
+
+def metrics(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
+    """The metrics of every file, at `base` and here: file: dotted key: number.
+
+    Raises InputError where `base` has none.
+    """
+    found = _dvc("metrics", "diff", "--all", "--json", base)
+    sides = tuple(
+        {
+            file: {key: one[side] for key, one in keys.items() if one.get(side) is not None}
+            for file, keys in found.items()
+        }
+        for side in ("old", "new")
+    )
+    for side, place in zip(sides, (base, "this checkout"), strict=True):
+        if not any(side.values()):
+            raise InputError(
+                f"{place} has no metrics: compare with a revision that has those of a "
+                f"`dvc repro` in {METRICS}/."
+            )
+    return sides
+
+
+def params_diff(base: str) -> dict[str, tuple]:
+    """The params that changed since `base`: key: value before, value after (None: not there)."""
+    files = _dvc("params", "diff", "--json", base)
+    return {
+        key if file == "params.yaml" else f"{file}: {key}": (one.get("old"), one.get("new"))
+        for file, keys in sorted(files.items())
+        for key, one in sorted(keys.items())
+    }
+
+
+def locks(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
+    """The stages of dvc.lock at `base` and here; DVC itself compares files, not stages."""
+    from ruamel.yaml import YAML
+
+    shown = _git("show", f"{base}:./{LOCK}")
+    if shown.returncode:
+        raise InputError(f"{base} has no {LOCK}: compare with a revision that was reproduced.")
+    texts = (shown.stdout, LOCK.read_text(encoding="utf-8"))
+    return tuple(
+        (YAML(typ="safe", pure=False).load(text) or {}).get("stages", {}) for text in texts
+    )
+
+
+def results(
+    metrics: Mapping[str, dict], checkpoints: Sequence[str], base: str | None
+) -> tuple[Results, list[str]]:
+    """Metrics by checkpoint and test set, and the transcripts that can be had.
+
+    Args:
+        metrics: of a revision, as `metrics` above gives them.
+        base: the revision; None: this checkout.
+
+    Returns:
+        The results, and the checkpoints whose transcripts are not at hand.
+    """
+    from dvc.api import DVCFileSystem
+
+    from telephone_asr.report.differences import Results
+
+    by_checkpoint, transcripts = {}, {}
+    files = DVCFileSystem(rev=base)
+    for name in checkpoints:
+        sets: dict[str, dict] = {}
+        for key, value in metrics.get(str(METRICS / f"{name}.json"), {}).items():
+            test_set, _, rest = key.partition(".")
+            sets.setdefault(test_set, {})[rest] = value
+        by_checkpoint[name] = sets
+        lines = _transcripts(files, name)
+        if lines is not None and _belong(lines, sets):
+            transcripts[name] = lines
+    missing = [name for name in checkpoints if name not in transcripts]
+    return Results(by_checkpoint, transcripts), missing
+
+
+def _transcripts(files, checkpoint: str) -> list[dict] | None:
+    """From the working directory, DVC's cache or its remote; None where none of them has it."""
+    try:
+        text = files.read_text(f"{TRANSCRIPTS}/{checkpoint}.jsonl", encoding="utf-8")
+    except Exception:  # a remote raises what it likes: without it, the metrics have to do
+        return None
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
+    """Whether the transcripts are those that the metrics were counted on."""
+    counts = ("substitutions", "deletions", "insertions", "characters")
+    for test_set in {line["source"] for line in lines}:
+        own = [line for line in lines if line["source"] == test_set]
+        if any(sum(x[name] for x in own) != sets.get(test_set, {}).get(name) for name in counts):
+            return False
+    return True
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
+
+
+def _dvc(*arguments: str) -> dict:
+    """What a command of DVC prints as JSON; its own sentence as InputError where it fails."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1].removeprefix("ERROR: ")
+        raise InputError(f"dvc {' '.join(arguments)}: {reason}")
+    return json.loads(done.stdout or "{}")

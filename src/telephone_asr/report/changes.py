@@ -1,0 +1,190 @@
+"""What a change did besides the error rate of whole test sets: slices, params, data, stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from telephone_asr.report.blocks import literal
+from telephone_asr.report.differences import Difference, Results, of_metrics, of_transcripts
+from telephone_asr.report.findings import SETS
+from telephone_asr.report.markdown import table
+from telephone_asr.report.slices import KINDS as WORDS
+from telephone_asr.report.slices import name_of
+from telephone_asr.report.words import minus, percent
+from telephone_asr.scoring.slices import KINDS
+
+COUNTS = ("in", "kept", "train", "valid", "test", "annotation_errors", "hours", "speakers")
+# Shares that an evaluation counts besides CER, and whether more of it is better.
+CONTENT = {f"{kind}.exact": True for kind in ("digits", "amounts", "dates", "names")}
+CONTENT["loops.share"] = False
+SHOWN = 8  # slices
+
+
+@dataclass(frozen=True)
+class SliceChange:
+    """One slice of a test set, such as calls under 1 s, before and after."""
+
+    test_set: str
+    words: str
+    change: Difference
+
+
+def slice_changes(before: Results, after: Results, checkpoint: str, seed: int) -> list[SliceChange]:
+    """Every slice that both sides have a CER of, on the same speech."""
+    found = []
+    for test_set in SETS:
+        sides = [side.metrics_of(checkpoint, test_set) for side in (before, after)]
+        lines = [side.lines_of(checkpoint, test_set) for side in (before, after)]
+        for key in sides[1]:
+            kind, _, name = key.removesuffix(".cer").partition(".")
+            if kind not in KINDS or not key.endswith(".cer") or key not in sides[0]:
+                continue
+            if None in lines:
+                change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in sides))
+            else:
+                own = ([x for x in side if KINDS[kind](x) == name] for side in lines)
+                change = of_transcripts(*own, seed)
+            if change is not None:
+                words = f"{WORDS[kind][0]} {name_of(kind, name)}"
+                found.append(SliceChange(test_set, words, change))
+    return found
+
+
+def _below(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
+    return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+
+
+def slice_section(found: Sequence[SliceChange]) -> str:
+    """The slices that got worse beyond noise, the worst first."""
+    if not found:
+        return "There are no slices of the same speech before and after."
+    worse = [one for one in found if one.change.verdict == "worse"]
+    if not worse:
+        return (
+            f"None of {len(found)} slices (scene, duration, noise, codec …) got worse beyond noise."
+        )
+    rows = []
+    for one in sorted(worse, key=lambda one: -one.change.value)[:SHOWN]:
+        value, low, high = (
+            minus(100 * x, "+.1f") for x in (one.change.value, one.change.low, one.change.high)
+        )
+        rates = [percent(one.change.before), percent(one.change.after)]
+        where = [SETS[one.test_set], literal(one.words)]
+        rows.append([*where, *rates, f"▲ {value}", f"{low} to {high}"])
+    heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
+    shown = f"; the worst {SHOWN}" if len(worse) > SHOWN else ""
+    chance = f"by chance alone it would be about {0.025 * len(found):.1g}"
+    text = f"{len(worse)} of {len(found)} slices got worse beyond noise ({chance}){shown}:"
+    return f"{text}\n\n{table(heads, rows, left=2)}"
+
+
+def content_section(before: Results, after: Results, checkpoint: str) -> str:
+    """Digits, names, repetitions and words made up of silence that got worse, noise or not."""
+    rows = []
+    for test_set, title in SETS.items():
+        old, new = (side.metrics_of(checkpoint, test_set) for side in (before, after))
+        for key, more_is_better in CONTENT.items():
+            pair = (old.get(key), new.get(key))
+            if None not in pair and (pair[1] < pair[0] if more_is_better else pair[1] > pair[0]):
+                rows.append([title, f"{key.replace('.', ', ')} (%)", *map(percent, pair)])
+    old, new = (side.metrics_of(checkpoint, "no_speech") for side in (before, after))
+    for key in new:
+        if new[key] > old.get(key, new[key]):
+            name = literal(key.replace(".", ", ").replace("_", " "))
+            rows.append(["no speech", name, f"{old[key]:g}", f"{new[key]:g}"])
+    if not rows:
+        return ""
+    heads = ["test set", "what else got worse", "before", "after"]
+    return table(heads, rows, left=2) + "\n\nThese are not tested against noise."
+
+
+def remeasured(
+    before: Mapping[str, dict], after: Mapping[str, dict], changed: Sequence[str]
+) -> list[str]:
+    """Of the checkpoints whose CER changed, those that are the same model as before.
+
+    Then it is the test speech, the decoding or the scoring that changed, and no comparison across
+    the change says anything of a model.
+
+    Args:
+        before, after: the stages of dvc.lock.
+        changed: names of checkpoints.
+    """
+
+    def model(stages: Mapping[str, dict], name: str) -> str | None:
+        deps = stages.get(f"evaluate@{name}", {}).get("deps", ())
+        return next((dep.get("md5") for dep in deps if dep["path"] == f"models/{name}"), None)
+
+    return [name for name in changed if model(before, name) == model(after, name) is not None]
+
+
+def param_section(changed: Mapping[str, tuple]) -> str:
+    if not changed:
+        return "**Params:** none."
+    rows = [[f"`{key}`", *map(_value, pair)] for key, pair in changed.items()]
+    return "**Params:**\n\n" + table(["param", "before", "after"], rows)
+
+
+def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """Counts of each corpus that changed, those of rejected utterances by reason among them.
+
+    Args:
+        before, after: metrics/data.json with dotted keys.
+    """
+    rows = []
+    for key in dict.fromkeys([*after, *before]):
+        corpus, _, name = key.partition(".")
+        old, new = before.get(key, 0), after.get(key, 0)
+        if old != new and (name in COUNTS or name.startswith("rejected.")):
+            what = [SETS.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
+            rows.append([*what, f"{old:,}", f"{new:,}", minus(new - old, "+,.10g")])
+    if not rows:
+        return "**Data:** the same counts of utterances, kept and rejected."
+    return "**Data:**\n\n" + table(["corpus", "count", "before", "after", "change"], rows, left=2)
+
+
+def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, list[str]]:
+    """The stages whose entries in dvc.lock differ, each with what of its inputs did.
+
+    >>> one = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "outs": []}
+    >>> two = {**one, "deps": [{"path": "a", "md5": "2"}], "params": {"params.yaml": {"seed": 0}}}
+    >>> changed_stages({"train": one, "gone": one, "same": one}, {"train": two, "same": one})
+    {'train': ['a', 'params'], 'gone': ['the stage is gone']}
+    """
+    found = {}
+    for name in dict.fromkeys([*after, *before]):
+        old, new = before.get(name, {}), after.get(name, {})
+        if old == new:
+            continue
+        if not old or not new:
+            found[name] = ["the stage is gone" if old else "a new stage"]
+            continue
+        hashes = [{d["path"]: d.get("md5") for d in one.get("deps", ())} for one in (old, new)]
+        causes = [
+            path
+            for path in dict.fromkeys([*hashes[1], *hashes[0]])
+            if hashes[0].get(path) != hashes[1].get(path)
+        ]
+        causes += [part for part in ("cmd", "params") if old.get(part) != new.get(part)]
+        found[name] = causes or ["the same inputs, but another result"]
+    return found
+
+
+def stage_section(changed: Mapping[str, Sequence[str]]) -> str:
+    if not changed:
+        return "**Stages:** dvc.lock is the same."
+    lines = [f"- `{name}`: {', '.join(causes)}" for name, causes in changed.items()]
+    return "**Stages** that ran anew, and what of their inputs changed:\n\n" + "\n".join(lines)
+
+
+def other_section(changed: Mapping[str, tuple]) -> str:
+    """Numbers of other metrics, before and after, without a judgement of theirs."""
+    rows = [[f"`{key}`", *map(_value, pair)] for key, pair in changed.items()]
+    return table(["metric", "before", "after"], rows) if rows else ""
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else literal(str(value))

@@ -1,0 +1,184 @@
+"""The comment on a pull request, as Markdown: first what the change did, then all there is to it.
+
+Error rates are in per cent of the reference's characters, differences in percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from telephone_asr.report.changes import (
+    SliceChange,
+    content_section,
+    data_section,
+    other_section,
+    param_section,
+    slice_section,
+    stage_section,
+)
+from telephone_asr.report.differences import Difference, Results, compare
+from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
+from telephone_asr.report.gate import TELEPHONE, passed
+from telephone_asr.report.markdown import table
+from telephone_asr.report.tables import SIGNS as CHANGES
+from telephone_asr.report.words import minus, percent
+
+SIGNS = {**CHANGES, "unchanged": "= unchanged", "not comparable": "? not comparable"}
+LEGEND = (
+    "CER in %. ▼ lower is better, ▲ higher is worse; ≈ within noise: the 95 % interval of the "
+    "difference holds 0."
+)
+
+Found = Mapping[tuple[str, str], Difference | None]  # by test set and checkpoint
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything that the comment tells of a change."""
+
+    base: str  # how the two revisions are called
+    here: str
+    before: Results
+    after: Results
+    found: Found
+    checks: Sequence[Check]
+    slices: Sequence[SliceChange]
+    remeasured: Sequence[str]  # checkpoints that are the same model with another CER
+    params: Mapping[str, tuple]  # key: before, after; None: not there
+    data: tuple[Mapping, Mapping]  # metrics/data.json before and after, with dotted keys
+    stages: Mapping[str, Sequence[str]]  # whose lock changed: what of their inputs did
+    others: Mapping[str, tuple]  # other metrics that changed: before, after
+    pictures: Mapping[str, str]  # what one shows: its path
+
+
+def differences(before: Results, after: Results, seed: int) -> Found:
+    """Every checkpoint on every test set, after against before."""
+    return {
+        (test_set, checkpoint): compare(test_set, (before, checkpoint), (after, checkpoint), seed)
+        for test_set in SETS
+        for checkpoint in CHECKPOINTS
+    }
+
+
+def comment(review: Review) -> str:
+    """The whole comment; its pictures are expected where their paths say."""
+    gate = "passed" if passed(review.checks) else "**not passed**"
+    sections = [
+        f"## {verdict(review.found)}; gate {gate}",
+        f"{CHECKPOINTS[LAST]} of {review.here} against {review.base}. {LEGEND}",
+        _warning(review.remeasured),
+        cer_table(review.found, [LAST]),
+        gate_list(review.checks),
+        _folded("Every checkpoint on every test set", cer_table(review.found, CHECKPOINTS)),
+        "### What it cost elsewhere",
+        _wideband(review.found["wideband", LAST]),
+        slice_section(review.slices),
+        content_section(review.before, review.after, LAST),
+        "### What was changed",
+        param_section(review.params),
+        data_section(*review.data),
+        stage_section(review.stages),
+        _folded("Other metrics that changed, time among them", other_section(review.others)),
+        *(f"![{what}]({path})" for what, path in review.pictures.items()),
+        interval_note(review),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def verdict(found: Found) -> str:
+    """What became of telephone speech; the last checkpoint speaks for the change.
+
+    >>> calls, simulated = Difference(0.3, 0.2, -0.2, -0.05), Difference(0.2, 0.21, -0.01, 0.03)
+    >>> verdict({("telecall", "lora"): calls, ("simulated", "lora"): simulated})
+    '▼ Better on telephone calls, ≈ within noise on simulated telephone speech'
+    """
+    order = ("worse", "better", "within noise", "unchanged", "not comparable")
+    sets: dict[str, list[str]] = {word: [] for word in order}
+    for test_set in TELEPHONE:
+        sets[_verdict(found[test_set, LAST])].append(SETS[test_set])
+    parts = [
+        f"{SIGNS[word][0]} {word} on {' and '.join(names)}" for word, names in sets.items() if names
+    ]
+    return parts[0][:2] + parts[0][2].upper() + ", ".join(parts)[3:]
+
+
+def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
+    """After against before; p is the chance of as large a difference by noise alone."""
+    rows = [
+        [SETS[test_set], CHECKPOINTS[name], *_cells(found[test_set, name])]
+        for test_set in SETS
+        for name in checkpoints
+    ]
+    heads = ["test set", "checkpoint", "change", "before", "after", "difference"]
+    heads += ["95 % interval", "p"]
+    return table(heads, rows, left=3)
+
+
+def gate_list(checks: Sequence[Check]) -> str:
+    words = {True: "✓ passed", False: "✗ **not passed**", None: "? not checked"}
+    lines = [f"- {words[one.ok]}: {one.sentence}" for one in checks]
+    return "**Gate:**\n\n" + "\n".join(lines)
+
+
+def interval_note(review: Review) -> str:
+    """How the intervals were come by, which decides how far they can be trusted."""
+    notes, changed = [], []
+    for (test_set, name), one in review.found.items():
+        if one is None or one.verdict == "unchanged":
+            continue
+        changed.append(one)
+        size = review.after.metrics_of(name, test_set)["utterances"]
+        if one.utterances is not None and one.utterances < size:
+            notes.append(
+                f"{CHECKPOINTS[name]} on {SETS[test_set]} is compared on the {one.utterances:,} of "
+                f"{size:,} utterances that are the same before and after."
+            )
+    if any(one.utterances is not None for one in changed):
+        notes.insert(0, "Intervals: paired bootstrap by speaker on the same utterances.")
+    if any(one.utterances is None for one in changed):
+        notes.append(
+            "Where there is no p, the transcripts of one side are not at hand (`dvc pull`): the "
+            "interval is put together from those of both sides' metrics, and is wider."
+        )
+    return " ".join(notes)
+
+
+def _wideband(one: Difference | None) -> str:
+    if one is None:
+        return "Wideband speech: not comparable."
+    value = minus(100 * one.value, "+.1f")
+    rates = f"{percent(one.before)} → {percent(one.after)} % ({value} points)"
+    return f"Wideband speech: {SIGNS[one.verdict]}, {rates}."
+
+
+def _warning(remeasured: Sequence[str]) -> str:
+    if not remeasured:
+        return ""
+    names = " and ".join(CHECKPOINTS[name] for name in remeasured)
+    return (
+        f"**Caution:** {names} is the same model as before and yet has another CER. So the test "
+        "speech, the decoding or the scoring was changed, and not the models alone."
+    )
+
+
+def _verdict(one: Difference | None) -> str:
+    return "not comparable" if one is None else one.verdict
+
+
+def _cells(one: Difference | None) -> list[str]:
+    sign = SIGNS[_verdict(one)]
+    if one is None:
+        return [sign, *["–"] * 5]
+    rates = [percent(one.before), f"**{percent(one.after)}**"]
+    if one.verdict == "unchanged":
+        return [sign, *rates, *["–"] * 3]
+    value, low, high = (minus(100 * x, "+.1f") for x in (one.value, one.low, one.high))
+    return [sign, *rates, value, f"{low} to {high}", "–" if one.p is None else f"{one.p:.3f}"]
+
+
+def _folded(title: str, text: str) -> str:
+    """Folded away until it is clicked on, as GitHub and GitLab show it."""
+    if not text:
+        return ""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"

@@ -1,0 +1,226 @@
+"""The comment on a pull request, from real git, DVC and metrics."""
+
+import doctest
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from review_fixtures import BRANCH, commit, dvc, shell
+from telephone_asr.report import changes, review
+from telephone_asr.report.differences import Difference, Results
+
+CALLS = ("telephone calls", "stage 3 (LoRA)")
+
+
+def table(text: str, *heads: str) -> list[list[str]]:
+    """The rows of the first table of a comment that has these columns first."""
+    lines = text.splitlines()
+    start = next(i for i, x in enumerate(lines) if x.startswith(f"| {' | '.join(heads)} |"))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def row(text: str, *first: str) -> list[str]:
+    rows = table(text.split("<summary>Every checkpoint")[1], "test set", "checkpoint")
+    return next(one[len(first) :] for one in rows if tuple(one[: len(first)]) == first)
+
+
+def cer(repository: Path, rev: str, checkpoint: str, test_set: str) -> float:
+    shown = shell(repository, "git", "show", f"{rev}:metrics/{checkpoint}.json").stdout
+    return json.loads(shown)[test_set]["cer"]
+
+
+@pytest.fixture(scope="module")
+def comment(two_commits) -> str:
+    command = [sys.executable, "-m", "telephone_asr.cli", "review", "main"]
+    return shell(two_commits, *command).stdout
+
+
+def test_the_first_line_is_the_verdict(comment):
+    assert comment.splitlines()[0] == (
+        "## ▼ Better on telephone calls, ≈ within noise on simulated telephone speech; "
+        "gate **not passed**"
+    )
+
+
+def test_every_test_set_and_checkpoint_has_its_row_with_the_rates_of_both(comment, two_commits):
+    rows = table(comment.split("<summary>Every checkpoint")[1], "test set", "checkpoint")
+    assert len(rows) == 12
+    for test_set, title in review.SETS.items():
+        for name, label in review.CHECKPOINTS.items():
+            rates = [100 * cer(two_commits, rev, name, test_set) for rev in ("main", BRANCH)]
+            _, before, after, difference, *_ = row(comment, title, label)
+            assert (before, after) == (f"{rates[0]:.1f}", f"**{rates[1]:.1f}**")
+            if rates[0] == rates[1]:
+                assert difference == "–"
+            else:
+                value = float(difference.replace("−", "-"))
+                assert value == pytest.approx(rates[1] - rates[0], abs=0.051)
+
+
+def test_arrows_come_with_words_and_p_values_where_transcripts_are_at_hand(comment):
+    change, *_, interval, p = row(comment, *CALLS)
+    assert change == "▼ **better**"
+    assert " to " in interval
+    assert 0 < float(p) < 0.05
+    assert row(comment, "wideband speech", "stage 3 (LoRA)")[0] == "▲ **worse**"
+    assert row(comment, "telephone calls", "base")[0] == "= unchanged"
+
+
+def test_the_price_is_told_with_the_slices_that_got_worse(comment):
+    price = comment.split("### What it cost elsewhere")[1].split("###")[0]
+    assert price.strip().startswith("Wideband speech: ▲ **worse**")
+    slices = table(price, "test set", "slice")
+    assert {one[0] for one in slices} == {"wideband speech"}
+    assert {one[1] for one in slices} == {"scene telesales", "scene collections"}
+    assert "by chance alone" in price
+
+
+def test_params_and_stages_that_changed_are_named(comment):
+    assert table(comment, "param", "before", "after") == [["`train.lora.lr`", "0.0005", "0.002"]]
+    stages = [line for line in comment.splitlines() if line.startswith("- `")]
+    assert stages == ["- `train`: params", "- `evaluate@lora`: models/lora"]
+    assert "the same counts of utterances" in comment
+
+
+def test_a_clone_without_data_gives_the_same_rates_from_the_metrics_alone(
+    comment, without_data, telephone_asr
+):
+    text = telephone_asr(without_data, "review", "origin/main").out
+    for test_set in ("telephone calls", "wideband speech"):
+        with_data = row(comment, test_set, "stage 3 (LoRA)")
+        without = row(text, test_set, "stage 3 (LoRA)")
+        assert without[:4] == with_data[:4]
+        assert without[-1] == "–"
+    assert "transcripts of one side are not at hand" in text
+    assert "transcripts of one side are not at hand" not in comment
+    assert "Caution" not in text
+
+
+def test_data_that_changed_is_counted(repository, telephone_asr):
+    params = repository / "params.yaml"
+    params.write_text(params.read_text().replace("min_frames: 10", "min_frames: 20"))
+    dvc(repository, "repro", "data")
+    text = telephone_asr(repository, "review", BRANCH).out
+    assert table(text, "corpus", "count") == [
+        ["telephone calls", "kept", "85", "80", "−5"],
+        ["telephone calls", "rejected: too short", "5", "10", "+5"],
+    ]
+    assert text.splitlines()[0].startswith("## = Unchanged on telephone calls and simulated")
+    assert f"{BRANCH} (" in text
+    assert "with uncommitted changes" in text
+
+
+def test_rates_of_a_model_that_did_not_change_are_a_caution(repository, telephone_asr):
+    stage = repository / "evaluate.py"
+    stage.write_text(stage.read_text().replace("[-2, -1, 0, 0, 1, 2]", "[0, 0, 1, 2]"))
+    dvc(repository, "repro", "evaluate@adapter")
+    text = telephone_asr(repository, "review", BRANCH).out
+    assert "**Caution:** stage 2 (adapter) is the same model as before" in text
+    assert "- `evaluate@adapter`: evaluate.py" in text
+
+
+def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(repository, telephone_asr):
+    path = repository / "data" / "transcripts" / "lora.jsonl"
+    lines = path.read_text().splitlines()
+    path.unlink()
+    path.write_text("\n".join(lines[:-1]) + "\n")
+    text = telephone_asr(repository, "review", "main").out
+    assert row(text, *CALLS)[-1] == "–"
+
+
+def test_pictures_are_named_as_the_comment_finds_them(repository, tmp_path, telephone_asr):
+    (tmp_path / "out").mkdir()
+    telephone_asr(repository, "review", "main", "--output", str(tmp_path / "out" / "c.md"))
+    text = (tmp_path / "out" / "c.md").read_text(encoding="utf-8")
+    path = text.split("![CER by stage](")[1].split(")")[0]
+    assert (tmp_path / "out" / path).read_text().startswith("a picture of")
+    assert "curves" not in text
+
+
+# --- refusals
+
+
+def test_an_unknown_base_is_named(two_commits, telephone_asr):
+    error = telephone_asr(two_commits, "review", "nosuch", fails=True).error
+    assert error.startswith("error: nosuch: git knows no such revision")
+
+
+def test_a_base_without_metrics_is_named(repository, telephone_asr):
+    shell(repository, "git", "switch", "--quiet", "--orphan", "empty")
+    shell(repository, "git", "commit", "--quiet", "--allow-empty", "--message", "nothing")
+    shell(repository, "git", "switch", "--quiet", BRANCH)
+    error = telephone_asr(repository, "review", "empty", fails=True).error
+    assert error.startswith("error: empty has no metrics: ")
+
+
+def test_a_missing_lock_is_named(repository, telephone_asr):
+    (repository / "dvc.lock").unlink()
+    error = telephone_asr(repository, "review", "main", fails=True).error
+    assert error.startswith("error: dvc.lock does not exist: ")
+
+
+def test_outside_a_repository_is_said(repository, tmp_path, telephone_asr):
+    (repository / "params.yaml").rename(tmp_path / "params.yaml")
+    error = telephone_asr(tmp_path, "review", "main", fails=True).error
+    assert "is in no git repository" in error
+    assert str(tmp_path) in error
+
+
+def test_an_output_without_a_directory_is_refused_before_any_work(two_commits, telephone_asr):
+    output = os.path.join("nowhere", "c.md")
+    error = telephone_asr(two_commits, "review", "main", "--output", output, fails=True).error
+    assert error.startswith(f"error: --output {output}: ")
+
+
+# --- its parts
+
+
+def test_worse_on_one_set_comes_before_better_on_another():
+    worse, better = Difference(0.2, 0.3, 0.05, 0.15), Difference(0.3, 0.2, -0.15, -0.05)
+    found = {("telecall", "lora"): better, ("simulated", "lora"): worse}
+    assert review.verdict(found) == (
+        "▲ Worse on simulated telephone speech, ▼ better on telephone calls"
+    )
+    found["telecall", "lora"] = None
+    assert "? not comparable on telephone calls" in review.verdict(found)
+
+
+def test_content_is_worse_when_less_is_exact_or_more_is_made_up():
+    def results(exact: float, loops: float, made_up: float) -> Results:
+        own = {"digits.exact": exact, "loops.share": loops}
+        return Results(
+            {"lora": {"telecall": own, "no_speech": {"silence.insertions_per_minute": made_up}}}, {}
+        )
+
+    before = results(0.9, 0.1, 2)
+    text = changes.content_section(before, results(0.8, 0.2, 3), "lora")
+    shown = [one[:4] for one in table(text, "test set", "what else got worse")]
+    assert shown == [
+        ["telephone calls", "digits, exact (%)", "90.0", "80.0"],
+        ["telephone calls", "loops, share (%)", "10.0", "20.0"],
+        ["no speech", "silence, insertions per minute", "2", "3"],
+    ]
+    assert changes.content_section(before, results(0.95, 0.0, 1), "lora") == ""
+    assert changes.content_section(before, before, "lora") == ""
+
+
+def test_a_committed_change_needs_no_remark(repository, telephone_asr):
+    (repository / "note.txt").write_text("x")
+    commit(repository, "a note")
+    text = telephone_asr(repository, "review", "HEAD~1").out
+    assert "uncommitted" not in text
+    assert text.count("= unchanged") >= 12
+    assert "**Stages:** dvc.lock is the same." in text
+
+
+def test_doctests():
+    for module in (review, changes):
+        assert doctest.testmod(module).failed == 0
