@@ -291,17 +291,17 @@ def _cross_check(params: Params) -> None:
             "params.yaml: base.revision: expected the revision to fetch (a commit or a tag), "
             f"because base.kind is {params.base.kind}."
         )
-    if params.train.batches_per_step % params.train.processes:
-        raise InputError(
-            f"params.yaml: train.batches_per_step: expected a multiple of train.processes "
-            f"({params.train.processes}), got {params.train.batches_per_step}."
-        )
     for key, (low, high) in _RANGES.items():
         value = params
         for name in key.split("."):
             value = getattr(value, name)
         if value is not None and not low <= value <= high:
             raise InputError(f"params.yaml: {key}: expected {low} to {high}, got {value}.")
+    if params.train.batches_per_step % params.train.processes:
+        raise InputError(
+            f"params.yaml: train.batches_per_step: expected a multiple of train.processes "
+            f"({params.train.processes}), got {params.train.batches_per_step}."
+        )
     rates = {"train.lr": params.train.lr}
     rates["base.tiny.ctc.lr"] = params.base.tiny.ctc.lr
     rates["base.tiny.llm.lr"] = params.base.tiny.llm.lr
