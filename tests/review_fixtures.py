@@ -36,7 +36,9 @@ stages:
     cmd: python evaluate.py ${item.checkpoint}
     deps: [evaluate.py, "models/${item.checkpoint}"]
     params: [seed]
-    outs: ["data/transcripts/${item.checkpoint}.jsonl"]
+    outs:
+      - data/transcripts/${item.checkpoint}.jsonl
+      - metrics/slices/${item.checkpoint}.json: {cache: false}
     metrics: [{"metrics/${item.checkpoint}.json": {cache: false}}]
 """
 
@@ -70,7 +72,7 @@ pathlib.Path("report/cer.png").write_text(f"a picture of {wrong}")
 EVALUATE = """
 import json, pathlib, random, sys
 name = sys.argv[1]
-lines, metrics = [], {}
+lines, metrics, slices = [], {}, {}
 for source, wrong in json.loads(pathlib.Path("models", name).read_text()).items():
     draw, own = random.Random(f"{source} {wrong}"), []
     for i in range(40):
@@ -87,12 +89,16 @@ for source, wrong in json.loads(pathlib.Path("models", name).read_text()).items(
                 "characters": characters, "cer_low": cer - width, "cer_high": cer + width}
     scenes = {scene: rates([x for x in own if x["scene"] == scene], 0.05)
               for scene in ("telesales", "collections")}
-    metrics[source] = {**rates(own, 0.04), "utterances": 40, "scene": scenes}
+    metrics[source] = {**rates(own, 0.04), "utterances": 40}
+    slices[source] = {"scene": scenes}
     lines += own
 pathlib.Path("data/transcripts").mkdir(parents=True, exist_ok=True)
 pathlib.Path("data/transcripts", f"{name}.jsonl").write_text(
     "".join(json.dumps(line) + "\\n" for line in lines))
-pathlib.Path("metrics", f"{name}.json").write_text(json.dumps(metrics, indent=2) + "\\n")
+pathlib.Path("metrics/slices").mkdir(parents=True, exist_ok=True)
+for directory, content in (("metrics", metrics), ("metrics/slices", slices)):
+    path = pathlib.Path(directory, f"{name}.json")
+    path.write_text(json.dumps(content, indent=2) + "\\n")
 """
 
 

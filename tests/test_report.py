@@ -23,14 +23,14 @@ def test_curves_are_read_where_they_are(tmp_path):
     assert report.read_curves(tmp_path) == {"cer": [(0, 0.5), (10, 0.25)]}
 
 
-def test_what_is_missing_or_of_an_older_version_is_named(tmp_path, monkeypatch):
+def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "METRICS", tmp_path)
+    monkeypatch.setattr(report, "SLICES", tmp_path / "slices")
     params = load_params(Path(__file__).parent.parent / "params.yaml")
     with pytest.raises(InputError, match=r"base\.json is missing: `dvc pull` brings it"):
         report.read_findings(params)
-    old = {name: {"cer": 0.1, "scene": {"sales": 0.2}} for name in SETS}
-    (tmp_path / "base.json").write_text(json.dumps(old))
-    with pytest.raises(InputError, match=r"base\.json has no slices"):
+    (tmp_path / "base.json").write_text(json.dumps({name: {"cer": 0.1} for name in SETS}))
+    with pytest.raises(InputError, match=r"slices/base\.json is missing"):
         report.read_findings(params)
 
 

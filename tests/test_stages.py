@@ -454,7 +454,10 @@ def test_evaluation_covers_every_test_utterance(trained_repository):
             errors = sum(t["substitutions"] + t["deletions"] + t["insertions"] for t in own)
             characters = sum(t["characters"] for t in own)
             assert metrics[source]["cer"] == pytest.approx(errors / characters, abs=1e-5)
-        assert set(metrics["telecall"]["scene"]) <= {"telesales", "collections"}
+        path = trained_repository / "metrics" / "slices" / f"{checkpoint}.json"
+        slices = json.loads(path.read_text())
+        assert set(slices["telecall"]["scene"]) <= {"telesales", "collections"}
+        assert all(not isinstance(value, dict) for value in metrics["telecall"].values())
         made_up = metrics["no_speech"]
         assert set(made_up) == {"silence", "noise", "hold_music"}
         assert all(one["insertions_per_minute"] >= 0 for one in made_up.values())

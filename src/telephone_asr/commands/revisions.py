@@ -118,12 +118,35 @@ def results(
         for key, value in metrics.get(str(METRICS / f"{name}.json"), {}).items():
             test_set, _, rest = key.partition(".")
             sets.setdefault(test_set, {})[rest] = value
+        for test_set, slices in _slices(name, base).items():
+            sets.setdefault(test_set, {}).update(_flat(slices))
         by_checkpoint[name] = sets
         lines = _transcripts(files, name)
         if lines is not None and _belong(lines, sets):
             transcripts[name] = lines
     missing = [name for name in checkpoints if name not in transcripts]
     return Results(by_checkpoint, transcripts), missing
+
+
+def _slices(checkpoint: str, base: str | None) -> dict:
+    """By test set; of a revision from git, since they are no metrics to DVC."""
+    path = METRICS / "slices" / f"{checkpoint}.json"
+    if base is not None:
+        text = _git("show", f"{base}:./{path}").stdout
+    else:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return json.loads(text or "{}")
+
+
+def _flat(tree: Mapping, prefix: str = "") -> dict[str, float]:
+    """Numbers by their dotted keys."""
+    found = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
 
 
 def _transcripts(files, checkpoint: str) -> list[dict] | None:

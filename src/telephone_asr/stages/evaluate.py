@@ -27,6 +27,7 @@ from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_
 
 TRANSCRIPTS = Path("data/transcripts")
 COST = METRICS / "cost"
+SLICES = METRICS / "slices"
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
 
@@ -41,7 +42,7 @@ def main() -> None:
 
     nano = parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
     nano.model.to(Accelerator().device)
-    metrics, lines, decoding_s = {}, [], 0.0
+    metrics, slices, lines, decoding_s = {}, {}, [], 0.0
     for name in TEST_SETS:
         examples = read_examples(name)
         started_s = time.perf_counter()
@@ -49,7 +50,9 @@ def main() -> None:
         decoding_s += time.perf_counter() - started_s
         errors = score([e.text for e in examples], texts, **vars(options))
         own = transcript_lines(name, examples, texts, errors)
-        metrics[name] = summary(own, params.seed, options.fillers, options.erhua)
+        found = summary(own, params.seed, options.fillers, options.erhua)
+        slices[name] = {key: part for key, part in found.items() if isinstance(part, dict)}
+        metrics[name] = {key: part for key, part in found.items() if key not in slices[name]}
         lines += own
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}")
     metrics["no_speech"] = made_up(
@@ -58,6 +61,8 @@ def main() -> None:
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
+    # No metrics to DVC: hundreds of numbers would bury the few that a diff is for.
+    write_json(SLICES / f"{checkpoint}.json", slices)
     write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
     TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -30,6 +30,7 @@ from telephone_asr.stages.lock import read_states
 
 REPORT = Path("report")
 TRANSCRIPTS = Path("data/transcripts")
+SLICES = METRICS / "slices"
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
 SHEET = 8  # simulated utterances with their spectrograms
 
@@ -170,11 +171,9 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
 
 
 def _metrics(checkpoint: str) -> dict:
-    path = METRICS / f"{checkpoint}.json"
-    found = _json(path)
-    if any("duration_s" not in found.get(name, {}) for name in SETS):
-        raise InputError(f"{path} has no slices, as an older version left it: run `dvc repro`.")
-    return found
+    """A checkpoint's metrics, each test set with its slices."""
+    found, slices = _json(METRICS / f"{checkpoint}.json"), _json(SLICES / f"{checkpoint}.json")
+    return {**found, **{name: {**found[name], **parts} for name, parts in slices.items()}}
 
 
 def _json(path: Path) -> dict:
