@@ -1,7 +1,7 @@
 """Utterances a second: our decoder against `funasr.AutoModel.generate`, in one process.
 
     python bench/decoding.py [--model models/final] [--utterances 96]
-    python bench/decoding.py --larger [--utterances 32]
+    python bench/decoding.py --larger [--utterances 24]
 
 Both read the same sound files (test utterances of the simulated corpus) and write texts. The ways
 take turns, so that a change of the machine's pace touches all alike; ratios are taken round by
@@ -144,11 +144,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=MODELS / "final")
     parser.add_argument("--larger", action="store_true", help="a random model of 60 M parameters")
-    parser.add_argument("--utterances", type=int, default=None, help="default: 96, larger: 32")
+    parser.add_argument("--utterances", type=int, default=None, help="default: 96, larger: 24")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    n = arguments.utterances or (32 if arguments.larger else 96)
+    n = arguments.utterances or (24 if arguments.larger else 96)
     decode = load_params().decode
     max_tokens = LARGER_TOKENS if arguments.larger else decode.max_tokens
     examples = read_manifest(MANIFESTS / "simulated" / "test.jsonl")[:n]

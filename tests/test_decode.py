@@ -1,5 +1,7 @@
 """Decoding: the same text alone, in a batch, from Transformers' generate and from FunASR itself."""
 
+import doctest
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
-from telephone_asr.scoring import decode
+from telephone_asr.scoring import confusion, decode
 from telephone_asr.training.objective import total_error, transcribe
 
 MAX_TOKENS = 12
@@ -26,6 +28,13 @@ def recogniser(fitted_directory):
         log_level="ERROR",
         ncpu=1,  # AutoModel sets the threads of the whole process
     )
+
+
+@pytest.mark.parametrize("module", [confusion, decode])
+def test_doctests(module):
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed
 
 
 def test_the_model_of_these_tests_listens(fitted, make_inputs):

@@ -238,11 +238,21 @@ def test_out_of_range(key, text, tmp_path):
         *[("train.clip", "-1"), ("train.evaluations", "0"), ("train.valid_utterances", "0")],
         *[("train.encoder.epochs", "-1"), ("train.encoder.ctc_weight", "3"), ("train.lora.r", "0")],
         *[("train.lora.dropout", "1.5"), ("decode.batch_size", "0"), ("decode.max_tokens", "0")],
+        ("decode.beams", "0"),
     ],
 )
 def test_out_of_any_use(key, text, tmp_path):
     """Refused before any work starts, not by a traceback an hour later."""
     assert f"params.yaml: {key}: " in message(changed(tmp_path, key, text))
+
+
+def test_hotwords_are_any_number_of_texts(tmp_path):
+    for text, expected in (("[]", ()), ("[张三, 分期 付款]", ("张三", "分期 付款"))):
+        assert load_params(changed(tmp_path, "decode.hotwords", text)).decode.hotwords == expected
+    text = message(changed(tmp_path, "decode.hotwords", "张三"))
+    assert "params.yaml: decode.hotwords: expected a list, got '张三'" in text
+    text = message(changed(tmp_path, "decode.hotwords", "[张三, 12]"))
+    assert "params.yaml: decode.hotwords[1]: expected a text, got 12" in text
 
 
 def test_a_model_directory_has_to_be_named(tmp_path):

@@ -1,9 +1,10 @@
 """Features to text, in batches: the texts that funasr.AutoModel gives, in a fraction of the time.
 
-A greedy transcript is written by a loop of our own over the language model and its cache of keys
-and values, because `generate` of Transformers cannot do two things that halve its time here: begin
-a batch with the prompt's keys and values computed once, and take utterances that have ended out of
-it. `bench/decoding.py` compares. Beam search is `generate`'s.
+Time goes into the encoder and, without batches, into the language model's single steps; see
+`bench/decoding.py`. A batch begins with the prompt's keys and values computed once, which halves
+the work behind FunASR's long system prompt. Greedy transcripts are written by a loop of our own,
+because `generate` of Transformers keeps utterances that have ended until all have: where one of 32
+loops for 100 tokens, it takes 2.7 times as long (12 layers of 512). Beam search is `generate`'s.
 """
 
 from __future__ import annotations
