@@ -51,6 +51,8 @@ def _check(
     about = f"{SETS[test_set]}, {labels[1]} against {labels[0]}"
     if found is None:
         return Check(None, f"{about}: not compared, there are no rates of the same test speech.")
+    if found.verdict == "unchanged":
+        return Check(True, f"{about}: {percent(found.after)} %, unchanged ({key}).")
     rates = f"{about}: {percent(found.before)} → {percent(found.after)} %, {points(found)}"
     allowed = f"+{100 * limit:g} points allowed ({key})"
     if found.difference <= limit:
