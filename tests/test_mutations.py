@@ -122,7 +122,7 @@ MUTATIONS = {
         "beyond = min(np.sum(differences <= 0), np.sum(differences >= 0))",
         "beyond = np.sum(differences >= 0)",
     ),
-    "the two checkpoints are drawn apart": (
+    "the difference is one checkpoint alone": (
         "compare.py",
         "[b.errors - a.errors, a.length]",
         "[b.errors, a.length]",

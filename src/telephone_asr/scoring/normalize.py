@@ -36,11 +36,11 @@ _FORMAL = "壹贰叁肆伍陆柒捌玖"
 _FORMAL_NUMBER = re.compile(rf"[{_FORMAL}](?=[{_FORMAL}零万亿]*[拾佰仟])[{_FORMAL}零拾佰仟万亿]+")
 _FROM_FORMAL = str.maketrans(_FORMAL + "拾佰仟", "一二三四五六七八九十百千")
 
-# Words in which 儿 is a child and is heard as a syllable of its own; those of WeTextProcessing
-# (tn/chinese/data/erhua/whitelist.tsv), each at its shortest, and a few more.
+# Words in which 儿 is a child and is heard as a syllable of its own, each at its shortest. The rule
+# of WeTextProcessing is made alike, of exceptions.
 _CHILD = (
-    "儿女|儿子|儿孙|儿媳|儿歌|儿童|儿科|儿戏|儿化|女儿|妻儿|胎儿|婴儿|生儿|幼儿|少儿|小儿|托儿|孤儿"
-    "|养儿|育儿|患儿|健儿|男儿|孩儿|宠儿|产儿|血儿|庄儿|正儿八经|吊儿郎当"
+    "儿女|儿子|儿孙|儿媳|儿歌|儿童|儿科|儿戏|女儿|妻儿|胎儿|婴儿|生儿|幼儿|少儿|小儿|托儿|孤儿"
+    "|养儿|育儿|患儿|健儿|男儿|孩儿|宠儿|产儿|血儿"
 )
 _ERHUA = re.compile(rf"{_CHILD}|(?<=[一-鿿])儿")
 
