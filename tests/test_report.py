@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_curves_are_read_where_they_are(tmp_path):
 
 def test_what_is_missing_or_of_an_older_version_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "METRICS", tmp_path)
-    params = load_params()
+    params = load_params(Path(__file__).parent.parent / "params.yaml")
     with pytest.raises(InputError, match=r"base\.json is missing: `dvc pull` brings it"):
         report.read_findings(params)
     old = {name: {"cer": 0.1, "scene": {"sales": 0.2}} for name in SETS}
