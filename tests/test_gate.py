@@ -89,7 +89,7 @@ def test_a_difference_within_noise_stops_nothing_whatever_the_limit():
         others = [x for x in side.transcripts["lora"] if x["source"] != "telecall"]
         side.transcripts["lora"] = [*others, *own]
     found = of_transcripts(calm, noisy, 0)
-    assert found.value > 0 > found.low
+    assert found.difference > 0 > found.low
     checks = check(after, before, **LIMITS)
     assert passed(checks)
     assert "within noise" in checks[1].sentence
@@ -130,8 +130,8 @@ def test_pairs_tell_more_than_two_intervals_do():
     after[1]["substitutions"] += 1
     paired = of_transcripts(before, after, 0)
     alone = of_metrics(metrics_of(before), metrics_of(after))
-    assert paired.value == pytest.approx(alone.value) == pytest.approx(0.004)
-    assert alone.low < paired.low < paired.value < paired.high < alone.high
+    assert paired.difference == pytest.approx(alone.difference) == pytest.approx(0.004)
+    assert alone.low < paired.low < paired.difference < paired.high < alone.high
     assert paired.p is not None
     assert alone.p is None
 

@@ -65,9 +65,9 @@ def slice_section(found: Sequence[SliceChange]) -> str:
             f"None of {len(found)} slices (scene, duration, noise, codec …) got worse beyond noise."
         )
     rows = []
-    for one in sorted(worse, key=lambda one: -one.change.value)[:SHOWN]:
+    for one in sorted(worse, key=lambda one: -one.change.difference)[:SHOWN]:
         value, low, high = (
-            minus(100 * x, "+.1f") for x in (one.change.value, one.change.low, one.change.high)
+            minus(100 * x, "+.1f") for x in (one.change.difference, one.change.low, one.change.high)
         )
         rates = [percent(one.change.before), percent(one.change.after)]
         where = [SETS[one.test_set], literal(one.words)]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from telephone_asr.report.findings import verdict
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import paired_difference, paired_p_value
 
@@ -45,18 +46,14 @@ class Difference:
     utterances: int | None = None  # compared one by one; None: from the metrics' intervals
 
     @property
-    def value(self) -> float:
+    def difference(self) -> float:
         return self.after - self.before
 
     @property
     def verdict(self) -> str:
-        if self.value == self.low == self.high == 0:
+        if self.difference == self.low == self.high == 0:
             return "unchanged"
-        if self.high < 0:
-            return "better"
-        if self.low > 0:
-            return "worse"
-        return "within noise"
+        return verdict(self.low, self.high)
 
 
 def compare(

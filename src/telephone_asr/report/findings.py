@@ -1,7 +1,7 @@
 """What the report is made of, and what changed from one checkpoint to the next.
 
-Whether a change is more than noise is decided in one place, `Change.verdict`, from the paired
-bootstrap interval of the difference.
+Whether a change is more than noise is decided in one place, `verdict`, from the interval of the
+difference.
 """
 
 from __future__ import annotations
@@ -86,11 +86,16 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        if self.high < 0:
-            return "better"
-        if self.low > 0:
-            return "worse"
-        return "within noise"
+        return verdict(self.low, self.high)
+
+
+def verdict(low: float, high: float) -> str:
+    """What the 95 % interval of a difference between error rates says of the change."""
+    if high < 0:
+        return "better"
+    if low > 0:
+        return "worse"
+    return "within noise"
 
 
 def compare(transcripts: Mapping[str, Sequence[dict]], seed: int) -> list[Change]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from telephone_asr.report.differences import Difference, Results, compare
 from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
-from telephone_asr.report.words import minus, percent
+from telephone_asr.report.words import percent, points
 
 FIRST = next(iter(CHECKPOINTS))
 TELEPHONE = ("telecall", "simulated")
@@ -51,16 +51,12 @@ def _check(
     about = f"{SETS[test_set]}, {labels[1]} against {labels[0]}"
     if found is None:
         return Check(None, f"{about}: not compared, there are no rates of the same test speech.")
+    if found.verdict == "unchanged":
+        return Check(True, f"{about}: {percent(found.after)} %, unchanged ({key}).")
     rates = f"{about}: {percent(found.before)} → {percent(found.after)} %, {points(found)}"
     allowed = f"+{100 * limit:g} points allowed ({key})"
-    if found.value <= limit:
+    if found.difference <= limit:
         return Check(True, f"{rates}; up to {allowed}.")
     if found.low <= 0:
         return Check(True, f"{rates}; more than the {allowed}, but within noise.")
     return Check(False, f"{rates}; more than noise and more than the {allowed}.")
-
-
-def points(found: Difference) -> str:
-    """A difference and its interval in percentage points."""
-    value, low, high = (minus(100 * x, "+.1f") for x in (found.value, found.low, found.high))
-    return f"{value} points (95 % interval {low} to {high})"

@@ -147,7 +147,7 @@ def interval_note(review: Review) -> str:
 def _wideband(one: Difference | None) -> str:
     if one is None:
         return "Wideband speech: not comparable."
-    value = minus(100 * one.value, "+.1f")
+    value = minus(100 * one.difference, "+.1f")
     rates = f"{percent(one.before)} → {percent(one.after)} % ({value} points)"
     return f"Wideband speech: {SIGNS[one.verdict]}, {rates}."
 
@@ -173,7 +173,7 @@ def _cells(one: Difference | None) -> list[str]:
     rates = [percent(one.before), f"**{percent(one.after)}**"]
     if one.verdict == "unchanged":
         return [sign, *rates, *["–"] * 3]
-    value, low, high = (minus(100 * x, "+.1f") for x in (one.value, one.low, one.high))
+    value, low, high = (minus(100 * x, "+.1f") for x in (one.difference, one.low, one.high))
     return [sign, *rates, value, f"{low} to {high}", "–" if one.p is None else f"{one.p:.3f}"]
 
 
