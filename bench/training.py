@@ -384,6 +384,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_full_size(root / "model")
+        settled_memory_mb()  # what building it took is given back
         write_sound(root, max(BATCH.values()) * (arguments.steps + 2))
         if arguments.profile:
             steps_of_ours(root, arguments.profile, arguments.steps, True)

@@ -133,7 +133,7 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
         before, after: metrics/data.json with dotted keys.
     """
     rows = []
-    for key in dict.fromkeys([*after, *before]):
+    for key in sorted(after.keys() | before.keys(), key=_place):
         corpus, _, name = key.partition(".")
         old, new = before.get(key, 0), after.get(key, 0)
         if old != new and (name in COUNTS or name.startswith("rejected.")):
@@ -142,6 +142,12 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
     if not rows:
         return "**Data:** the same counts of utterances, kept and rejected."
     return "**Data:**\n\n" + table(["corpus", "count", "before", "after", "change"], rows, left=2)
+
+
+def _place(key: str) -> tuple:
+    """DVC gives the keys in any order: by corpus, then as COUNTS has them, then by reason."""
+    corpus, _, name = key.partition(".")
+    return corpus, COUNTS.index(name) if name in COUNTS else len(COUNTS), name
 
 
 def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, list[str]]:
