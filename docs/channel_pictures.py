@@ -16,7 +16,8 @@ from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Babble, Clipping, Echo, Hum, Line, Loss, Music
 from telephone_asr.corpora import synthetic
-from telephone_asr.report.sound import sheet
+from telephone_asr.report.figures import png
+from telephone_asr.report.sound import spectrograms
 
 HERE = Path(__file__).parent
 SPEC = HERE.parent / "src/telephone_asr/corpora/synthetic.yaml"
@@ -82,7 +83,8 @@ def main() -> None:
             samples, _ = simulate(spoken[SENTENCE], 16000, line, pool, rng, speaker)
             sounds.append((caption, samples, 8000))
         path = HERE / "channel" / f"{name}.png"
-        picture = Image.open(io.BytesIO(sheet(sounds, f"channel: {name}")))
+        panels = spectrograms("sheet", sounds, top_khz=4)
+        picture = Image.open(io.BytesIO(png(panels, f"channel: {name}", columns=2)))
         picture = picture.resize((picture.width * 2 // 3, picture.height * 2 // 3))
         picture.quantize(48).save(path, optimize=True)  # a fifth of the size, for git
         print(path.relative_to(HERE.parent))

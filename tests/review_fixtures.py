@@ -153,7 +153,7 @@ def two_commits(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def repository(two_commits, tmp_path) -> Path:
+def branch(two_commits, tmp_path) -> Path:
     """A copy of it to be changed, with data."""
     return Path(shutil.copytree(two_commits, tmp_path / "copy", symlinks=True))
 

@@ -175,11 +175,11 @@ def test_the_command_fails_with_a_sentence_for_each_broken_limit(two_commits, te
     assert "gate.max_wideband_loss" in shown[0]
 
 
-def test_the_command_passes_where_the_limit_allows_it(repository, telephone_asr):
-    params = repository / "params.yaml"
+def test_the_command_passes_where_the_limit_allows_it(branch, telephone_asr):
+    params = branch / "params.yaml"
     text = params.read_text()
     params.write_text(text.replace("max_wideband_loss: 0.02", "max_wideband_loss: 0.5"))
-    assert "BROKEN" not in telephone_asr(repository, "gate").out
+    assert "BROKEN" not in telephone_asr(branch, "gate").out
 
 
 def test_without_main_the_command_says_so_and_checks_the_price_alone(without_data, telephone_asr):

@@ -32,8 +32,8 @@ def row(text: str, *first: str) -> list[str]:
     return next(one[len(first) :] for one in rows if tuple(one[: len(first)]) == first)
 
 
-def cer(repository: Path, rev: str, checkpoint: str, test_set: str) -> float:
-    shown = shell(repository, "git", "show", f"{rev}:metrics/{checkpoint}.json").stdout
+def cer(branch: Path, rev: str, checkpoint: str, test_set: str) -> float:
+    shown = shell(branch, "git", "show", f"{rev}:metrics/{checkpoint}.json").stdout
     return json.loads(shown)[test_set]["cer"]
 
 
@@ -104,11 +104,11 @@ def test_a_clone_without_data_gives_the_same_rates_from_the_metrics_alone(
     assert "Caution" not in text
 
 
-def test_data_that_changed_is_counted(repository, telephone_asr):
-    params = repository / "params.yaml"
+def test_data_that_changed_is_counted(branch, telephone_asr):
+    params = branch / "params.yaml"
     params.write_text(params.read_text().replace("min_frames: 10", "min_frames: 20"))
-    dvc(repository, "repro", "data")
-    text = telephone_asr(repository, "review", BRANCH).out
+    dvc(branch, "repro", "data")
+    text = telephone_asr(branch, "review", BRANCH).out
     assert table(text, "corpus", "count") == [
         ["telephone calls", "kept", "85", "80", "−5"],
         ["telephone calls", "rejected: too short", "5", "10", "+5"],
@@ -118,27 +118,27 @@ def test_data_that_changed_is_counted(repository, telephone_asr):
     assert "with uncommitted changes" in text
 
 
-def test_rates_of_a_model_that_did_not_change_are_a_caution(repository, telephone_asr):
-    stage = repository / "evaluate.py"
+def test_rates_of_a_model_that_did_not_change_are_a_caution(branch, telephone_asr):
+    stage = branch / "evaluate.py"
     stage.write_text(stage.read_text().replace("[-2, -1, 0, 0, 1, 2]", "[0, 0, 1, 2]"))
-    dvc(repository, "repro", "evaluate@adapter")
-    text = telephone_asr(repository, "review", BRANCH).out
+    dvc(branch, "repro", "evaluate@adapter")
+    text = telephone_asr(branch, "review", BRANCH).out
     assert "**Caution:** stage 2 (adapter) is the same model as before" in text
     assert "- `evaluate@adapter`: evaluate.py" in text
 
 
-def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(repository, telephone_asr):
-    path = repository / "data" / "transcripts" / "lora.jsonl"
+def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(branch, telephone_asr):
+    path = branch / "data" / "transcripts" / "lora.jsonl"
     lines = path.read_text().splitlines()
     path.unlink()
     path.write_text("\n".join(lines[:-1]) + "\n")
-    text = telephone_asr(repository, "review", "main").out
+    text = telephone_asr(branch, "review", "main").out
     assert row(text, *CALLS)[-1] == "–"
 
 
-def test_pictures_are_named_as_the_comment_finds_them(repository, tmp_path, telephone_asr):
+def test_pictures_are_named_as_the_comment_finds_them(branch, tmp_path, telephone_asr):
     (tmp_path / "out").mkdir()
-    telephone_asr(repository, "review", "main", "--output", str(tmp_path / "out" / "c.md"))
+    telephone_asr(branch, "review", "main", "--output", str(tmp_path / "out" / "c.md"))
     text = (tmp_path / "out" / "c.md").read_text(encoding="utf-8")
     path = text.split("![CER by stage](")[1].split(")")[0]
     assert (tmp_path / "out" / path).read_text().startswith("a picture of")
@@ -153,22 +153,22 @@ def test_an_unknown_base_is_named(two_commits, telephone_asr):
     assert error.startswith("error: nosuch: git knows no such revision")
 
 
-def test_a_base_without_metrics_is_named(repository, telephone_asr):
-    shell(repository, "git", "switch", "--quiet", "--orphan", "empty")
-    shell(repository, "git", "commit", "--quiet", "--allow-empty", "--message", "nothing")
-    shell(repository, "git", "switch", "--quiet", BRANCH)
-    error = telephone_asr(repository, "review", "empty", fails=True).error
+def test_a_base_without_metrics_is_named(branch, telephone_asr):
+    shell(branch, "git", "switch", "--quiet", "--orphan", "empty")
+    shell(branch, "git", "commit", "--quiet", "--allow-empty", "--message", "nothing")
+    shell(branch, "git", "switch", "--quiet", BRANCH)
+    error = telephone_asr(branch, "review", "empty", fails=True).error
     assert error.startswith("error: empty has no metrics: ")
 
 
-def test_a_missing_lock_is_named(repository, telephone_asr):
-    (repository / "dvc.lock").unlink()
-    error = telephone_asr(repository, "review", "main", fails=True).error
+def test_a_missing_lock_is_named(branch, telephone_asr):
+    (branch / "dvc.lock").unlink()
+    error = telephone_asr(branch, "review", "main", fails=True).error
     assert error.startswith("error: dvc.lock does not exist: ")
 
 
-def test_outside_a_repository_is_said(repository, tmp_path, telephone_asr):
-    (repository / "params.yaml").rename(tmp_path / "params.yaml")
+def test_outside_a_repository_is_said(branch, tmp_path, telephone_asr):
+    (branch / "params.yaml").rename(tmp_path / "params.yaml")
     error = telephone_asr(tmp_path, "review", "main", fails=True).error
     assert "is in no git repository" in error
     assert str(tmp_path) in error
@@ -212,10 +212,10 @@ def test_content_is_worse_when_less_is_exact_or_more_is_made_up():
     assert changes.content_section(before, before, "lora") == ""
 
 
-def test_a_committed_change_needs_no_remark(repository, telephone_asr):
-    (repository / "note.txt").write_text("x")
-    commit(repository, "a note")
-    text = telephone_asr(repository, "review", "HEAD~1").out
+def test_a_committed_change_needs_no_remark(branch, telephone_asr):
+    (branch / "note.txt").write_text("x")
+    commit(branch, "a note")
+    text = telephone_asr(branch, "review", "HEAD~1").out
     assert "uncommitted" not in text
     assert text.count("= unchanged") >= 12
     assert "**Stages:** dvc.lock is the same." in text

@@ -174,10 +174,10 @@ def test_the_lock_check_passes_what_changes_no_stage(pull_request):
     assert "BROKEN" not in step(pull_request, "Gate")
 
 
-def test_with_all_data_there_the_lock_check_still_stops_it(repository):
+def test_with_all_data_there_the_lock_check_still_stops_it(branch):
     """DVC then exits with 0, and only says what it would run."""
-    edit(repository / "evaluate.py", "import json", "import  json")
-    assert "Running stage" in step(repository, "Lock check", fails=True)
+    edit(branch / "evaluate.py", "import json", "import  json")
+    assert "Running stage" in step(branch, "Lock check", fails=True)
 
 
 def test_the_comment_is_shown_and_posted_but_not_from_a_fork(pull_request, tmp_path):

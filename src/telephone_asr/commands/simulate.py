@@ -57,11 +57,13 @@ def simulate_file(
     if pool is None:
         print(f"no babble, since {corpus} holds no talkers: run `dvc repro corpus` for it.")
     if picture is not None:
+        from telephone_asr.report.figures import png
         from telephone_asr.report.sound import line_caption, spectrograms
 
         before = (source.name, sound.samples, sound.sample_rate_hz)
         after = (line_caption(done), samples, TELEPHONE_RATE_HZ)
-        _write_picture(picture, spectrograms([before, after], f"{source.name} by telephone"))
+        panels = spectrograms("simulate", [before, after], top_khz=8)
+        _write_picture(picture, png(panels, f"{source.name} by telephone", columns=1))
         print(f"{picture}: spectrograms before and after")
 
 
