@@ -134,7 +134,7 @@ class Train:
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: bool  # keeps less for the backward pass, and computes it again
     processes: int  # one a GPU
-    accelerate: str | None  # a file of `accelerate config`: several machines, FSDP
+    accelerate: str | None  # a file of `accelerate config`: several machines
     workers: int  # processes that read sound ahead
     cache_mb: int  # memory for features, of each process that reads sound
     cache_frozen_gb: float  # disk for frozen parts' outputs; what does not fit is computed again

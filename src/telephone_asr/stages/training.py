@@ -182,7 +182,8 @@ class Training:
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Named by everything the result depends on: plan, params, model, data, code, versions."""
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
-        texts = [repr(self.plan), repr(options), repr(self.params.decode)]
+        decode = self.params.decode
+        texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
         texts += [str(self.params.seed), frozen]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in self.plan.sources]
