@@ -65,6 +65,16 @@ def test_every_test_set_and_checkpoint_has_its_row_with_the_rates_of_both(commen
                 assert value == pytest.approx(rates[1] - rates[0], abs=0.051)
 
 
+def test_the_last_checkpoint_stands_before_everything_else(comment):
+    top = comment.split("**Gate:**")[0]
+    shown = {one[0]: one[1] for one in table(top, "test set", "change")}
+    assert shown == {
+        "telephone calls": "▼ **better**",
+        "simulated telephone speech": "≈ within noise",
+        "wideband speech": "▲ **worse**",
+    }
+
+
 def test_arrows_come_with_words_and_p_values_where_transcripts_are_at_hand(comment):
     change, *_, interval, p = row(comment, *CALLS)
     assert change == "▼ **better**"
@@ -202,7 +212,7 @@ def test_content_is_worse_when_less_is_exact_or_more_is_made_up():
 
     before = results(0.9, 0.1, 2)
     text = changes.content_section(before, results(0.8, 0.2, 3), "lora")
-    shown = [one[:4] for one in table(text, "test set", "what else got worse")]
+    shown = [one[:4] for one in table(text, "test set", "share or rate")]
     assert shown == [
         ["telephone calls", "digits, exact (%)", "90.0", "80.0"],
         ["telephone calls", "loops, share (%)", "10.0", "20.0"],

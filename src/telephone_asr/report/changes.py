@@ -95,8 +95,7 @@ def content_section(before: Results, after: Results, checkpoint: str) -> str:
             rows.append(["no speech", name, f"{old[key]:g}", f"{new[key]:g}"])
     if not rows:
         return ""
-    heads = ["test set", "what else got worse", "before", "after"]
-    return table(heads, rows, left=2) + "\n\nThese are not tested against noise."
+    return table(["test set", "share or rate", "before", "after"], rows, left=2)
 
 
 def remeasured(

@@ -74,7 +74,10 @@ def comment(review: Review) -> str:
         "### What it cost elsewhere",
         _wideband(review.found["wideband", LAST]),
         slice_section(review.slices),
-        content_section(review.before, review.after, LAST),
+        _folded(
+            "Digits, names, repetitions, words where nobody speaks: what is worse, noise or not",
+            content_section(review.before, review.after, LAST),
+        ),
         "### What was changed",
         param_section(review.params),
         data_section(*review.data),
@@ -112,7 +115,10 @@ def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
     ]
     heads = ["test set", "checkpoint", "change", "before", "after", "difference"]
     heads += ["95 % interval", "p"]
-    return table(heads, rows, left=3)
+    if len(checkpoints) > 1:
+        return table(heads, rows, left=3)
+    heads, *rows = ([line[0], *line[2:]] for line in (heads, *rows))  # said above the table
+    return table(heads, rows, left=2)
 
 
 def gate_list(checks: Sequence[Check]) -> str:
