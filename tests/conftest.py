@@ -1,6 +1,11 @@
 """Sound to test with, made on the spot."""
 
+import os
 from collections.abc import Callable
+
+# Tests run beside each other, one a core: threads of one would wait for those of another. This is
+# read when the libraries are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
