@@ -314,6 +314,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
 ):
     # Saved at validations alone, or after each step.
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 1e9 if place[1] % 2 else -1.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e9)
     with pytest.raises(Interrupted):
         Run(fitted_directory, tmp_path, make_inputs, fail=place)
     run = Run(fitted_directory, tmp_path, make_inputs)
@@ -324,6 +325,7 @@ def test_a_training_that_is_interrupted_again_and_again_gets_there(
     uninterrupted, fitted_directory, make_inputs, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", 1e9)
     for place in [("validate", 1), ("batch", 6), ("state", 3), ("best", 0), ("batch", 12)]:
         with pytest.raises(Interrupted):
             Run(fitted_directory, tmp_path, make_inputs, fail=place)

@@ -190,7 +190,7 @@ TRAIN = textwrap.dedent("""
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    loop.SAVE_EVERY_S = 0.05
+    loop.SAVE_EVERY_S, loop.SAVE_SHARE = 0.05, 1.0
     model = torch.nn.Sequential(
         torch.nn.Linear(8, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 1), torch.nn.Flatten(1)
     )
