@@ -1,6 +1,6 @@
 """kill -9 at random moments of the three stages: each ends with the bytes of one undisturbed.
 
-Minutes long: `pytest -m slow tests/test_kill.py`.
+Minutes long: `pytest -m slow -n 0 -s tests/test_kill.py`.
 """
 
 import os

@@ -12,6 +12,7 @@ from telephone_asr.report.markdown import table
 from telephone_asr.report.slices import KINDS as WORDS
 from telephone_asr.report.slices import name_of
 from telephone_asr.report.words import minus, percent
+from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.slices import KINDS
 
 COUNTS = ("in", "kept", "train", "valid", "test", "annotation_errors", "hours", "speakers")
@@ -43,7 +44,10 @@ def slice_changes(before: Results, after: Results, checkpoint: str, seed: int) -
             if None in lines:
                 change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in sides))
             else:
-                own = ([x for x in side if KINDS[kind](x) == name] for side in lines)
+                own = [[x for x in side if KINDS[kind](x) == name] for side in lines]
+                # With few speakers the interval is no measure of noise, as with one utterance.
+                if len({line["speaker"] for line in own[1]}) < FEWEST_GROUPS:
+                    continue
                 change = of_transcripts(*own, seed)
             if change is not None:
                 words = f"{WORDS[kind][0]} {name_of(kind, name)}"
