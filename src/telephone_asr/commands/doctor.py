@@ -126,10 +126,11 @@ def _base(params: Params) -> str:
 
     from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.hub import locate
+    from telephone_asr.model.hub import locate, weights_sha256
     from telephone_asr.model.pretrained import load
 
-    directory, found = locate(base.kind, base.path, base.repo, base.revision, base.sha256)
+    directory = locate(base.kind, base.path, base.repo, base.revision)
+    found = weights_sha256(directory, base.sha256)
     nano = load(directory, **vars(params.frontend))
     samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
     width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]

@@ -18,7 +18,6 @@ from telephone_asr.stages import MODELS
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
     from telephone_asr.params import Decode, Params
-    from telephone_asr.scoring.cer import ErrorRate
     from telephone_asr.scoring.corpus import Scored
     from telephone_asr.scoring.options import Scoring
     from telephone_asr.shards import Rejected
@@ -116,7 +115,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     started = time.perf_counter()
     with whole_file(output) if output else nullcontext() as file:
         bar = tqdm(results, f"{model.name} on {path.name}", len(items), unit=" utterances")
-        lines, errors, rejected = _gather(bar, path.name, file)
+        lines, rejected = _gather(bar, path.name, file)
         if not lines:
             raise InputError(
                 f"--{kind}: {path} holds nothing that can be scored; the first of {len(items)}, "
@@ -124,8 +123,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
             )
     for entry in rejected:
         print(f"left out: {entry.id} ({entry.reason}): {entry.detail}", file=sys.stderr)
-    _print_cer(lines, errors, params.seed)
-    _print_slices(lines, params)
+    _print_rates(lines, params)
     reasons = Counter(entry.reason for entry in rejected)
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     rate = len(lines) / (time.perf_counter() - started)
@@ -151,20 +149,19 @@ def _items(kind: str, path: Path) -> list[Item]:
 
 def _gather(
     results: Iterable[Scored | Rejected], source: str, file: IO[bytes] | None
-) -> tuple[list[dict], list[ErrorRate], list[Rejected]]:
-    """What was scored, as lines of the file, with its errors; and what was not."""
+) -> tuple[list[dict], list[Rejected]]:
+    """What was scored, as lines of the file; and what was not."""
     from telephone_asr.shards import Rejected
 
-    lines, errors, rejected = [], [], []
+    lines, rejected = [], []
     for result in results:
         if isinstance(result, Rejected):
             rejected.append(result)
             continue
         lines.append(_line(result, source))
-        errors.append(result.error)
         if file:
             file.write((json.dumps(lines[-1], ensure_ascii=False) + "\n").encode())
-    return lines, errors, rejected
+    return lines, rejected
 
 
 def _line(result: Scored, source: str) -> dict:
@@ -190,39 +187,30 @@ def _line(result: Scored, source: str) -> dict:
     }
 
 
-def _print_cer(lines: Sequence[dict], errors: Sequence[ErrorRate], seed: int) -> None:
-    from telephone_asr.scoring.cer import ErrorRate
-    from telephone_asr.scoring.compare import bootstrap_interval
+def _print_rates(lines: Sequence[dict], params: Params) -> None:
+    """The CER with its interval, and where it is better and where worse: docs/scoring.md."""
+    from telephone_asr.scoring.cer import ErrorRate, errors_of
+    from telephone_asr.scoring.slices import summary
 
-    speakers = [line["speaker"] for line in lines]
-    total, n = sum(errors, ErrorRate()), len(set(speakers))
+    total, n = sum(map(errors_of, lines), ErrorRate()), len({line["speaker"] for line in lines})
+    found = {}
     if total.length:
-        low, high = bootstrap_interval(errors, speakers, seed)
+        found = summary(lines, params.seed, params.scoring.fillers, params.scoring.erhua)
         by = "speaker" if n > 1 else "utterance, of one speaker"
-        print(f"CER {total.rate:.2%}, 95 % interval {low:.2%} to {high:.2%} (by {by})")
+        between = f"{found['cer_low']:.2%} to {found['cer_high']:.2%}"
+        print(f"CER {total.rate:.2%}, 95 % interval {between} (by {by})")
     print(
         f"{len(lines)} utterances, {n} speakers, {total.length} characters: "
         f"{total.substitutions} substitutions, {total.deletions} deletions, "
         f"{total.insertions} insertions"
     )
-
-
-def _print_slices(lines: Sequence[dict], params: Params) -> None:
-    """Where it is better and where worse: the slices of docs/scoring.md that there are."""
-    from telephone_asr.scoring.slices import summary
-
-    if not sum(line["characters"] for line in lines):
-        return
-    found = summary(lines, params.seed, params.scoring.fillers, params.scoring.erhua)
     for kind in ("scene", "duration_s", "snr_db"):
-        parts = [
-            f"{name} {part['cer']:.1%} of {part['characters']}"
-            for name, part in found[kind].items()
-        ]
-        if parts:
-            print(f"CER by {kind}: {', '.join(parts)}")
+        slices = found.get(kind, {}).items()
+        if slices:
+            rates = (f"{name} {part['cer']:.1%} of {part['characters']}" for name, part in slices)
+            print(f"CER by {kind}: {', '.join(rates)}")
     for kind in ("digits", "amounts", "dates", "names"):
-        if found[kind]:
+        if found.get(kind):
             print(f"{kind} recognised as a whole: {found[kind]['exact']:.1%} of {found[kind]['n']}")
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import METRICS
+from telephone_asr.stages import METRICS, SLICES, TRANSCRIPTS
 
 if TYPE_CHECKING:
     from telephone_asr.report.differences import Results
 
-TRANSCRIPTS = "data/transcripts"
 LOCK = Path("dvc.lock")
 
 
@@ -130,7 +129,7 @@ def results(
 
 def _slices(checkpoint: str, base: str | None) -> dict:
     """By test set; of a revision from git, since they are no metrics to DVC."""
-    path = METRICS / "slices" / f"{checkpoint}.json"
+    path = SLICES / f"{checkpoint}.json"
     if base is not None:
         text = _git("show", f"{base}:./{path}").stdout
     else:

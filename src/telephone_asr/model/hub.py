@@ -16,13 +16,10 @@ from telephone_asr.model.pretrained import check_directory, file_sha256
 Hub = Literal["modelscope", "huggingface"]
 
 
-def locate(
-    kind: str, path: str | None, repo: str, revision: str | None, sha256: str | None
-) -> tuple[Path, str]:
-    """The base model's directory, the user's own or a hub's snapshot, and its model.pt's SHA-256.
+def locate(kind: str, path: str | None, repo: str, revision: str | None) -> Path:
+    """The base model's directory: the user's own, or a hub's snapshot.
 
-    Raises InputError where it is not to be had, lacks a file that it must have, or its model.pt is
-    another one than `sha256` says.
+    Raises InputError where it is not to be had or lacks a file that it must have.
     """
     if kind == "directory":
         directory = Path(path)
@@ -30,13 +27,21 @@ def locate(
     else:
         directory = snapshot(kind, repo, revision)
         check_directory(directory, "params.yaml: base.repo")
+    return directory
+
+
+def weights_sha256(directory: Path, expected: str | None) -> str:
+    """The SHA-256 of a model directory's model.pt, gigabytes of it.
+
+    Raises InputError where another one is expected.
+    """
     found = file_sha256(directory / "model.pt")
-    if sha256 is not None and sha256 != found:
+    if expected not in (None, found):
         raise InputError(
-            f"params.yaml: base.sha256: expected {sha256}, but {directory / 'model.pt'} has "
+            f"params.yaml: base.sha256: expected {expected}, but {directory / 'model.pt'} has "
             f"{found}: another version of the model?"
         )
-    return directory, found
+    return found
 
 
 def snapshot(hub: Hub, repo: str, revision: str) -> Path:

@@ -11,7 +11,7 @@ from telephone_asr.report.findings import SETS
 from telephone_asr.report.markdown import table
 from telephone_asr.report.slices import KINDS as WORDS
 from telephone_asr.report.slices import name_of
-from telephone_asr.report.words import minus, percent
+from telephone_asr.report.words import minus, percent, signed
 from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.slices import KINDS
 
@@ -70,12 +70,10 @@ def slice_section(found: Sequence[SliceChange]) -> str:
         )
     rows = []
     for one in sorted(worse, key=lambda one: -one.change.difference)[:SHOWN]:
-        value, low, high = (
-            minus(100 * x, "+.1f") for x in (one.change.difference, one.change.low, one.change.high)
-        )
+        value, between = signed(one.change)
         rates = [percent(one.change.before), percent(one.change.after)]
         where = [SETS[one.test_set], literal(one.words)]
-        rows.append([*where, *rates, f"▲ {value}", f"{low} to {high}"])
+        rows.append([*where, *rates, f"▲ {value}", between])
     heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
     shown = f"; the worst {SHOWN}" if len(worse) > SHOWN else ""
     chance = f"by chance alone it would be about {0.025 * len(found):.1g}"

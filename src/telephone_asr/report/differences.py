@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.report.findings import verdict
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import paired_difference, paired_p_value
 
@@ -32,6 +31,15 @@ class Results:
         if checkpoint not in self.transcripts:
             return None
         return [line for line in self.transcripts[checkpoint] if line["source"] == test_set]
+
+
+def verdict(low: float, high: float) -> str:
+    """What the 95 % interval of a difference between error rates says of the change."""
+    if high < 0:
+        return "better"
+    if low > 0:
+        return "worse"
+    return "within noise"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the report is made of, and what changed from one checkpoint to the next.
 
-Whether a change is more than noise is decided in one place, `verdict`, from the interval of the
-difference.
+Whether a change is more than noise is decided in one place, `differences.verdict`, from the
+interval of the difference.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from telephone_asr.scoring.cer import ErrorRate, errors_of
-from telephone_asr.scoring.compare import paired_difference, paired_p_value
+from telephone_asr.report.differences import of_transcripts, verdict
 from telephone_asr.scoring.options import Scoring
 
 # Test sets, in the order of the report.
@@ -89,15 +88,6 @@ class Change:
         return verdict(self.low, self.high)
 
 
-def verdict(low: float, high: float) -> str:
-    """What the 95 % interval of a difference between error rates says of the change."""
-    if high < 0:
-        return "better"
-    if low > 0:
-        return "worse"
-    return "within noise"
-
-
 def compare(transcripts: Mapping[str, Sequence[dict]], seed: int) -> list[Change]:
     """Each checkpoint against the one before it, and the last against base, on every test set."""
     names = list(CHECKPOINTS)
@@ -113,12 +103,8 @@ def _change(
     lines_a, lines_b = (lines_of(transcripts, name, test_set) for name in (before, after))
     if [line["key"] for line in lines_a] != [line["key"] for line in lines_b]:
         raise ValueError(f"{before} and {after} are not of the same utterances of {test_set}")
-    errors_a, errors_b = (list(map(errors_of, lines)) for lines in (lines_a, lines_b))
-    speakers = [line["speaker"] for line in lines_a]
-    _, low, high = paired_difference(errors_a, errors_b, speakers, seed)
-    p = paired_p_value(errors_a, errors_b, speakers, seed)
-    rates = (sum(errors, ErrorRate()).rate for errors in (errors_a, errors_b))
-    return Change(before, after, test_set, *rates, low, high, p)
+    one = of_transcripts(lines_a, lines_b, seed)
+    return Change(before, after, test_set, one.before, one.after, one.low, one.high, one.p)
 
 
 def lines_of(transcripts: Mapping[str, Sequence[dict]], checkpoint: str, test_set: str) -> list:

@@ -22,7 +22,7 @@ from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
 from telephone_asr.report.gate import TELEPHONE, passed
 from telephone_asr.report.markdown import table
 from telephone_asr.report.tables import SIGNS as CHANGES
-from telephone_asr.report.words import minus, percent
+from telephone_asr.report.words import percent, signed
 
 SIGNS = {**CHANGES, "unchanged": "= unchanged", "not comparable": "? not comparable"}
 LEGEND = (
@@ -153,7 +153,7 @@ def interval_note(review: Review) -> str:
 def _wideband(one: Difference | None) -> str:
     if one is None:
         return "Wideband speech: not comparable."
-    value = minus(100 * one.difference, "+.1f")
+    value, _ = signed(one)
     rates = f"{percent(one.before)} → {percent(one.after)} % ({value} points)"
     return f"Wideband speech: {SIGNS[one.verdict]}, {rates}."
 
@@ -179,8 +179,7 @@ def _cells(one: Difference | None) -> list[str]:
     rates = [percent(one.before), f"**{percent(one.after)}**"]
     if one.verdict == "unchanged":
         return [sign, *rates, *["–"] * 3]
-    value, low, high = (minus(100 * x, "+.1f") for x in (one.difference, one.low, one.high))
-    return [sign, *rates, value, f"{low} to {high}", "–" if one.p is None else f"{one.p:.3f}"]
+    return [sign, *rates, *signed(one), "–" if one.p is None else f"{one.p:.3f}"]
 
 
 def _folded(title: str, text: str) -> str:

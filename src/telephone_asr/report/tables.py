@@ -15,7 +15,7 @@ from telephone_asr.report.findings import (
     StageState,
     speakers_of,
 )
-from telephone_asr.report.words import interval, minus, percent, size, time
+from telephone_asr.report.words import interval, percent, signed, size, time
 from telephone_asr.scoring.compare import FEWEST_GROUPS
 
 TRAINED_ON = {
@@ -64,13 +64,10 @@ def change_table(found: Sequence[Change]) -> Table:
     """The paired differences and whether each is more than noise."""
     rows = []
     for one in found:
-        difference, low, high = (
-            minus(100 * x, "+.1f") for x in (one.difference, one.low, one.high)
-        )
         before = "base" if one.before == "base" else CHECKPOINTS[one.before].split(" (")[0]
         pair = [SETS[one.test_set], f"{CHECKPOINTS[one.after]} against {before}"]
         p = f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
-        rows.append([*pair, SIGNS[one.verdict], difference, f"{low} to {high}", p])
+        rows.append([*pair, SIGNS[one.verdict], *signed(one), p])
     heads = ["test set", "comparison", "beyond noise?", "difference", "95 % interval", "p"]
     return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=3)
 

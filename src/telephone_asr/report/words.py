@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from telephone_asr.report.differences import Difference
 from telephone_asr.report.findings import Change
 
 
@@ -82,10 +83,16 @@ def relative(change: Change) -> str:
 
 def points(change: Change) -> str:
     """The change and, in brackets, its 95 % interval in percentage points."""
-    difference, low, high = (
+    difference, between = signed(change)
+    return f"{difference} points ({between})"
+
+
+def signed(change: Change | Difference) -> tuple[str, str]:
+    """The change and its 95 % interval in percentage points, without the unit."""
+    value, low, high = (
         minus(100 * x, "+.1f") for x in (change.difference, change.low, change.high)
     )
-    return f"{difference} points ({low} to {high})"
+    return value, f"{low} to {high}"
 
 
 def capital(text: str) -> str:

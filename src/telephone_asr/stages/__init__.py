@@ -18,7 +18,10 @@ SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
 MANIFESTS = Path("data/manifests")
 MODELS = Path("models")
+TRANSCRIPTS = Path("data/transcripts")
 METRICS = Path("metrics")
+SLICES = METRICS / "slices"  # in git too, but no metrics to DVC
+COST = METRICS / "cost"  # time and memory: what is not the same on every run
 SCRATCH = Path(".scratch")
 TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.

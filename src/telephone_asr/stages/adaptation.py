@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
 from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
-from telephone_asr.stages import METRICS, MODELS, write_json
+from telephone_asr.stages import COST, MODELS, write_json
 from telephone_asr.stages.training import VERSIONS, Plan, Training
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
             "peak_memory_mb": round(result.peak_memory_mb),
             "checkpoint_mb": round((directory / parts.WEIGHTS[stage]).stat().st_size / 2**20, 2),
         }
-        write_json(METRICS / "cost" / f"train_{stage}.json", cost)
+        write_json(COST / f"train_{stage}.json", cost)
         print(f"{directory}: step {result.step} of {result.steps}, CER {result.cer:.4f}")
     training.finish()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import WIDEBAND_FS
-from telephone_asr.model.hub import locate
+from telephone_asr.model.hub import locate, weights_sha256
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
@@ -33,7 +33,8 @@ def copy_directory(base: Base, target: Path) -> None:
     Raises InputError where it is not to be had, is incomplete, or its model.pt is not the one named
     by base.sha256.
     """
-    source, found = locate(base.kind, base.path, base.repo, base.revision, base.sha256)
+    source = locate(base.kind, base.path, base.repo, base.revision)
+    found = weights_sha256(source, base.sha256)
     if base.sha256 is None:
         print(f"{source / 'model.pt'}: to pin it, set base.sha256 to {found}")
     shutil.copytree(source, target)

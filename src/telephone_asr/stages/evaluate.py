@@ -22,12 +22,19 @@ from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
-from telephone_asr.shards import read_cuts, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
+from telephone_asr.shards import SoundIndex, read_cuts, sound_index
+from telephone_asr.stages import (
+    COST,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    SHARDS,
+    SLICES,
+    TRANSCRIPTS,
+    run,
+    write_json,
+)
 
-TRANSCRIPTS = Path("data/transcripts")
-COST = METRICS / "cost"
-SLICES = METRICS / "slices"
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
 
@@ -46,18 +53,18 @@ def main() -> None:
     for name in TEST_SETS:
         examples = read_examples(name)
         started_s = time.perf_counter()
-        texts = _transcribe(nano, examples, sound_index(SHARDS[name]), params.decode)
+        sounds = sound_index(SHARDS[name])
+        texts = _transcribe(nano, examples, sounds, params.decode)
         decoding_s += time.perf_counter() - started_s
         errors = score([e.text for e in examples], texts, **vars(options))
-        own = transcript_lines(name, examples, texts, errors)
+        own = transcript_lines(examples, texts, errors, sounds, SHARDS[name])
         found = summary(own, params.seed, options.fillers, options.erhua)
         slices[name] = {key: part for key, part in found.items() if isinstance(part, dict)}
         metrics[name] = {key: part for key, part in found.items() if key not in slices[name]}
         lines += own
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}")
-    metrics["no_speech"] = made_up(
-        nano, read_examples("telecall")[0].prompt, params.decode, options
-    )
+    prompt = read_examples("telecall")[0].prompt
+    metrics["no_speech"] = made_up(nano, prompt, params.decode, options)
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
@@ -82,12 +89,15 @@ def read_examples(name: str) -> list[Example]:
 
 
 def transcript_lines(
-    name: str, examples: Sequence[Example], texts: Sequence[str], errors: Sequence[ErrorRate]
+    examples: Sequence[Example],
+    texts: Sequence[str],
+    errors: Sequence[ErrorRate],
+    sounds: SoundIndex,
+    shards: Path,
 ) -> list[dict]:
     """What the slices, the report and the comparison of two checkpoints need of each utterance."""
     keys = {example.key for example in examples}
-    customs = {cut["id"]: cut["custom"] for cut in read_cuts(SHARDS[name]) if cut["id"] in keys}
-    sounds = sound_index(SHARDS[name])
+    customs = {cut["id"]: cut["custom"] for cut in read_cuts(shards) if cut["id"] in keys}
     return [
         {
             "key": example.key,

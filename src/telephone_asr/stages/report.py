@@ -25,12 +25,10 @@ from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run
+from telephone_asr.stages import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS, run
 from telephone_asr.stages.lock import read_states
 
 REPORT = Path("report")
-TRANSCRIPTS = Path("data/transcripts")
-SLICES = METRICS / "slices"
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
 SHEET = 8  # simulated utterances with their spectrograms
 
@@ -115,7 +113,7 @@ def read_findings(params: Params) -> Findings:
         export=_json(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
-        costs={path.stem: _json(path) for path in sorted((METRICS / "cost").glob("*.json"))},
+        costs={path.stem: _json(path) for path in sorted(COST.glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
         scoring=params.scoring,
     )

@@ -36,7 +36,7 @@ def main() -> None:
         build_tokenizer((normalise(text, params.text.english)[0] for text in texts), directory)
         return
     base = params.base
-    model, _ = locate(base.kind, base.path, base.repo, base.revision, None)
+    model = locate(base.kind, base.path, base.repo, base.revision)
     source = Path(read_config(model)["tokenizer_conf"]["init_param_path"])
     directory.mkdir(parents=True)
     for name in TOKENIZER_FILES:

@@ -73,6 +73,7 @@ class Training:
         self.is_main = self.accelerator.is_main_process
         self.scratch: Scratch | None = None
         self._share = self.accelerator.process_index, self.accelerator.num_processes
+        self._prints: dict[Path, str] = {}
 
     def run(self, trained: Mapping[str, torch.nn.Parameter]) -> Result:
         """Trains the parameters `trained`, which must be the only ones that require gradients."""
@@ -164,7 +165,8 @@ class Training:
             return inputs
         texts = [plan.level, frozen, repr(self.nano.config["frontend_conf"])]
         texts += [str(plan.max_frames), *(e.key for e in examples), *map(version, VERSIONS)]
-        key = fingerprint(texts, [CODE / "model", *(SHARDS[source] for source in sources)])
+        texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
+        key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.level}-{key[:16]}"
         needed = sum(inputs.lengths) * output_width(self.nano, plan.level) * 4
         with self.accelerator.main_process_first():
@@ -188,9 +190,14 @@ class Training:
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in self.plan.sources]
         paths += [SHARDS[source] for source in self.plan.sources]
-        return Scratch(
-            SCRATCH, self.plan.name, fingerprint(texts, [*sorted(paths), CODE]), self.is_main
-        )
+        texts += map(self._print_of, [*sorted(paths), CODE])
+        return Scratch(SCRATCH, self.plan.name, fingerprint(texts, []), self.is_main)
+
+    def _print_of(self, path: Path) -> str:
+        """A hash of a directory's files, read once: corpora are large."""
+        if path not in self._prints:
+            self._prints[path] = fingerprint([], [path])
+        return self._prints[path]
 
     def _announce(self, trained: Mapping, train_inputs, valid_inputs) -> None:
         plan, count = self.plan, sum(p.numel() for p in trained.values())

@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from telephone_asr.errors import InputError
+from telephone_asr.training.resume import write_durably
 
 PART = 500  # utterances
+ADVICE = "free some space, or lower train.cache_frozen_gb in params.yaml, and run again."
 
 
 class FrozenOutputs:
@@ -71,19 +74,13 @@ class FrozenOutputs:
 
     def _write(self, n: int, rows: np.ndarray, ends: np.ndarray) -> None:
         for path, array in zip(self._paths(n), (rows, ends), strict=True):
+            # Another training may be computing the same.
             temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            try:
-                with open(temporary, "wb") as file:
-                    np.save(file, array)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            except OSError as error:
-                temporary.unlink(missing_ok=True)
-                raise InputError(
-                    f"{path.absolute()}: cannot be written ({error.strerror}): free some space, or "
-                    "lower train.cache_frozen_gb in params.yaml, and run again."
-                ) from None
+            write_durably(path, temporary, partial(_save, array), ADVICE)
+
+
+def _save(array: np.ndarray, file: IO[bytes]) -> None:
+    np.save(file, array)
 
 
 def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:

@@ -10,9 +10,9 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from telephone_asr.errors import InputError
 
@@ -42,6 +42,25 @@ def files_identity(directory: Path) -> str:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     stats = ((path.relative_to(directory), path.stat()) for path in files)
     return "".join(f"{path} {stat.st_size} {stat.st_mtime_ns}\n" for path, stat in stats)
+
+
+def write_durably(
+    path: Path, temporary: Path, write: Callable[[IO[bytes]], None], advice: str
+) -> None:
+    """Writes a file that is there whole, also after a power cut, or not at all.
+
+    Raises:
+        InputError: there is no room for it, or no right to write it; with this advice.
+    """
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path.absolute()}: cannot be saved ({error}); {advice}") from None
 
 
 class Scratch:
@@ -92,20 +111,12 @@ class Scratch:
         if not self._main:
             return
 
-        path = self.directory / name
-        temporary = path.with_name(name + ".tmp")
-        try:
-            with open(temporary, "wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
-            raise InputError(
-                f"{path.absolute()}: cannot save the state ({error}); free some space "
-                "and run again: it goes on from the last state saved."
-            ) from None
+        write_durably(
+            self.directory / name,
+            self.directory / f"{name}.tmp",
+            lambda file: torch.save(state, file),
+            "free some space and run again: it goes on from the last state saved.",
+        )
 
     def remove(self, pattern: str, but: Container[str]) -> None:
         """Deletes what was saved under names like this."""
