@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from model_fixtures import write_params
@@ -15,12 +16,12 @@ from model_fixtures import write_params
 STEPS = 50
 
 
-def train(repository: Path, batches_per_step: int, processes: int) -> subprocess.CompletedProcess:
-    shutil.rmtree(repository / "models" / "encoder", ignore_errors=True)
-    changes = {"batches_per_step": batches_per_step, "processes": processes}
-    write_params(repository, {f"train.{key}": value for key, value in changes.items()})
+def train(repository: Path, stage: str = "encoder", **options) -> subprocess.CompletedProcess:
+    """Runs a stage with these options of the train section."""
+    shutil.rmtree(repository / "models" / stage, ignore_errors=True)
+    write_params(repository, {f"train.{key}": value for key, value in options.items()})
     return subprocess.run(
-        [sys.executable, "-m", "telephone_asr.stages.train_encoder"],
+        [sys.executable, "-m", f"telephone_asr.stages.train_{stage}"],
         cwd=repository,
         capture_output=True,
         text=True,
@@ -29,8 +30,8 @@ def train(repository: Path, batches_per_step: int, processes: int) -> subprocess
     )
 
 
-def losses(repository: Path) -> list[tuple[int, float]]:
-    path = repository / "metrics/train/encoder/plots/metrics/loss.tsv"
+def losses(repository: Path, stage: str = "encoder") -> list[tuple[int, float]]:
+    path = repository / f"metrics/train/{stage}/plots/metrics/loss.tsv"
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     return [(int(step), float(loss)) for step, loss in ((row[0], row[-1]) for row in rows)]
 
@@ -48,7 +49,7 @@ def test_two_processes_learn_what_one_learns(trained, batches_per_step):
     write_params(trained, {"train.max_frames": 60, "train.encoder.epochs": epochs})
     outcomes = []
     for processes in (1, 2):
-        done = train(trained, batches_per_step, processes)
+        done = train(trained, batches_per_step=batches_per_step, processes=processes)
         assert done.returncode == 0, done.stderr[-2000:]
         note = json.loads((trained / "models/encoder/checkpoint.json").read_text())
         weights = load_file(trained / "models/encoder/encoder.safetensors")
@@ -66,13 +67,27 @@ def test_two_processes_learn_what_one_learns(trained, batches_per_step):
 
 def test_a_users_mistake_is_one_sentence_from_two_processes_too(trained):
     (trained / "models/base/model.pt").unlink()
-    done = train(trained, 2, 2)
+    done = train(trained, batches_per_step=2, processes=2)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "model.pt" in done.stderr
 
 
 def test_batches_are_a_multiple_of_the_processes(trained):
-    done = train(trained, 3, 2)
+    done = train(trained, batches_per_step=3, processes=2)
     assert done.returncode == 1
     assert "train.batches_per_step: expected a multiple of train.processes (2)" in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+def test_bf16_learns_nearly_what_fp32_learns(trained, stage):
+    """Computations alone are in bfloat16, which has 8 bits: the checkpoint stays in fp32."""
+    curves = []
+    for precision in ("fp32", "bf16"):
+        done = train(trained, stage, precision=precision)
+        assert done.returncode == 0, done.stderr[-2000:]
+        curves.append([loss for _, loss in losses(trained, stage)])
+    assert curves[1] == pytest.approx(curves[0], rel=0.05)
+    assert curves[1] != curves[0]
+    (weights,) = (trained / "models" / stage).glob("*.safetensors")
+    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float32}

@@ -100,11 +100,11 @@ def train(
         cer = validate()
         state = {"step": 0, "best": [[cer, 0]], "history": [{"step": 0, "cer": cer}]}
         state |= {"running": [], "skipped": 0, "in_a_row": 0, "seconds": 0.0}
-        scratch.save("best.0.pt", _copy(trained))
+        scratch.save("best.0.pt", _weights(trained))
     else:
-        _restore(trained, state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
+        _restore(trained, state.pop("weights"))
+        optimizer.load_state_dict(state.pop("optimizer"))
+        scheduler.load_state_dict(state.pop("scheduler"))
         accelerator.print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
     for row in state["history"]:
         on_row(row)
@@ -137,14 +137,14 @@ def train(
                 _keep_if_best(state, row["cer"], done, trained, recipe.average, scratch)
             state["history"].append(row)
             on_row(row)
-            bar.set_postfix_str(_progress(row, state["best"][0][0], stepper))
+            bar.set_postfix_str(_progress(row, state["best"][0][0], stepper), refresh=False)
         if done in evaluate_after or time.monotonic() > save_next:
             saving = time.monotonic()
-            state |= {"step": done, "weights": _copy(trained), "running": list(map(list, running))}
-            state |= {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
+            state |= {"step": done, "running": list(map(list, running))}
             state |= {"skipped": stepper.skipped, "in_a_row": stepper.in_a_row}
             state["seconds"] = seconds_before + time.monotonic() - started
-            scratch.save("state.pt", state)
+            tensors = {"weights": _weights(trained), "optimizer": optimizer.state_dict()}
+            scratch.save("state.pt", state | tensors | {"scheduler": scheduler.state_dict()})
             scratch.remove("best.*.pt", {f"best.{step}.pt" for _, step in state["best"]})
             now = time.monotonic()
             save_next = now + max(SAVE_EVERY_S, (now - saving) / SAVE_SHARE)
@@ -177,7 +177,7 @@ def _keep_if_best(
     """Saves the weights where they are among the best; the earlier of two equals is better."""
     state["best"] = sorted([*state["best"], [cer, step]])[:average]
     if [cer, step] in state["best"]:
-        scratch.save(f"best.{step}.pt", _copy(trained))
+        scratch.save(f"best.{step}.pt", _weights(trained))
 
 
 def _best(
@@ -216,8 +216,9 @@ def _warm_up_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _copy(trained: Mapping[str, torch.nn.Parameter]) -> dict[str, Any]:
-    return {name: p.detach().cpu().clone() for name, p in trained.items()}
+def _weights(trained: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
+    """On the CPU; there they are no copy."""
+    return {name: p.detach().cpu() for name, p in trained.items()}
 
 
 def _restore(trained: Mapping[str, torch.nn.Parameter], weights: Mapping[str, Any]) -> None:
