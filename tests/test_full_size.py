@@ -1,26 +1,39 @@
-"""Fun-ASR-Nano at its real size, without memory for its weights: what trains in each stage."""
+"""Fun-ASR-Nano at its real size: what trains in each stage (without memory for its weights), and
+that FunASR reads what is exported (slow, with random weights: 15 GB of memory, two minutes)."""
 
 import sys
 
 import pytest
 import torch
 
-from model_fixtures import PREFIXES, ROOT
-from telephone_asr.model import parts
-from telephone_asr.model.pretrained import FunASRNano
+from model_fixtures import PREFIXES, ROOT, perturb
+from telephone_asr.manifests.messages import PROMPT
+from telephone_asr.model import fun_asr_nano, parts
+from telephone_asr.model.export import export
+from telephone_asr.model.pretrained import FunASRNano, load
+
+LORA = parts.LoraSize(r=16, alpha=32, dropout=0.05)
 
 
 @pytest.fixture
-def full(monkeypatch, tmp_path, tokenizer_directory) -> FunASRNano:
+def config(monkeypatch, tmp_path, tokenizer_directory) -> dict:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     sys.modules.pop("training", None)
     from training import write_configuration
 
-    config = write_configuration(tmp_path / "model", tokenizer_directory)
+    return write_configuration(tmp_path / "model", tokenizer_directory)
+
+
+def build(config: dict) -> torch.nn.Module:
     from funasr.register import tables
 
+    return tables.model_classes["FunASRNano"](**config, input_size=560)
+
+
+@pytest.fixture
+def full(config, tmp_path) -> FunASRNano:
     with torch.device("meta"):
-        model = tables.model_classes["FunASRNano"](**config, input_size=560)
+        model = build(config)
     return FunASRNano(model, None, config, tmp_path)
 
 
@@ -35,17 +48,15 @@ def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, millions):
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-def test_lora_is_as_large_as_funasrs_own(full, monkeypatch, tmp_path, tokenizer_directory):
+def test_lora_is_as_large_as_funasrs_own(full):
     from funasr.models.lora.utils import mark_only_lora_as_trainable
 
-    trained = parts.add_lora(full, parts.LoraSize(r=16, alpha=32, dropout=0.05), seed=0)
+    trained = parts.add_lora(full, LORA, seed=0)
     count = sum(p.numel() for p in trained.values())
     assert count == 28 * 16 * ((1024 + 2048) + (1024 + 1024))  # q and v of 28 layers
 
-    from funasr.register import tables
-
     with torch.device("meta"):
-        theirs = tables.model_classes["FunASRNano"](**full.config, input_size=560)
+        theirs = build(full.config)
         theirs._apply_lora_to_llm({"lora_conf": {"r": 16, "lora_alpha": 32}})
     mark_only_lora_as_trainable(theirs)
     assert count == sum(p.numel() for p in theirs.parameters() if p.requires_grad)
@@ -54,3 +65,39 @@ def test_lora_is_as_large_as_funasrs_own(full, monkeypatch, tmp_path, tokenizer_
 def test_the_language_model_is_qwen3_0_6b(full):
     count = sum(p.numel() for p in full.model.llm.parameters())
     assert count == 596_049_920  # as its model card has it: 0.6 B, 0.44 B without embeddings
+
+
+def logits(nano: FunASRNano) -> list[torch.Tensor]:
+    """Of the language model behind two utterances, one of them padded."""
+    features = torch.randn(2, 50, 560, generator=torch.Generator().manual_seed(1))
+    nano.model.eval()
+    with torch.inference_mode():
+        encoded = fun_asr_nano.encode(nano, features, torch.tensor([50, 31]))
+        adapted = fun_asr_nano.adapt(nano, *encoded)
+        heads = fun_asr_nano.prompt_embeddings(nano, [PROMPT] * 2, *adapted)
+        return [nano.model.llm(inputs_embeds=head[None]).logits for head in heads]
+
+
+@pytest.mark.slow
+def test_funasr_loads_what_is_exported_and_gives_our_logits(config, tmp_path):
+    from funasr import AutoModel
+
+    torch.manual_seed(0)
+    torch.save(build(config).state_dict(), tmp_path / "model" / "model.pt")
+    nano = load(tmp_path / "model")
+    before = logits(nano)
+    perturb(parts.add_lora(nano, LORA, seed=0), seed=0, size=0.02)
+    unmerged = logits(nano)
+    export(nano, tmp_path / "final")
+    merged = logits(nano)
+    del nano
+    loaded = AutoModel(
+        **{"model": str(tmp_path / "final"), "disable_update": True, "device": "cpu"},
+        **{"disable_pbar": True, "log_level": "ERROR"},
+    )
+    tokenizer = loaded.kwargs["tokenizer"]
+    theirs = logits(FunASRNano(loaded.model, tokenizer, config, tmp_path / "final"))
+    for ours, found, other, base in zip(merged, theirs, unmerged, before, strict=True):
+        torch.testing.assert_close(found, ours, atol=1e-6, rtol=0)
+        torch.testing.assert_close(other, ours, atol=1e-5, rtol=0)
+        assert (other - base).abs().max() > 1e-3  # LoRA does something
