@@ -8,6 +8,7 @@ a value of the wrong type is an InputError that names the key.
 from __future__ import annotations
 
 import dataclasses
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -292,11 +293,10 @@ def _cross_check(params: Params) -> None:
             f"because base.kind is {params.base.kind}."
         )
     for key, (low, high) in _RANGES.items():
-        value = params
-        for name in key.split("."):
-            value = getattr(value, name)
+        value = operator.attrgetter(key)(params)
         if value is not None and not low <= value <= high:
-            raise InputError(f"params.yaml: {key}: expected {low} to {high}, got {value}.")
+            expected = f"{low} or more" if high == _MANY else f"{low} to {high}"
+            raise InputError(f"params.yaml: {key}: expected {expected}, got {value}.")
     if params.train.batches_per_step % params.train.processes:
         raise InputError(
             f"params.yaml: train.batches_per_step: expected a multiple of train.processes "
@@ -332,10 +332,6 @@ def _build(kind: Any, value: Any, key: str) -> Any:
             raise _ill_typed(key, "a list", value)
         return tuple(_build(arguments[0], v, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is tuple:
-        if arguments[-1] is ...:
-            if not isinstance(value, list):
-                raise _ill_typed(key, "a list", value)
-            arguments = arguments[:1] * len(value)
         if not isinstance(value, list) or len(value) != len(arguments):
             raise _ill_typed(key, f"a list of {len(arguments)} values", value)
         return tuple(
