@@ -13,7 +13,7 @@ from cn2an import an2cn, cn2an
 
 from telephone_asr.scoring.options import Erhua
 
-VERSION = 2  # 2: formal numerals (壹佰); fillers and erhua as options
+VERSION = 3  # 2: formal numerals, fillers, erhua. 3: digits of what is no number, too
 
 # Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
 _HANZI_DIGIT = "零一二三四五六七八九幺"
@@ -21,7 +21,7 @@ _DIGIT = "0-9" + _HANZI_DIGIT
 _BIG = "百千万亿"
 _NUMERAL = f"{_DIGIT}十{_BIG}两"
 LATIN = "a-zß-ɏ"  # after lower-casing
-_TO_ARABIC = str.maketrans(_HANZI_DIGIT, "01234567891")
+_TO_ARABIC = str.maketrans(_HANZI_DIGIT + "两", "012345678912")
 
 _TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>")
 _PERCENT = re.compile(rf"([{_NUMERAL}]+(?:[.点][{_NUMERAL}]+)?)\s*%")
@@ -115,11 +115,14 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
     >>> all_of("万一"), all_of("千万别"), all_of("第一个", "第1个"), all_of("两个", "2个")
     (['万一'], ['千万别'], ['第1个'], ['2个'])
 
-    What is not one well-formed number keeps its hanzi, so that 三四百 (three or four hundred) is
-    never 3400, nor 两三个 twenty-three:
+    What is not one well-formed number keeps its units, so that 三四百 (three or four hundred) is
+    never 3400, nor 两三个 twenty-three. Its digits are rewritten one by one: a 五 heard before 416
+    must not turn the other digits into errors.
 
     >>> all_of("三四百"), all_of("十五六个"), all_of("两三个"), all_of("半斤八两"), all_of("老幺")
-    (['三四百'], ['十五六个'], ['两3个'], ['半斤8两'], ['老幺'])
+    (['34百'], ['十56个'], ['两3个'], ['半斤8两'], ['老幺'])
+    >>> all_of("四百一十六"), all_of("五四百一十六"), all_of("三四万"), all_of("三百二二", "322")
+    (['416'], ['54百1十6'], ['三四万'], ['322'])
 
     Formal numerals, as on cheques, are numbers where they cannot be anything else:
 
@@ -194,13 +197,26 @@ def _in_digits(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=10_000)
 def _number(numeral: str) -> str:
-    """A run of numeral characters in Arabic digits, or as it is if it is not one number."""
+    """A run of numeral characters in Arabic digits; if it is not one number, its digits alone."""
     if numeral == "幺":  # alone it is a word: 老幺, 幺妹
         return numeral
+    digits_alone = numeral.translate(_TO_ARABIC)
     if not re.search(f"[十{_BIG}]", numeral):
-        return numeral.translate(_TO_ARABIC)  # read digit by digit, leading zeros kept
-    if re.search(r"[0-9]{5}|(?<![0-9])0[0-9]|幺|零$", numeral):
-        return numeral  # cn2an takes 三百零 for 300; it is a number cut off
+        return digits_alone  # read digit by digit, leading zeros kept
+    if (value := _value(numeral)) is not None:
+        return value
+    if digits_alone == numeral:
+        return numeral
+    # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万: that one stays as it is.
+    again = _number(digits_alone)
+    return again if again in (digits_alone, re.sub("[^0-9]", "", digits_alone)) else numeral
+
+
+def _value(numeral: str) -> str | None:
+    """Of a number with 十, 百, 千, 万 or 亿 in it, as digits; None where it is not well formed."""
+    # cn2an takes 三百零, a number cut off, for 300.
+    if re.search(r"[0-9]{5}|[0-9]{2}[十百千]|(?<![0-9])0[0-9]|幺|零$", numeral):
+        return None
     spelled = re.sub(r"[0-9]+", lambda digits: an2cn(digits.group()), numeral).replace("两", "二")
     # 三百二 is 三百二十. cn2an knows this too, but fails on 一亿二 and takes 三四百二 for 720.
     if ending := re.search(r"([百千万亿])[一二三四五六七八九]$", spelled):
@@ -208,4 +224,4 @@ def _number(numeral: str) -> str:
     try:
         return str(cn2an(spelled, "normal"))
     except (ValueError, KeyError):  # KeyError: cn2an on 一百零十五
-        return numeral
+        return None
