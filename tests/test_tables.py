@@ -34,10 +34,10 @@ def test_every_change_has_its_verdict_interval_and_p():
 
 def test_intervals_of_few_speakers_are_not_oversold():
     assert "10 in telephone calls" in tables.interval_note(transcripts())
-    assert "too narrow" not in tables.interval_note(transcripts())
+    assert "Student" not in tables.interval_note(transcripts())
     few = [line("telecall", i, 1, speaker=str(i % 3)) for i in range(6)]
     note = tables.interval_note({"lora": few})
-    assert "With fewer than 5 speakers, as in telephone calls, they are too narrow" in note
+    assert "With fewer than 5 speakers, as in telephone calls, they are Student's" in note
     one = [line("telecall", i, 1, speaker="one") for i in range(5)]
     assert "only one speaker in telephone calls" in tables.interval_note({"lora": one})
 

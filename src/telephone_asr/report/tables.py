@@ -50,7 +50,7 @@ def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
     if few := [title for title, n in counts.items() if 1 < n < FEWEST_GROUPS]:
         note += (
             f" With fewer than {FEWEST_GROUPS} speakers, as in {' and in '.join(few)}, they are "
-            "too narrow."
+            "Student's: speakers are assumed to vary normally."
         )
     if one := [title for title, n in counts.items() if n == 1]:
         note += (
