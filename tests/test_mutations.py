@@ -104,13 +104,23 @@ MUTATIONS = {
     ),
     "the interval of few speakers is not widened": (
         "compare.py",
-        "return float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))",
+        "return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))",
         "return tail",
     ),
     "a 90 % interval is called one of 95 %": (
         "compare.py",
-        "tail = _expanded((1 - level) / 2, n)",
-        "tail = _expanded(1 - level, n)",
+        "tail = (1 - level) / 2\n",
+        "tail = 1 - level\n",
+    ),
+    "two to four speakers get percentiles": (
+        "compare.py",
+        "    if n < FEWEST_GROUPS:\n        reach",
+        "    if False:\n        reach",
+    ),
+    "the other digits of a wrong number stay hanzi": (
+        "normalize.py",
+        "    return again if again in",
+        "    return numeral if again in",
     ),
     "the p-value is one-sided": (
         "compare.py",
