@@ -124,13 +124,13 @@ MUTATIONS = {
     ),
     "the p-value is one-sided": (
         "compare.py",
-        "return 2 * _contracted(tail, len(totals))",
-        "return _contracted(tail, len(totals))",
+        "return 2 * _contracted(max",
+        "return _contracted(max",
     ),
     "the p-value knows one direction only": (
         "compare.py",
-        "beyond = min(np.sum(differences <= 0), np.sum(differences >= 0))",
-        "beyond = np.sum(differences >= 0)",
+        "min(_share_below_0(differences), _share_below_0(-differences), 0.5)",
+        "min(_share_below_0(-differences), 0.5)",
     ),
     "the difference is one checkpoint alone": (
         "compare.py",

@@ -80,19 +80,18 @@ def paired_p_value(
 
     The two-sided p-value that belongs to `paired_difference`: 1 less the level of the narrowest
     interval that holds 0 (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters
-    15 and 16), so it is below 0.05 where the 95 % interval lies on one side of 0. The observed
-    data count as one resample, so it is never 0 (Davison and Hinkley, "Bootstrap methods and their
-    application", 1997, section 4.2). Draws, groups and what is done for few groups are those of the
-    interval.
+    15 and 16), so it is below 0.05 exactly where the 95 % interval lies on one side of 0. It is
+    never 0: the observed data count as one resample more (Davison and Hinkley, "Bootstrap methods
+    and their application", 1997, section 4.2). Draws, groups and what is done for few groups are
+    those of the interval.
     """
     totals = _totals(_paired(errors_a, errors_b), groups)
     differences = _resampled_rates(totals, seed, resamples)
     if len(totals) < FEWEST_GROUPS:
         difference = sum(errors_b, ErrorRate()).rate - sum(errors_a, ErrorRate()).rate
         return _p_value_of_few(difference, differences, len(totals))
-    beyond = min(np.sum(differences <= 0), np.sum(differences >= 0))
-    tail = min((1 + beyond) / (1 + resamples), 0.5)
-    return 2 * _contracted(tail, len(totals))
+    tail = min(_share_below_0(differences), _share_below_0(-differences), 0.5)
+    return 2 * _contracted(max(tail, 1 / (1 + resamples)), len(totals))
 
 
 def _paired(errors_a: Sequence[ErrorRate], errors_b: Sequence[ErrorRate]) -> np.ndarray:
@@ -149,6 +148,16 @@ def _p_value_of_few(value: float, drawn: np.ndarray, n: int) -> float:
     with np.errstate(divide="ignore"):
         p = 2 * stdtr(n - 1, -abs(value) / np.float64(_standard_error(drawn, n)))
     return max(float(p), 1 / (1 + len(drawn)))
+
+
+def _share_below_0(drawn: np.ndarray) -> float:
+    """The inverse of np.quantile: what quantile 0 is, the highest where several are."""
+    values = np.sort(drawn)
+    below = int(np.searchsorted(values, 0, side="right"))
+    if below in (0, len(values)):
+        return below / len(values)
+    low, high = values[below - 1 : below + 1]
+    return float((below - 1 - low / (high - low)) / (len(values) - 1))
 
 
 def _standard_error(drawn: np.ndarray, n: int) -> float:
