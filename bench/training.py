@@ -45,14 +45,22 @@ QWEN_PATTERN = (  # of the Qwen tokenizers: how a text is cut up before its piec
 
 def write_full_size(directory: Path) -> None:
     """A model directory with the sizes of Fun-ASR-Nano-2512 and random weights."""
+    write_qwen_tokenizer(directory.parent / "tokenizer")
+    write_weights(directory, write_configuration(directory, directory.parent / "tokenizer"))
+
+
+def write_weights(directory: Path, config: dict) -> None:
     import torch
+
+    torch.manual_seed(0)
+    torch.save(build(config).state_dict(), directory / "model.pt")
+
+
+def build(config: dict):
+    """FunASR's model, with random weights."""
     from funasr.register import tables
 
-    write_qwen_tokenizer(directory.parent / "tokenizer")
-    config = write_configuration(directory, directory.parent / "tokenizer")
-    torch.manual_seed(0)
-    model = tables.model_classes[config["model"]](**config, input_size=560)
-    torch.save(model.state_dict(), directory / "model.pt")
+    return tables.model_classes[config["model"]](**config, input_size=560)
 
 
 def write_configuration(directory: Path, tokenizer: Path) -> dict:

@@ -1,7 +1,9 @@
 """Fun-ASR-Nano at its real size: what trains in each stage (without memory for its weights), and
 that FunASR reads what is exported (slow, with random weights: 15 GB of memory, two minutes)."""
 
+import importlib
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,24 +18,21 @@ LORA = parts.LoraSize(r=16, alpha=32, dropout=0.05)
 
 
 @pytest.fixture
-def config(monkeypatch, tmp_path, tokenizer_directory) -> dict:
+def bench(monkeypatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     sys.modules.pop("training", None)
-    from training import write_configuration
-
-    return write_configuration(tmp_path / "model", tokenizer_directory)
-
-
-def build(config: dict) -> torch.nn.Module:
-    from funasr.register import tables
-
-    return tables.model_classes["FunASRNano"](**config, input_size=560)
+    return importlib.import_module("training")
 
 
 @pytest.fixture
-def full(config, tmp_path) -> FunASRNano:
+def config(bench, tmp_path, tokenizer_directory) -> dict:
+    return bench.write_configuration(tmp_path / "model", tokenizer_directory)
+
+
+@pytest.fixture
+def full(bench, config, tmp_path) -> FunASRNano:
     with torch.device("meta"):
-        model = build(config)
+        model = bench.build(config)
     return FunASRNano(model, None, config, tmp_path)
 
 
@@ -48,7 +47,7 @@ def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, millions):
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-def test_lora_is_as_large_as_funasrs_own(full):
+def test_lora_is_as_large_as_funasrs_own(bench, full):
     from funasr.models.lora.utils import mark_only_lora_as_trainable
 
     trained = parts.add_lora(full, LORA, seed=0)
@@ -56,7 +55,7 @@ def test_lora_is_as_large_as_funasrs_own(full):
     assert count == 28 * 16 * ((1024 + 2048) + (1024 + 1024))  # q and v of 28 layers
 
     with torch.device("meta"):
-        theirs = build(full.config)
+        theirs = bench.build(full.config)
         theirs._apply_lora_to_llm({"lora_conf": {"r": 16, "lora_alpha": 32}})
     mark_only_lora_as_trainable(theirs)
     assert count == sum(p.numel() for p in theirs.parameters() if p.requires_grad)
@@ -79,11 +78,10 @@ def logits(nano: FunASRNano) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_funasr_loads_what_is_exported_and_gives_our_logits(config, tmp_path):
+def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, config, tmp_path):
     from funasr import AutoModel
 
-    torch.manual_seed(0)
-    torch.save(build(config).state_dict(), tmp_path / "model" / "model.pt")
+    bench.write_weights(tmp_path / "model", config)
     nano = load(tmp_path / "model")
     before = logits(nano)
     perturb(parts.add_lora(nano, LORA, seed=0), seed=0, size=0.02)

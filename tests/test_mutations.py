@@ -109,8 +109,8 @@ MUTATIONS = {
     ),
     "a 90 % interval is called one of 95 %": (
         "compare.py",
-        "tail = (1 - level) / 2\n",
-        "tail = 1 - level\n",
+        "len(totals), (1 - level) / 2\n",
+        "len(totals), 1 - level\n",
     ),
     "two to four speakers get percentiles": (
         "compare.py",

@@ -45,7 +45,7 @@ def slice_changes(before: Results, after: Results, checkpoint: str, seed: int) -
                 change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in sides))
             else:
                 own = [[x for x in side if KINDS[kind](x) == name] for side in lines]
-                # With few speakers the interval is no measure of noise, as with one utterance.
+                # As in metrics/slices, where so few speakers have no interval.
                 if len({line["speaker"] for line in own[1]}) < FEWEST_GROUPS:
                     continue
                 change = of_transcripts(*own, seed)

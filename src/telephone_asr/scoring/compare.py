@@ -45,8 +45,7 @@ def bootstrap_interval(
     """
     counts = np.array([[one.errors, one.length] for one in errors]).reshape(-1, 2)
     totals = _totals(counts, groups)
-    rate = sum(errors, ErrorRate()).rate
-    low, high = _interval(rate, _resampled_rates(totals, seed, resamples), len(totals), level)
+    low, high = _interval(totals, _resampled_rates(totals, seed, resamples), level)
     return max(low, 0.0), high
 
 
@@ -64,9 +63,7 @@ def paired_difference(
     interval below 0 says that b is better. Groups as in `bootstrap_interval`.
     """
     totals = _totals(_paired(errors_a, errors_b), groups)
-    differences = _resampled_rates(totals, seed, resamples)
-    difference = sum(errors_b, ErrorRate()).rate - sum(errors_a, ErrorRate()).rate
-    return difference, *_interval(difference, differences, len(totals), level)
+    return _rate(totals), *_interval(totals, _resampled_rates(totals, seed, resamples), level)
 
 
 def paired_p_value(
@@ -88,8 +85,7 @@ def paired_p_value(
     totals = _totals(_paired(errors_a, errors_b), groups)
     differences = _resampled_rates(totals, seed, resamples)
     if len(totals) < FEWEST_GROUPS:
-        difference = sum(errors_b, ErrorRate()).rate - sum(errors_a, ErrorRate()).rate
-        return _p_value_of_few(difference, differences, len(totals))
+        return _p_value_of_few(totals, differences)
     tail = min(_share_below_0(differences), _share_below_0(-differences), 0.5)
     return 2 * _contracted(max(tail, 1 / (1 + resamples)), len(totals))
 
@@ -129,8 +125,14 @@ def _resampled_rates(totals: np.ndarray, seed: int, resamples: int) -> np.ndarra
     return np.concatenate(drawn)
 
 
-def _interval(value: float, drawn: np.ndarray, n: int, level: float) -> tuple[float, float]:
-    tail = (1 - level) / 2
+def _rate(totals: np.ndarray) -> float:
+    errors, characters = totals.sum(axis=0)
+    return float(errors / characters)
+
+
+def _interval(totals: np.ndarray, drawn: np.ndarray, level: float) -> tuple[float, float]:
+    """Of the rate, from its resamples."""
+    value, n, tail = _rate(totals), len(totals), (1 - level) / 2
     if n == 1:  # all draws are alike
         return value, value
     if n < FEWEST_GROUPS:
@@ -141,8 +143,9 @@ def _interval(value: float, drawn: np.ndarray, n: int, level: float) -> tuple[fl
     return float(low), float(high)
 
 
-def _p_value_of_few(value: float, drawn: np.ndarray, n: int) -> float:
+def _p_value_of_few(totals: np.ndarray, drawn: np.ndarray) -> float:
     """Student's, two-sided; never below what so many resamples can show."""
+    value, n = _rate(totals), len(totals)
     if n == 1 or value == 0:  # one utterance proves nothing
         return 1.0
     with np.errstate(divide="ignore"):
