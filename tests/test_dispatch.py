@@ -2,7 +2,7 @@
 
 NumPy, OpenBLAS and the C library choose functions by what the processor can do, and round the last
 bit otherwise in each. Their own switches hide what a processor can do, before they are loaded: so
-each setting has a process of its own. What has no such switch is in docs/reproducibility.md.
+each setting has a process of its own. What has no such switch is in docs/reproducible.md.
 """
 
 import hashlib
@@ -103,7 +103,12 @@ def transcripts(n: int) -> str:
         wrong = [int(rng.integers(0, 5)) for _ in lines]
         common = {"speaker": f"s{i % 7 if i < 60 else i}", "scene": "sales", "duration": i / 50}
         common |= {"snr_db": i % 40, "codec": "alaw", "lost_packets": i % 7 / 100}
-        common |= {"characters": 12, "deletions": 0, "insertions": 0, "reference": "尾号4625欠款300元"}
+        common |= {
+            "characters": 12,
+            "deletions": 0,
+            "insertions": 0,
+            "reference": "尾号4625欠款300元",
+        }
         for one, errors in zip(lines, wrong, strict=True):
             text = "尾号4625欠款300元" if errors else "尾号4624欠款"
             one.append({**common, "text": text, "substitutions": errors})

@@ -14,6 +14,7 @@ import scipy.special
 import soxr
 
 from telephone_asr.channel.handset import MARGIN_S, handset_response
+from telephone_asr.channel.portable import rounded
 from telephone_asr.errors import InputError
 
 TELEPHONE_RATE_HZ = 8000
@@ -91,4 +92,4 @@ def _response(low_hz: float, high_hz: float, handset: bool) -> tuple[np.ndarray,
     if handset:
         response *= handset_response(frequency_hz)
     response[-1] = 0.0  # the decimated signal cannot hold a phase at its Nyquist frequency
-    return response.astype(np.float32), margin
+    return rounded(response, 7).astype(np.float32), margin

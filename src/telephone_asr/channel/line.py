@@ -28,6 +28,7 @@ from telephone_asr.channel.loss import lose_packets
 from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.noise import add_at_snr, circular, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
+from telephone_asr.channel.portable import amplitude
 from telephone_asr.errors import InputError
 
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
@@ -113,7 +114,7 @@ def simulate(
     if babble_pool is None:
         done["babble_snr_db"] = None
     if done["clipping"]:
-        highest = 10 ** ((done["level_db"] + done["clipping_headroom_db"]) / 20)
+        highest = amplitude(done["level_db"] + done["clipping_headroom_db"])
         speech = clip(speech, highest, done["clipping"])
     narrow = telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz, done["handset"])
     if done["echo_delay_ms"] is not None:
@@ -197,7 +198,7 @@ def _at_level(speech: np.ndarray, level_db: float) -> np.ndarray:
     """A copy of the speech with this active level in dBov; silence stays as it is."""
     present_db = active_level_db(speech, WIDEBAND_RATE_HZ)
     gain_db = level_db - present_db if present_db > SILENCE_DB else 0.0
-    return speech * np.float32(10 ** (gain_db / 20))
+    return speech * amplitude(gain_db)
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:

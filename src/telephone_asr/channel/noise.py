@@ -12,6 +12,7 @@ import numpy as np
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
 from telephone_asr.channel.level import rms
 from telephone_asr.channel.pink import pink_noise
+from telephone_asr.channel.portable import amplitude
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
 LOWEST_RMS = 1e-3
@@ -28,7 +29,7 @@ def noise_track(colour: str) -> np.ndarray:
     if colour == "pink":
         track = pink_noise(rng, TRACK_SAMPLES)
     else:
-        track = rng.standard_normal(TRACK_SAMPLES, dtype=np.float32)
+        track = rng.standard_normal(TRACK_SAMPLES).astype(np.float32)
     track.flags.writeable = False  # shared by every caller
     return track
 
@@ -56,7 +57,7 @@ def add_at_snr(
     """Add noise to float32 speech in place, its power `snr_db` below the active speech level in
     dBov. Noise that is all but silent, a pause in babble or music, is not blown up to that."""
     loudness = max(rms(noise), LOWEST_RMS)
-    speech += noise * np.float32(10 ** ((speech_level_db - snr_db) / 20) / loudness)
+    speech += noise * (amplitude(speech_level_db - snr_db) / np.float32(loudness))
 
 
 def circular(period: np.ndarray, start: int, n_samples: int) -> np.ndarray:
