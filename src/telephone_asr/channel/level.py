@@ -32,7 +32,8 @@ def active_level_db(samples: np.ndarray, sample_rate_hz: int) -> float:
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     if frames.size == 0:
         return -math.inf
-    frames = frames - _row_sums(frames).mean(dtype=np.float64).astype(samples.dtype) / frame
+    mean = float(_row_sums(frames).sum(dtype=np.float64)) / frames.size
+    frames = frames - mean
     total = energy(frames)
     if not total > 0:
         return -math.inf
