@@ -91,12 +91,16 @@ class TinyModel:
 
 @dataclass(frozen=True)
 class Base:
-    kind: Literal["tiny", "directory", "modelscope", "huggingface"]
-    path: str | None  # of a Fun-ASR-Nano model directory, where kind is directory
+    kind: Literal["tiny", "modelscope", "huggingface"]
+    path: str | None  # a Fun-ASR-Nano directory, to take instead of a hub's
     repo: str  # where kind is a hub
-    revision: str | None
-    sha256: str | None  # of model.pt; null: not checked
+    revision: str
+    pins: str | None  # a file with the SHA-256 of each of its files; null: not checked
     tiny: TinyModel
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.kind == "tiny" and self.path is None
 
 
 @dataclass(frozen=True)
@@ -282,15 +286,6 @@ def _cross_check(params: Params) -> None:
     if params.frontend.fs not in (8_000, 16_000):
         raise InputError(
             f"params.yaml: frontend.fs: expected 8000 or 16000, got {params.frontend.fs}."
-        )
-    if params.base.kind == "directory" and not params.base.path:
-        raise InputError(
-            "params.yaml: base.path: expected a model directory, because base.kind is directory."
-        )
-    if params.base.kind in ("modelscope", "huggingface") and not params.base.revision:
-        raise InputError(
-            "params.yaml: base.revision: expected the revision to fetch (a commit or a tag), "
-            f"because base.kind is {params.base.kind}."
         )
     for key, (low, high) in _RANGES.items():
         value = operator.attrgetter(key)(params)

@@ -120,17 +120,20 @@ def _data(_: Params) -> str:
 
 def _base(params: Params) -> str:
     base = params.base
-    if base.kind == "tiny":
+    if base.is_tiny:
         return "the tiny one is trained here"
     import torch
 
     from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.hub import locate, weights_sha256
+    from telephone_asr.model import pins
+    from telephone_asr.model.hub import locate
     from telephone_asr.model.pretrained import load
 
     directory = locate(base.kind, base.path, base.repo, base.revision)
-    found = weights_sha256(directory, base.sha256)
+    files, unknown = pins.model_files(directory), {}
+    if base.pins is not None:
+        unknown = pins.check(files, Path(base.pins))
     nano = load(directory, **vars(params.frontend))
     samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
     width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]
@@ -139,7 +142,8 @@ def _base(params: Params) -> str:
         raise InputError(f"{directory}: its tokenizer does not give '{PROMPT}' back.")
     size = sum(p.numel() for p in nano.model.parameters())
     ctc = "with" if nano.has_ctc else "without"
+    pinned = f"{len(files) - len(unknown)} of {len(files)} files pinned" if base.pins else "no pins"
     return (
         f"{directory}: {size / 1e6:,.1f} M parameters, {ctc} a CTC branch, {width} values a row, "
-        f"sha256 {found[:12]}..."
+        f"{pinned}"
     )

@@ -7,6 +7,7 @@ all utterances begin with is read once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SYSTEM = "You are a helpful assistant."
 IGNORED = -100
+NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
 
 
 @dataclass
@@ -165,12 +167,29 @@ def _prefix(
     return prefixes[tuple(tokens)]
 
 
+def ctc_text(nano: FunASRNano, text: str) -> str:
+    """Returns what the CTC branch is to write of a transcript.
+
+    Under `ctc_target_normalize` the published one was trained on normalised text, by code that is
+    not public. What FunASR calls that (`text_tn` of its results) is a transcript without
+    punctuation, which nobody hears and no row of the speech stands for.
+    """
+    if not nano.config["dataset_conf"].get("ctc_target_normalize"):
+        return text
+    return re.sub(NO_WORDS, "", text)
+
+
+def ctc_tokens(nano: FunASRNano, text: str) -> list[int]:
+    """Returns the CTC branch's tokens of a transcript."""
+    return nano.model.ctc_tokenizer.encode(ctc_text(nano, text))
+
+
 def ctc_loss(
     nano: FunASRNano, texts: Sequence[str], encoded: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
     """CTC loss of the transcripts per character, of the branch that gives FunASR its timestamps."""
     log_probs = ctc_log_probs(nano, encoded, lengths)
-    tokens = [torch.tensor(nano.model.ctc_tokenizer.encode(text)) for text in texts]
+    tokens = [torch.tensor(ctc_tokens(nano, text)) for text in texts]
     sizes = torch.tensor([len(t) for t in tokens])
     loss = F.ctc_loss(
         log_probs.transpose(0, 1).float(),

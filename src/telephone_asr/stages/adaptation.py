@@ -19,13 +19,16 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
     """A stage of dvc.yaml: trains one part on top of those before it, writes its checkpoint."""
     below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
     nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
+    if plan.ctc_weight and not nano.has_ctc:
+        print(f"{stage}: no CTC branch: trained by the language model's loss alone, no timestamps")
+        plan = dataclasses.replace(plan, llm_weight=1.0, ctc_weight=0.0)
     if stage == "lora":
         lora = params.train.lora
         size = parts.LoraSize(lora.r, lora.alpha, lora.dropout)
         trained = parts.add_lora(nano, size, params.seed)
     else:
         prefixes = parts.PREFIXES[stage]
-        if plan.ctc_weight and nano.has_ctc:
+        if plan.ctc_weight:
             prefixes += parts.CTC_BRANCH
         trained = parts.choose_trained(nano, prefixes)
     training = Training(plan, params, nano)
