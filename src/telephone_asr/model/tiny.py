@@ -102,9 +102,7 @@ def _config(size: TinyModel, ranks: int, fs: int) -> dict[str, Any]:
         "linear_units": 4 * dim,
         "num_blocks": size.encoder_blocks,
         "tp_blocks": size.tp_blocks,
-        **dict.fromkeys(
-            ("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"), 0.0
-        ),
+        **dict.fromkeys(("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"), 0.0),
     }
     config["audio_adaptor_conf"] |= {
         # `use_low_frame_rate` gives the language model an eighth of the rows. Stacking eight rows
@@ -123,8 +121,8 @@ def _config(size: TinyModel, ranks: int, fs: int) -> dict[str, Any]:
         "attention_heads": 4,
         "n_layer": 1,
     }
-    # The published number, FunASR's default, belongs to the published vocabulary. The last is blank;
-    # SenseVoice's 1,700 special tokens behind the ranks are never written, and have no class here.
+    # The published number, FunASR's default, is that of the published vocabulary. The last is blank;
+    # SenseVoice's 1,700 special tokens behind the ranks are never written: they have no class here.
     config["ctc_vocab_size"] = ranks + 1
     # A prompt of few tokens: the less there is between speech and transcript, the sooner a small
     # model learns to listen.
