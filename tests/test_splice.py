@@ -149,7 +149,7 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
 class CharactersAndBytes:
     """A CTC tokenizer with tokens of several characters, of one, and of half a one."""
 
-    TOKENS = ("300".encode(), "元".encode(), "好".encode(), "贷".encode()[:2], "贷".encode()[2:])
+    TOKENS = (b"300", "元".encode(), "好".encode(), "贷".encode()[:2], "贷".encode()[2:])
 
     def decode(self, tokens):
         return b"".join(self.TOKENS[token] for token in tokens).decode(errors="replace")
