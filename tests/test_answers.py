@@ -87,7 +87,7 @@ def test_merging_is_a_step_where_it_changed_a_text():
     assert brought.points[3][1].startswith("Final (stage 3, merged): **worse**, 40.0 → 52.0 %")
     assert len(price.points) == 3
     note = " ".join(answers.notes(own))
-    assert "Merging it gives another text than before for 6 of 90 utterances" in note
+    assert "Merging changed the text of 6 of 90 utterances." in note
 
 
 def test_the_worst_calls_are_named_with_their_share_of_the_errors(changes):
@@ -120,7 +120,7 @@ def test_notes_warn_of_few_speakers_of_synthetic_speech_of_recordings_and_of_sta
     plain = " ".join(answers.notes(findings()))
     assert "10 speakers only" in plain
     assert "for 59 of 60 test utterances (CER 40.5 % there, 40.0 % here)" in plain
-    assert "Merging it gives the same texts" in plain
+    assert "Merging changed no text." in plain
     assert "Not run: `export`" in plain
     assert "show it to nobody who may not hear the calls" in plain
     assert "ynthetic" not in plain

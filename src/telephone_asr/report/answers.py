@@ -142,14 +142,13 @@ def _shipped(findings: Findings) -> str:
     """What the rates are of: the exported model, here and in FunASR."""
     utterances = len(findings.transcripts[FINAL])
     others = sum(rewritten(findings.transcripts, name) for name in SETS)
-    merged = f"another text than before for {others:,} of {utterances:,} utterances"
+    changed = f"the text of {others:,} of {utterances:,} utterances" if others else "no text"
     equal, compared = findings.export["equal"], findings.export["utterances"]
     rates = [percent(findings.export[key]) for key in ("funasr_cer", "cer")]
     return (
         "The model that ships is final: stage 3 merged into models/final, and loaded anew to be "
-        f"scored. Merging it gives {merged if others else 'the same texts'}. FunASR's AutoModel "
-        f"gives the same text as we do for {equal} of {compared} test utterances (CER {rates[0]} % "
-        f"there, {rates[1]} % here)."
+        f"scored. Merging changed {changed}. FunASR's AutoModel gives the same text as we do for "
+        f"{equal} of {compared} test utterances (CER {rates[0]} % there, {rates[1]} % here)."
     )
 
 
