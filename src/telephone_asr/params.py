@@ -166,8 +166,16 @@ class Decode:
 class Gate:
     """What a change may cost, in absolute CER; see report/gate.py."""
 
-    max_wideband_loss: float  # of wideband speech, by the adaptation: last checkpoint less base
+    max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
+
+
+@dataclass(frozen=True)
+class Export:
+    """How far FunASR's texts of the exported model may be from ours; see stages/export.py."""
+
+    max_different_share: float  # of the texts compared
+    max_cer_difference: float  # absolute
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ class Params:
     train: Train
     decode: Decode
     scoring: Scoring
+    export: Export
     gate: Gate
 
 
@@ -284,6 +293,8 @@ _RANGES = {
     "decode.batch_size": (1, _MANY),
     "decode.max_tokens": (1, _MANY),
     "decode.beams": (1, _MANY),
+    "export.max_different_share": (0, 1),
+    "export.max_cer_difference": (0, 1),
     "gate.max_wideband_loss": (0, 1),
     "gate.max_cer_increase": (0, 1),
 }

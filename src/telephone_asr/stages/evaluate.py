@@ -1,6 +1,7 @@
 """evaluate: how well one checkpoint recognises calls, simulated and wideband test speech.
 
-Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora.
+Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora and
+final: the exported directory as it ships, loaded anew and heard through its own front end.
 docs/scoring.md says what every number means.
 """
 
@@ -19,6 +20,7 @@ from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
@@ -40,11 +42,13 @@ from telephone_asr.stages import (
 
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
+FINAL = "final"
+CHECKPOINTS = (*parts.CHECKPOINTS, FINAL)
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in parts.CHECKPOINTS:
-        raise InputError(f"expected one checkpoint of {', '.join(parts.CHECKPOINTS)}.")
+    if len(sys.argv) != 2 or sys.argv[1] not in CHECKPOINTS:
+        raise InputError(f"expected one checkpoint of {', '.join(CHECKPOINTS)}.")
     checkpoint = sys.argv[1]
     params = load_params()
     launch.on_processes(
@@ -67,7 +71,7 @@ def _on_gpus_at_hand(params: Params) -> Params:
 def evaluate(checkpoint: str, params: Params) -> None:
     """Each process decodes its share; the main one writes. All decode in fp32, as FunASR does."""
     accelerator = launch.accelerator("fp32")
-    nano = parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
+    nano = load_model(checkpoint, params)
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
     share = accelerator.process_index, accelerator.num_processes
@@ -101,6 +105,18 @@ def evaluate(checkpoint: str, params: Params) -> None:
     TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (TRANSCRIPTS / f"{checkpoint}.jsonl").write_text(text, encoding="utf-8")
+
+
+def load_model(checkpoint: str, params: Params) -> FunASRNano:
+    """A checkpoint on those it stands on, or the exported model as anybody gets it.
+
+    Raises InputError where it is missing.
+    """
+    if checkpoint != FINAL:
+        return parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
+    if not (MODELS / FINAL / "model.pt").is_file():
+        raise InputError(f"{MODELS / FINAL} holds no model: run `dvc repro export`.")
+    return load(MODELS / FINAL)
 
 
 def read_examples(name: str) -> list[Example]:
