@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -61,6 +62,8 @@ def examine() -> Iterator[Finding]:
         ("base model", _base),
     ):
         yield _finding(subject, check, params)
+    if not params.base.is_tiny:
+        yield from _forecast(params)
 
 
 def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Finding:
@@ -68,6 +71,25 @@ def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Fi
         return Finding(subject, True, check(params))
     except InputError as error:
         return Finding(subject, False, str(error))
+
+
+def _forecast(params: Params) -> Iterator[Finding]:
+    """What each stage will take, a line each; nothing that could be wrong."""
+    import torch
+
+    from telephone_asr.commands import forecast
+
+    gpu = torch.cuda.is_available()
+    machine = torch.cuda.get_device_name(0) if gpu else platform.processor()
+    rates, said = forecast.read_rates(machine, gpu)
+    try:
+        speech = {part: forecast.corpus_speech(part, params) for part in ("wideband", "calls")}
+    except InputError as error:
+        yield Finding("forecast", True, str(error))
+        return
+    yield Finding("forecast", True, f"{said}; a guess, to a factor of two:")
+    for stage in forecast.forecast(params, speech, rates):
+        yield Finding("forecast", True, str(stage))
 
 
 def _devices(params: Params) -> str:
