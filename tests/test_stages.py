@@ -568,7 +568,7 @@ def test_final_is_scored_from_the_exported_directory_alone(trained):
         assert lora.read_text() == final.read_text()
     before = Path("metrics/lora.json").read_text()
     weights = torch.load("models/final/model.pt", weights_only=True)
-    weights["audio_adaptor.linear2.weight"] *= -1
+    weights["state_dict"]["audio_adaptor.linear2.weight"] *= -1
     torch.save(weights, "models/final/model.pt")
     for name in ("lora", "final"):
         run_stage(trained, "evaluate", name)
