@@ -568,7 +568,7 @@ def test_final_is_scored_from_the_exported_directory_alone(trained):
         assert lora.read_text() == final.read_text()
     before = Path("metrics/lora.json").read_text()
     weights = torch.load("models/final/model.pt", weights_only=True)
-    weights["audio_adaptor.linear2.weight"] *= -1
+    weights["state_dict"]["audio_adaptor.linear2.weight"] *= -1
     torch.save(weights, "models/final/model.pt")
     for name in ("lora", "final"):
         run_stage(trained, "evaluate", name)
@@ -618,15 +618,15 @@ def test_export_fails_beyond_the_limits_and_not_before(trained, monkeypatch, sha
     """FunASR that hears one call otherwise: its own texts, but for one."""
     from telephone_asr.stages import export
 
-    funasr_texts = export.funasr_texts
-    monkeypatch.setattr(export, "funasr_texts", lambda *a: ["听错了", *funasr_texts(*a)[1:]])
+    funasr_texts, misheard = export.funasr_texts, 9 * "听错了"  # longer than any text of ours
+    monkeypatch.setattr(export, "funasr_texts", lambda *a: [misheard, *funasr_texts(*a)[1:]])
     write_params(trained, {"export.max_different_share": share, "export.max_cer_difference": cer})
     if named:
         with pytest.raises(InputError) as error:
             run_stage(trained, "export")
         assert named in str(error.value)
         first = lines(Path("data/manifests/telecall/test.jsonl"))[0]["key"]
-        assert f"the first, {first}: '听错了', not '" in str(error.value)
+        assert f"the first, {first}: '{misheard}', not '" in str(error.value)
         assert "\n" not in str(error.value)
     else:
         run_stage(trained, "export")
