@@ -16,18 +16,22 @@ from model_fixtures import write_params
 STEPS = 50
 
 
-def train(repository: Path, stage: str = "encoder", **options) -> subprocess.CompletedProcess:
-    """Runs a stage with these options of the train section."""
-    shutil.rmtree(repository / "models" / stage, ignore_errors=True)
-    write_params(repository, {f"train.{key}": value for key, value in options.items()})
+def run(repository: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", f"telephone_asr.stages.train_{stage}"],
+        [sys.executable, "-m", f"telephone_asr.stages.{stage}", *arguments],
         cwd=repository,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         timeout=300,
     )
+
+
+def train(repository: Path, stage: str = "encoder", **options) -> subprocess.CompletedProcess:
+    """Runs a stage with these options of the train section."""
+    shutil.rmtree(repository / "models" / stage, ignore_errors=True)
+    write_params(repository, {f"train.{key}": value for key, value in options.items()})
+    return run(repository, f"train_{stage}")
 
 
 def losses(repository: Path, stage: str = "encoder") -> list[tuple[int, float]]:
@@ -71,6 +75,21 @@ def test_a_users_mistake_is_one_sentence_from_two_processes_too(trained):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "model.pt" in done.stderr
+
+
+def test_two_processes_evaluate_as_one_does(trained):
+    """Each decodes its share of the batches, which are the same: everything is the same bytes."""
+    names = ("metrics/lora.json", "metrics/slices/lora.json", "data/transcripts/lora.jsonl")
+    write_params(trained, {"decode.batch_size": 2, "train.batches_per_step": 2})
+    found = []
+    for processes in (1, 2):
+        write_params(trained, {"train.processes": processes})
+        done = run(trained, "evaluate", "lora")
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("CER") == 3  # of three test sets, said once
+        found.append([(trained / name).read_bytes() for name in names])
+        shutil.rmtree(trained / "metrics/slices")
+    assert found[1] == found[0]
 
 
 def test_batches_are_a_multiple_of_the_processes(trained):

@@ -572,11 +572,11 @@ def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     forward, calls = Objective.forward, []
 
-    def interrupted(self, batch):
+    def interrupted(self, batch, totals):
         calls.append(batch.keys)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", interrupted)
@@ -595,9 +595,9 @@ def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
 
     forward = Objective.forward
 
-    def meddling(self, batch):
+    def meddling(self, batch, totals):
         self.model.audio_encoder.after_norm.bias.data += 1e-3
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     monkeypatch.setattr(Objective, "forward", meddling)
     with pytest.raises(RuntimeError, match="frozen weight"):
@@ -626,9 +626,9 @@ def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
 
     forward, seen = Objective.forward, set()
 
-    def listening(self, batch):
+    def listening(self, batch, totals):
         seen.update(batch.keys)
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     monkeypatch.setattr(Objective, "forward", listening)
     write_params(trained, {"train.mix": mix})
