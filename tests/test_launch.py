@@ -101,12 +101,15 @@ def test_batches_are_a_multiple_of_the_processes(trained):
 @pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
 def test_bf16_learns_nearly_what_fp32_learns(trained, stage):
     """Computations alone are in bfloat16, which has 8 bits: the checkpoint stays in fp32."""
-    curves = []
+    curves, frozen = [], []
     for precision in ("fp32", "bf16"):
         done = train(trained, stage, precision=precision)
         assert done.returncode == 0, done.stderr[-2000:]
         curves.append([loss for _, loss in losses(trained, stage)])
+        frozen.append({path.read_bytes() for path in trained.glob(".scratch/frozen/*/000000.npy")})
     assert curves[1] == pytest.approx(curves[0], rel=0.05)
     assert curves[1] != curves[0]
+    # Frozen parts' outputs are computed anew in bf16, for training and for validation.
+    assert len(frozen[1] - frozen[0]) == (0 if stage == "encoder" else 2)
     (weights,) = (trained / "models" / stage).glob("*.safetensors")
     assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float32}

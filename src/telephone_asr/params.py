@@ -147,7 +147,7 @@ class Train:
     processes: int  # one a GPU
     accelerate: str | None  # a file of `accelerate config`: several machines
     workers: int  # processes that read sound ahead
-    cache_mb: int  # memory for features, of each process that reads sound
+    cache_mb: int  # memory for features, of all processes together; workers keep none
     cache_frozen_gb: float  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
     adapter: AdapterStage
