@@ -63,7 +63,10 @@ def test_two_processes_learn_what_one_learns(trained, batches_per_step):
     assert steps >= STEPS
     assert others[:2] == [steps, cer]
     assert [step for step, _ in two] == [step for step, _ in one]
-    assert [loss for _, loss in two] == pytest.approx([loss for _, loss in one], abs=1e-4)
+    one, two = ([loss for _, loss in rows] for rows in (one, two))
+    # Sums in another order differ by their rounding, which grows from step to step.
+    assert two[:3] == pytest.approx(one[:3], rel=1e-6)
+    assert two == pytest.approx(one, rel=1e-3)
     for name, tensor in weights.items():
         assert (others[2][name] - tensor).abs().max() < 1e-3, name
     assert os.listdir(trained / ".scratch") == ["frozen"]
