@@ -590,6 +590,24 @@ def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
     assert os.listdir(trained / ".scratch") == ["frozen"]
 
 
+def test_an_interrupted_stage_does_not_go_on_behind_another_front_end(trained, monkeypatch):
+    from telephone_asr.training import loop
+
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "save_checkpoint", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(trained, "train_encoder")
+    assert len(os.listdir(trained / ".scratch")) == 2  # its own, and frozen
+    write_params(trained, {"frontend.dither": 3.0})
+    run_stage(trained, "train_encoder")
+    assert len(os.listdir(trained / ".scratch")) == 2  # what was interrupted waits
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
     from telephone_asr.training.objective import Objective
 

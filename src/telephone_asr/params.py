@@ -63,10 +63,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Frontend:
-    """What the stages after base hear through; see model/frontend.py."""
+    """What the stages after base hear through; see model/frontend.py. The tiny base is trained with
+    the dither too."""
 
     fs: int  # Hz; audio of another rate is resampled to it
     filters: Filters  # where fs is 8000
+    dither: float  # white noise, steps of 16 bits
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,7 @@ _RANGES = {
     "corpus.synthetic.wideband_minutes": (0, _MANY),
     "corpus.synthetic.calls_minutes": (0, _MANY),
     "corpus.synthetic.wrong_transcripts": (0, 1),
+    "frontend.dither": (0, _MANY),
     **{
         f"base.tiny.{name}": (1, _MANY)
         for name in ("encoder_blocks", "tp_blocks", "encoder_dim", "llm_layers", "llm_dim")

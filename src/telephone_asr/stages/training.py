@@ -187,7 +187,7 @@ class Training:
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
         decode = self.params.decode
         texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
-        texts += [str(self.params.seed), frozen]
+        texts += [str(self.params.seed), frozen, repr(self.nano.config["frontend_conf"])]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in self.plan.sources]
         paths += [SHARDS[source] for source in self.plan.sources]
