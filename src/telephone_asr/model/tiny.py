@@ -99,6 +99,7 @@ def _config(size: TinyModel, ranks: int, fs: int, dither: float) -> dict[str, An
     """
     config = layout.published()
     dim = size.encoder_dim
+    # Where there is no dither, as published, FunASR's is 1.
     config["frontend_conf"] |= {"fs": fs, "dither": dither}
     config["audio_encoder_conf"] |= {
         "output_size": dim,
