@@ -59,6 +59,17 @@ def write_model(
         tokenizer: directory of the language model's tokenizer and of the CTC vocabulary.
     """
     import torch
+
+    write_beside(directory, config, llm, tokenizer)
+    torch.manual_seed(seed)
+    model = layout.build(layout.read_config(directory))
+    layout.save_weights(as_published(model), directory / "model.pt")
+
+
+def write_beside(
+    directory: Path, config: Mapping[str, Any], llm: Mapping[str, Any], tokenizer: Path
+) -> None:
+    """Writes all of such a directory but the weights."""
     from transformers import Qwen3Config
 
     llm_directory = directory / config["llm_conf"]["init_param_path"]
@@ -70,9 +81,6 @@ def write_model(
         architectures=["Qwen3ForCausalLM"], tie_word_embeddings=True, **llm
     ).save_pretrained(llm_directory)
     layout.write_config(directory, config)
-    torch.manual_seed(seed)
-    model = layout.build(layout.read_config(directory))
-    layout.save_weights(as_published(model), directory / "model.pt")
 
 
 def as_published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -102,9 +110,7 @@ def _config(size: TinyModel, ranks: int, fs: int) -> dict[str, Any]:
         "linear_units": 4 * dim,
         "num_blocks": size.encoder_blocks,
         "tp_blocks": size.tp_blocks,
-        **dict.fromkeys(
-            ("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"), 0.0
-        ),
+        **dict.fromkeys(("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"), 0.0),
     }
     config["audio_adaptor_conf"] |= {
         # `use_low_frame_rate` gives the language model an eighth of the rows. Stacking eight rows
