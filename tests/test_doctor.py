@@ -11,7 +11,7 @@ def by_subject() -> dict[str, Finding]:
 
 
 def test_a_healthy_repository(repository, tiny_directory):
-    write_params(repository, {"base.kind": "directory", "base.path": str(tiny_directory)})
+    write_params(repository, {"base.path": str(tiny_directory)})
     found = by_subject()
     assert [finding.text for finding in found.values() if not finding.ok] == []
     assert "28 entries" in found["wideband corpus"].text
@@ -23,16 +23,8 @@ def test_a_healthy_repository(repository, tiny_directory):
     ("changes", "subject", "words"),
     [
         ({"corpus.calls.path": "nowhere.jsonl"}, "call corpus", "corpus.calls.path: nowhere.jsonl"),
-        (
-            {"base.kind": "directory", "base.path": "nowhere"},
-            "base model",
-            "nowhere is no directory",
-        ),
-        (
-            {"base.kind": "directory", "base.path": "TINY", "base.sha256": "0"},
-            "base model",
-            "sha256",
-        ),
+        ({"base.path": "nowhere"}, "base model", "nowhere is no directory"),
+        ({"base.path": "TINY", "base.pins": "pins"}, "base model", "model.pt is not the file that"),
         ({"train.lr": "fast"}, "params", "train.lr: expected a number"),
     ],
 )
@@ -41,6 +33,7 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(
 ):
     changes = {k: str(tiny_directory) if v == "TINY" else v for k, v in changes.items()}
     write_params(repository, changes)
+    (repository / "pins").write_text(f"{'0' * 64}  model.pt\n")
     with pytest.raises(SystemExit) as stopped:
         consult()
     assert stopped.value.code == 1
@@ -52,7 +45,7 @@ def test_what_is_wrong_is_said_and_the_exit_code_tells(
 def test_a_model_that_does_not_fit_the_front_end_is_wrong(repository, own_directory):
     config = own_directory / "config.yaml"
     config.write_text(config.read_text().replace("n_mels: 80", "n_mels: 40"))
-    write_params(repository, {"base.kind": "directory", "base.path": str(own_directory)})
+    write_params(repository, {"base.path": str(own_directory)})
     finding = by_subject()["base model"]
     assert not finding.ok
     assert "n_mels" in finding.text

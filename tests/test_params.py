@@ -182,11 +182,7 @@ def test_missing_key(key, tmp_path):
         ("scoring.fillers", "嗯", "a list, got '嗯' (str)"),
         ("scoring.unit", "word", "character or mixed, got 'word' (str)"),
         ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
-        (
-            "base.kind",
-            "[tiny]",
-            "tiny or directory or modelscope or huggingface, got ['tiny'] (list)",
-        ),
+        ("base.kind", "[tiny]", "tiny or modelscope or huggingface, got ['tiny'] (list)"),
     ],
 )
 def test_wrong_type(key, text, expected, tmp_path):
@@ -256,13 +252,15 @@ def test_hotwords_are_any_number_of_texts(tmp_path):
     assert "params.yaml: decode.hotwords[1]: expected a text, got 12" in text
 
 
-def test_a_model_directory_has_to_be_named(tmp_path):
+def test_one_key_takes_a_directory_instead_of_a_hub_or_the_tiny_model(tmp_path):
+    assert load_params(changed(tmp_path, "base.kind", "tiny")).base.is_tiny
+    assert not load_params(changed(tmp_path, "base.path", "a")).base.is_tiny
     text = message(changed(tmp_path, "base.kind", "directory"))
-    assert "params.yaml: base.path: " in text
+    assert "params.yaml: base.kind: expected tiny or modelscope or huggingface" in text
     path = changed(
         tmp_path,
         "base",
-        "{kind: directory, path: a, repo: b, revision: null, sha256: null, tiny: {}}",
+        "{kind: tiny, path: a, repo: b, revision: c, pins: null, tiny: {}}",
     )
     assert "params.yaml: base.tiny.encoder_blocks: missing key" in message(path)
 

@@ -381,7 +381,7 @@ def test_a_stage_without_a_base_model_names_it(tmp_path, name):
 
 
 def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
-    write_params(repository, {"base.kind": "directory", "base.path": str(tiny_directory)})
+    write_params(repository, {"base.path": str(tiny_directory)})
     run_stage(repository, "base")
     for path in tiny_directory.rglob("*"):
         if path.is_file():
@@ -390,22 +390,47 @@ def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
     shutil.rmtree(repository / "models" / "tokenizer")
     run_stage(repository, "tokenizer")
     own = repository / "models" / "tokenizer" / "tokenizer.json"
-    assert file_sha256(own) == file_sha256(tiny_directory / "Qwen3-tiny" / "tokenizer.json")
+    assert file_sha256(own) == file_sha256(tiny_directory / "Qwen3-0.6B" / "tokenizer.json")
 
 
 def test_other_weights_than_those_named_are_refused(repository, tiny_directory):
-    changes = {"base.kind": "directory", "base.path": str(tiny_directory), "base.sha256": "0" * 64}
-    write_params(repository, changes)
-    with pytest.raises(InputError, match=r"base\.sha256"):
+    pins = repository / "model.sha256"
+    pins.write_text(f"# known\n{'0' * 64}  model.pt\n")
+    write_params(repository, {"base.path": str(tiny_directory), "base.pins": pins.name})
+    with pytest.raises(InputError, match=r"model\.pt is not the file that model\.sha256 pins"):
         run_stage(repository, "base")
     assert not (repository / "models" / "base").exists()
-    write_params(repository, {"base.sha256": file_sha256(tiny_directory / "model.pt")})
+    assert "config.yaml" not in pins.read_text()  # of a refused model nothing is recorded
+
+
+def test_what_is_not_pinned_is_recorded_once_and_checked_from_then_on(repository, own_directory):
+    import subprocess
+
+    known = f"# known\n{file_sha256(own_directory / 'model.pt')}  model.pt\n"
+    pins = repository / "model.sha256"
+    pins.write_text(known)
+    write_params(repository, {"base.path": str(own_directory), "base.pins": pins.name})
     run_stage(repository, "base")
+    recorded = pins.read_text()
+    assert recorded.startswith(known)
+    for name in ("config.yaml", "configuration.json", "multilingual.tiktoken", "Qwen3-0.6B/"):
+        assert f"  {name}" in recorded
+    # It is what `sha256sum` writes.
+    checked = ["sha256sum", "--check", "--quiet", str(pins.absolute())]
+    assert subprocess.run(checked, cwd=own_directory, check=False).returncode == 0
+    shutil.rmtree(repository / "models" / "base")
+    run_stage(repository, "base")
+    assert pins.read_text() == recorded
+    with open(own_directory / "config.yaml", "a") as file:
+        file.write("# another version\n")
+    for stage in ("base", "tokenizer"):
+        with pytest.raises(InputError, match=r"config\.yaml is not the file that"):
+            run_stage(repository, stage)
 
 
 def test_a_directory_without_weights_is_refused_in_one_sentence(repository, own_directory):
     (own_directory / "model.pt").unlink()
-    write_params(repository, {"base.kind": "directory", "base.path": str(own_directory)})
+    write_params(repository, {"base.path": str(own_directory)})
     message = sentence(as_subprocess(repository, "base"))
     assert "base.path" in message
     assert "model.pt" in message

@@ -103,6 +103,9 @@ class Base:
         return self.kind == "tiny" and self.path is None
 
 
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
 @dataclass(frozen=True)
 class EncoderStage:
     lr: float | None  # null: train.lr
@@ -123,11 +126,14 @@ class LoraStage:
     r: int
     alpha: int
     dropout: float
+    targets: tuple[Projection, ...]  # of the language model
+    whole: bool  # no LoRA: the language model is trained whole
 
 
 @dataclass(frozen=True)
 class Train:
     lr: float  # the base learning rate of all three stages
+    weight_decay: float  # AdamW's
     warmup_share: float  # of the steps, linear from 0
     max_frames: int  # 60 ms frames a batch, padding counted
     batches_per_step: int  # shared out over the processes; their gradients are added
@@ -256,6 +262,7 @@ _RANGES = {
     "base.tiny.llm.epochs": (0, _MANY),
     "base.tiny.ctc.max_frames": (1, _MANY),
     "base.tiny.llm.max_frames": (1, _MANY),
+    "train.weight_decay": (0, 1),
     "train.warmup_share": (0, 1),
     "train.max_frames": (1, _MANY),
     "train.clip": (0, _MANY),

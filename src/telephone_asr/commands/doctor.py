@@ -125,8 +125,8 @@ def _base(params: Params) -> str:
     import torch
 
     from telephone_asr.manifests.messages import PROMPT
-    from telephone_asr.model.frontend import Frontend
     from telephone_asr.model import pins
+    from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.hub import locate
     from telephone_asr.model.pretrained import load
 

@@ -65,6 +65,8 @@ def load(directory: Path, fs: int | None = None, filters: Filters = "native") ->
     if not any(name.startswith(CTC_BRANCH) for name in state):
         # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
         config = layout.without_ctc(config)
+    elif config.get("ctc_decoder"):
+        layout.check_vocabulary(config)
     _check_input_size(directory, config, state)
     model = layout.build(config)
     _fill(model, state, directory / "model.pt")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Of the train section: what every training depends on.
 COMMON_OPTIONS = (
     *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "precision"),
-    *("processes", "valid_utterances", "warmup_share"),
+    *("processes", "valid_utterances", "warmup_share", "weight_decay"),
 )
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
@@ -107,6 +107,7 @@ class Training:
             batches_per_step=options.batches_per_step,
             average=options.average,
             workers=options.workers,
+            weight_decay=options.weight_decay,
         )
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(

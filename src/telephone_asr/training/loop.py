@@ -37,6 +37,7 @@ class Recipe:
     batches_per_step: int = 1  # over all processes
     average: int = 1  # so many of the best checkpoints
     workers: int = 0  # processes that make batches ahead
+    weight_decay: float = 0.01
 
 
 @dataclass
@@ -89,7 +90,9 @@ def train(
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
-    optimizer = torch.optim.AdamW(trained.values(), lr=recipe.lr, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        trained.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_cosine(recipe, steps))
     loss_of, optimizer = accelerator.prepare(loss_of, optimizer)
     stepper = Stepper(accelerator, loss_of, trained, optimizer, recipe)

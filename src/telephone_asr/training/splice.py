@@ -114,9 +114,7 @@ def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list
     return borders
 
 
-def _by_character(
-    nano: FunASRNano, text: str, tokens: list[int], borders: list[int]
-) -> list[int]:
+def _by_character(nano: FunASRNano, text: str, tokens: list[int], borders: list[int]) -> list[int]:
     """Borders of a text's characters from those of its tokens; none where there are none."""
     if not borders:
         return []
