@@ -3,19 +3,19 @@
     python bench/gpu.py [--wheels DIR] [--out DIR]
 
 The three stages at full size (random weights in the published layout, in bf16) against FunASR's own
-trainer on the same batches, decoding against `AutoModel.generate`, a kill, two processes on one GPU,
-memory that runs out in each of its ways, and what else only a GPU shows (gpu_checks.py). Each check
-is a process of its own with a time limit; one that fails says so in its row, and the others go on.
-DIR/gpu.json is written after each, DIR/gpu.md and DIR/rates.yaml (for `telephone-asr doctor`) at the
-end. `--small` is the same with a small model, on a CPU too, to see that it runs.
+trainer on the same batches, decoding against `AutoModel.generate`, a kill, two processes on one
+GPU, memory that runs out in each of its ways, and what else only a GPU shows (gpu_checks.py). Each
+check is a process of its own with a time limit; one that fails says so in its row, and the others
+go on. DIR/gpu.json is written after each, DIR/gpu.md and DIR/rates.yaml (for `telephone-asr
+doctor`) at the end. `--small` is the same with a small model, on a CPU too, to see that it runs.
 
-It needs PyTorch, Transformers, PEFT and accelerate, and no torchaudio. Where the rest is missing and
-there is no network, bring it as a folder of wheels (45 MB), made elsewhere for that machine's
+It needs PyTorch, Transformers, PEFT and accelerate, and no torchaudio. Where the rest is missing
+and there is no network, bring it as a folder of wheels (45 MB), made elsewhere for that machine's
 Python, here 3.12 on x86-64 Linux:
 
-    pip download --no-deps --only-binary=:all: -d wheels -c constraints.txt -r bench/gpu_wheels.txt \\
-        --python-version 3.12 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \\
-        --platform manylinux2014_x86_64
+    pip download --no-deps --only-binary=:all: -c constraints.txt -r bench/gpu_wheels.txt \\
+        -d wheels --python-version 3.12 --platform manylinux_2_28_x86_64 \\
+        --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64
     pip wheel --no-deps -w wheels antlr4-python3-runtime==4.9.3
 
 `--wheels wheels` installs them into a temporary directory, and nothing of what is there changes.
