@@ -78,11 +78,13 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     """Seconds and loss of each step, and memory over the weights; and what the pass took that
     computed the frozen parts' outputs."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from telephone_asr.model import parts
     from telephone_asr.training import loop
     from telephone_asr.training.resume import Scratch
 
+    AcceleratorState._reset_state()  # there is one a process, and runs may follow one another
     mixed = {"fp32": "no", "bf16": "bf16"}[run.precision]
     accelerator = Accelerator(mixed_precision=mixed, cpu=run.device == "cpu")
     nano.model.to(accelerator.device)
