@@ -44,7 +44,7 @@ class Size:
 
 
 FULL = Size(80, 8, 32, limit_mb=9 * 1024, long_s=1200.0, texts=(100, 150))
-SMALL = Size(4, 2, 4, limit_mb=600, long_s=600.0, texts=(100, 120))
+SMALL = Size(4, 2, 4, limit_mb=1500, long_s=900.0, texts=(100, 240))
 # What a stage runs on beside the keys that a check sets.
 PARAMS = {
     "train.max_frames": 400,
@@ -134,24 +134,27 @@ def verdict(ok: bool | None, text: str, **numbers: Any) -> dict[str, Any]:
 
 
 def model(root: Path, size: Size) -> dict[str, Any]:
-    """The model in both published layouts, a small one, and sound; and which machine this is."""
+    """Models in both published layouts and a small one, and sound; and which machine this is."""
     import torch
+
+    from telephone_asr.model import parts
 
     small = size is SMALL
     full_model.write_tokenizers(root / "tokenizer", small)
-    full_model.write_model(root / "model", root / "tokenizer", small)
-    full_model.write_without_ctc(root / "model-hf", root / "model")
-    if small:
-        (root / "small").symlink_to(root / "model")
-    else:
-        full_model.write_tokenizers(root / "small-tokenizer", small=True)
-        full_model.write_model(root / "small", root / "small-tokenizer", small=True)
+    full_model.write_model(root / "models" / "base", root / "tokenizer", small)
+    full_model.write_without_ctc(root / "models-hf" / "base", root / "models" / "base")
+    full_model.write_tokenizers(root / "small-tokenizer", small=True)
+    full_model.write_model(root / "models-small" / "base", root / "small-tokenizer", small=True)
+    nano = training.loaded(root / "models" / "base")
+    for stage in ("encoder", "adapter"):  # what stage 3 stands on
+        trained = parts.choose_trained(nano, parts.PREFIXES[stage])
+        parts.save_checkpoint(root / "models" / stage, stage, nano, trained, {"step": 0})
     training.write_inputs(root, size.batch * (size.steps + 1))
     machine = training.processor()
     if on_gpu():
         found = torch.cuda.get_device_properties(0)
         machine = f"{found.name} ({found.total_memory / 2**30:.0f} GiB), {machine}"
-    megabytes = (root / "model" / "model.pt").stat().st_size / 1e6
+    megabytes = (root / "models" / "base" / "model.pt").stat().st_size / 1e6
     versions = f"Python {sys.version.split()[0]}, PyTorch {torch.__version__}"
     return verdict(True, f"model.pt of {megabytes:,.0f} MB; {versions}", machine=machine)
 
@@ -162,7 +165,7 @@ class Repository:
     def __init__(
         self,
         path: Path,
-        base: Path,
+        models: Path,
         changes: Mapping[str, Any],
         train: Sequence[Sample] | None = None,
         valid: Sequence[Sample] | None = None,
@@ -182,7 +185,8 @@ class Repository:
             manifest = path / "data" / "manifests" / source / f"{split}.jsonl"
             full_model.write_manifest(manifest, chosen, source)
         (path / "models").mkdir()
-        (path / "models" / "base").symlink_to(base)
+        for directory in models.iterdir():
+            (path / "models" / directory.name).symlink_to(directory)
         self.change(PARAMS | {"train.precision": "bf16" if on_gpu() else "fp32"} | dict(changes))
 
     def change(self, changes: Mapping[str, Any]) -> None:
@@ -266,7 +270,7 @@ def last_error(said: str) -> str:
 
 def steps(root: Path, stage: str, size: Size) -> dict[str, Any]:
     """Steps of ours in bf16 and in fp32, and FunASR's, on the same batches."""
-    nano = training.loaded(root)
+    nano = training.loaded(root / "models" / "base")
     work = training.Run(root, stage, size.steps, size.batch, device(), "bf16")
     ours = training.steps_of_ours(work, nano)
     _without_lora(nano)
@@ -297,7 +301,7 @@ def _without_lora(nano: Any) -> None:
 def decoding(root: Path, size: Size) -> dict[str, Any]:
     """Ours against AutoModel.generate, without a CTC branch: timestamps need torchaudio."""
     from telephone_asr.manifests.messages import PROMPT
-    from telephone_asr.model import layout, pretrained
+    from telephone_asr.model import layout
     from telephone_asr.model.frontend import Frontend, feature_rows
     from telephone_asr.scoring.decode import recognise
     from telephone_asr.shards import sound_index
@@ -310,8 +314,8 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     files = full_model.write_files(root / "decoded" / "files", root / "decoded", chosen)
     sounds, max_tokens = sound_index(root / "decoded"), 20  # random weights end no transcript
     options = {"disable_update": True, "disable_pbar": True, "log_level": "ERROR"}
-    theirs = AutoModel(model=str(root / "model-hf"), device=device(), **options)
-    nano = pretrained.load(root / "model-hf")
+    theirs = AutoModel(model=str(root / "models-hf" / "base"), device=device(), **options)
+    nano = training.loaded(root / "models-hf" / "base")
     nano.model.to(device())
     frontend = Frontend(nano.config["frontend_conf"])
 
@@ -336,7 +340,8 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     equal = sum(a == b for a, b in zip(texts, their_texts, strict=True))
     text = (
         f"ours {fast:.1f} utterances/s in batches of 32, AutoModel.generate {slow:.1f} one by one: "
-        f"{fast / slow:.1f} x as many; {equal} of {len(files)} texts equal, {len(set(texts))} different ones"
+        f"{fast / slow:.1f} x as many; {equal} of {len(files)} texts equal, {len(set(texts))} of them "
+        "different"
     )
     seconds = sum(sample.seconds for sample in chosen)
     speech = {"seconds_a_second": round(fast * seconds / len(files), 1), "tokens": max_tokens}
@@ -350,7 +355,7 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
 def resume(root: Path, size: Size) -> dict[str, Any]:
     """Stage 3 undisturbed, and killed after a state was saved and run again."""
     place = Repository(
-        root / "resume", root / "model", {"train.lora.epochs": 8, "train.evaluations": 2}
+        root / "resume", root / "models", {"train.lora.epochs": 8, "train.evaluations": 2}
     )
     expected, _ = place.train("lora", SAVES_OFTEN)
     checkpoint = place.path / "models" / "lora" / "adapter_model.safetensors"
@@ -378,7 +383,7 @@ def resume(root: Path, size: Size) -> dict[str, Any]:
 
 def processes(root: Path, size: Size) -> dict[str, Any]:
     """Stage 1 in one process, and in two on the same device, by gloo."""
-    place = Repository(root / "processes", root / "model", {"train.precision": "fp32"})
+    place = Repository(root / "processes", root / "models", {"train.precision": "fp32"})
     one, _ = place.train("encoder")
     two, _ = place.train("encoder", GLOO, processes=2)
     apart = furthest(two, one)
@@ -391,14 +396,16 @@ def frozen(root: Path, size: Size) -> dict[str, Any]:
     from telephone_asr.model.frontend import feature_rows
 
     train, valid = samples("train", 48), samples("valid", 4)
-    dim = json.loads((root / "model" / "Qwen3-0.6B" / "config.json").read_text())["hidden_size"]
+    dim = json.loads((root / "models" / "base" / "Qwen3-0.6B" / "config.json").read_text())[
+        "hidden_size"
+    ]
     rows = [feature_rows(int(16000 * s.seconds), 16000, 16000) for s in (*train, *valid)]
     kept_gb = sum(-(-n // 8) for n in rows) * dim * 4 / 1e9  # the language model is given an eighth
     changes = {"train.cache_frozen_gb": 1.2 * kept_gb, "train.lora.epochs": 0}
     outputs = {}
     for precision in ("bf16", "fp32"):
         place = Repository(
-            *(root / f"frozen-{precision}", root / "model"),
+            *(root / f"frozen-{precision}", root / "models"),
             changes | {"train.precision": precision},
             *(train, valid),
         )
@@ -425,7 +432,7 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
     changes = {"train.max_frames": 1000, "train.batches_per_step": 1}
     changes |= {"train.encoder": {"epochs": 3, "ctc_weight": 0.0}}
     place = Repository(
-        *(root / "first-batch", root / "model", changes), samples("train", 32, 3.0) + texts
+        *(root / "first-batch", root / "models", changes), samples("train", 32, 3.0) + texts
     )
     status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.limit_mb))
     begun = "encoder: " in said and "| 0/" in said  # the progress bar
@@ -439,7 +446,7 @@ def validation(root: Path, size: Size) -> dict[str, Any]:
     """Memory that runs out in a validation."""
     valid = samples("valid", 1, size.long_s)
     changes = {"train.encoder": {"epochs": 1, "ctc_weight": 0.0}, "train.max_frames": 100}
-    place = Repository(root / "validation", root / "model", changes, valid=valid)
+    place = Repository(root / "validation", root / "models", changes, valid=valid)
     status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.limit_mb))
     return verdict(refused(status, said, "memory ran out", "decod"), last_error(said))
 
@@ -448,14 +455,14 @@ def full_gpu(root: Path, size: Size) -> dict[str, Any]:
     """Memory that another program has taken, so that cuBLAS or the driver find none."""
     if not on_gpu():
         return verdict(None, "needs a GPU")
-    place = Repository(root / "full-gpu", root / "small", {"train.encoder": {"epochs": 1}})
+    place = Repository(root / "full-gpu", root / "models-small", {"train.encoder": {"epochs": 1}})
     status, said = place.run("train_encoder", FILLED)
     return verdict(refused(status, said, "memory ran out"), last_error(said))
 
 
 def evaluate(root: Path, size: Size) -> dict[str, Any]:
     """The scores of one process and of two on the same device, by gloo."""
-    place = Repository(root / "evaluate", root / "model-hf", {})
+    place = Repository(root / "evaluate", root / "models-hf", {})
     found = []
     for options in ({}, {"before": GLOO, "processes": 2}):
         status, said = place.run("evaluate", arguments=["base"], **options)
@@ -471,11 +478,11 @@ def evaluate(root: Path, size: Size) -> dict[str, Any]:
 
 def readers(root: Path, size: Size) -> dict[str, Any]:
     """Processes that read ahead do not each fill train.cache_mb."""
-    cache_mb, workers = 32, 3
+    cache_mb, workers = 16, 3
     changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_frames": 1000}
     changes |= {"train.batches_per_step": 1, "train.encoder": {"epochs": 4}}
-    train = samples("train", 400, 3.0)  # features of 45 MB
-    place = Repository(root / "readers", root / "small", changes, train)
+    train = samples("train", 200, 3.0)  # features of 22 MB
+    place = Repository(root / "readers", root / "models-small", changes, train)
     process = place.start("train_encoder")
     first: dict[int, float] = {}
     most: dict[int, float] = {}
@@ -511,7 +518,7 @@ def private_mb(pid: int) -> float:
 
 def doctor(root: Path, size: Size) -> dict[str, Any]:
     """Compares train.processes with the GPUs that there are."""
-    place = Repository(root / "doctor", root / "small", {})
+    place = Repository(root / "doctor", root / "models-small", {})
     found = []
     for n in (1, 64):
         place.change({"train.processes": n, "train.batches_per_step": n})

@@ -385,7 +385,7 @@ def main() -> None:
     if arguments.side:
         run = Run(arguments.root, arguments.stage, arguments.steps, BATCH[arguments.stage])
         sides = {"ours": steps_of_ours, "funasr": steps_of_funasr}
-        print(json.dumps(sides[arguments.side](run, loaded(run.root))))
+        print(json.dumps(sides[arguments.side](run, loaded(run.root / "model"))))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -395,7 +395,7 @@ def main() -> None:
         write_inputs(root, max(BATCH.values()) * (arguments.steps + 1))
         if arguments.profile:
             run = Run(root, arguments.profile, arguments.steps, BATCH[arguments.profile])
-            steps_of_ours(run, loaded(root), profile=True)
+            steps_of_ours(run, loaded(root / "model"), profile=True)
             return
         found = {}
         for stage in [arguments.stage] if arguments.stage else STAGES:
@@ -405,10 +405,10 @@ def main() -> None:
             write_rates(arguments.rates, processor(), "fp32", found)
 
 
-def loaded(root: Path) -> Any:
+def loaded(directory: Path) -> Any:
     from telephone_asr.model import pretrained
 
-    return pretrained.load(root / "model")
+    return pretrained.load(directory)
 
 
 def processor() -> str:
