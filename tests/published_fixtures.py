@@ -1,10 +1,13 @@
 """Small models in the layouts in which Fun-ASR-Nano is published, with what differs between them.
 
+    python tests/published_fixtures.py LAYOUT DIRECTORY
+
 They share nothing with the tiny model but the writer: a tokenizer of byte pairs, in which a word is
 one token, the long prompt, an adaptor without stacking, and the published number of CTC classes.
 """
 
 import base64
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,7 @@ def published_directory(published_layout, tmp_path_factory) -> Path:
 def modelscope_directory(tmp_path) -> Path:
     """To be broken."""
     return write_published(tmp_path / "published" / "model", "modelscope")
+
+
+if __name__ == "__main__":
+    write_published(Path(sys.argv[2]), sys.argv[1])

@@ -129,8 +129,9 @@ def _config(size: TinyModel, ranks: int, fs: int) -> dict[str, Any]:
         "attention_heads": 4,
         "n_layer": 1,
     }
-    # The published number, FunASR's default, is that of the published vocabulary. The last is blank;
-    # SenseVoice's 1,700 special tokens behind the ranks are never written: they have no class here.
+    # The published number, FunASR's default, is that of the published vocabulary. The last is
+    # blank; SenseVoice's 1,700 special tokens behind the ranks are never written, and have no
+    # class here.
     config["ctc_vocab_size"] = ranks + 1
     # A prompt of few tokens: the less there is between speech and transcript, the sooner a small
     # model learns to listen.
