@@ -35,7 +35,10 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # the published 18 or 24 tokens before the speech, and 5 after it.
 PROMPT_TOKENS = ("system", "You", " are", " a", " helpful", " assistant", "user", "assistant")
 PROMPT_TOKENS += ("语音", "进行", "文本")
-HAN = range(0x4E00, 0xA000)
+HAN = "".join(map(chr, range(0x4E00, 0xA000)))
+COMMON_HAN = bytes(
+    b for high in range(0xB0, 0xD7) for low in range(0xA1, 0xFF) for b in (high, low)
+)
 SMALL_ENCODER = {"output_size": 64, "linear_units": 128, "num_blocks": 2, "tp_blocks": 1}
 SMALL_LAYERS = {"ffn_dim": 128, "encoder_dim": 64, "llm_dim": 64}
 SMALL_LLM = {"vocab_size": 8000, "hidden_size": 64, "intermediate_size": 128}
@@ -52,7 +55,7 @@ def configuration(small: bool = False) -> dict[str, Any]:
         config["audio_encoder_conf"] |= SMALL_ENCODER
         config["audio_adaptor_conf"] |= SMALL_LAYERS
         config["ctc_decoder_conf"] |= SMALL_LAYERS | {"n_layer": 1}
-        config["ctc_vocab_size"] = 600
+        config["ctc_vocab_size"] = 5000
     return config
 
 
@@ -96,9 +99,8 @@ def write_tokenizers(directory: Path, small: bool = False) -> None:
     character, and as many words that no text has as there is room for."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    characters = sorted({*map(chr, range(32, 127)), *TEXT, *"\n，。：？语音转写不进行文本规整"})
-    if not small:
-        characters = sorted({*characters, *map(chr, HAN)})
+    han = COMMON_HAN.decode("gb2312") if small else HAN
+    characters = sorted({*map(chr, range(32, 127)), *han, *"\n，。：？！、"})
     size, end = (language_model(small)[key] for key in ("vocab_size", "pad_token_id"))
     names = [*PROMPT_TOKENS, *characters]
     names += [f"<{i}>" for i in range(len(names), end)] + list(SPECIAL)
@@ -123,7 +125,7 @@ def write_qwen_tokenizer(directory: Path) -> None:
     converter = TikTokenConverter(
         vocab_file=str(vocabulary), pattern=QWEN_PATTERN, extra_special_tokens=list(SPECIAL)
     )
-    _save(converter.converted(), ["".join(map(chr, HAN))], directory)
+    _save(converter.converted(), [HAN], directory)
 
 
 def _save(tokenizer: Any, texts: Iterable[str], directory: Path) -> None:

@@ -340,8 +340,7 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     equal = sum(a == b for a, b in zip(texts, their_texts, strict=True))
     text = (
         f"ours {fast:.1f} utterances/s in batches of 32, AutoModel.generate {slow:.1f} one by one: "
-        f"{fast / slow:.1f} x as many; {equal} of {len(files)} texts equal, {len(set(texts))} of them "
-        "different"
+        f"{fast / slow:.1f} x as many; {equal} of {len(files)} texts equal, {len(set(texts))} texts"
     )
     seconds = sum(sample.seconds for sample in chosen)
     speech = {"seconds_a_second": round(fast * seconds / len(files), 1), "tokens": max_tokens}
