@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ SECONDS = 3.0  # of each utterance
 ROWS = 50  # of 60 ms
 TARGETS = {"encoder": (1.25, 0.85), "adapter": (2.0, 0.75), "lora": (1.75, 0.7)}
 LR = 1e-4
+CTC_WEIGHT = 0.3  # of the profile fun-asr-nano
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Run:
     batch: int  # utterances
     device: str = "cpu"
     precision: str = "fp32"
+    ctc_weight: float = 0.0  # of ours, in the encoder's stage; FunASR's trainer has no such loss
 
     @property
     def batches(self) -> list[list[int]]:
@@ -91,7 +93,8 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     if run.stage == "lora":
         trained = parts.add_lora(nano, parts.LoraSize(16, 32, 0.05), seed=0)
     else:
-        trained = parts.choose_trained(nano, parts.PREFIXES[run.stage])
+        prefixes = parts.PREFIXES[run.stage] + (parts.CTC_BRANCH if run.ctc_weight else ())
+        trained = parts.choose_trained(nano, prefixes)
     inputs = _inputs(run, nano)
     started = time.perf_counter()
     if LEVELS[run.stage] != "features":
@@ -106,7 +109,7 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
         return inputs.batch(run.batches[number])
 
     loop.SAVE_EVERY_S = 3600.0  # neither side saves while it is measured
-    objective = _heard(nano, inputs.level)
+    objective = _heard(nano, inputs.level, run.ctc_weight)
     scratch = Scratch(run.root / "scratch", f"{run.stage}-{os.getpid()}", "0" * 16)
     with measured.watching(profile):
         loop.train(
@@ -132,7 +135,7 @@ def _inputs(run: Run, nano: Any):
     return Inputs(examples, [sound_index(run.root / "shards")], frontend, cache_mb=100)
 
 
-def _heard(nano: Any, level: str):
+def _heard(nano: Any, level: str, ctc_weight: float):
     """Our loss, which also keeps what it was."""
     from telephone_asr.training.objective import Objective
 
@@ -144,7 +147,7 @@ def _heard(nano: Any, level: str):
             self.losses = [*self.losses, loss.detach()]
             return loss
 
-    return Heard(nano, level, 1.0, 0.0)
+    return Heard(nano, level, 1.0 - ctc_weight, ctc_weight)
 
 
 def steps_of_funasr(run: Run, nano: Any) -> dict:
@@ -366,6 +369,7 @@ def measure(side: str, run: Run) -> dict:
     """One side in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--stage", run.stage]
     command += ["--root", str(run.root), "--steps", str(run.steps)]
+    command += ["--ctc-weight", str(run.ctc_weight)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side}, {run.stage}:\n{done.stderr[-3000:]}")
@@ -381,9 +385,11 @@ def main() -> None:
     parser.add_argument("--side", choices=("ours", "funasr"), help=argparse.SUPPRESS)
     parser.add_argument("--stage", choices=STAGES, help="this one alone")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ctc-weight", type=float, default=0.0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         run = Run(arguments.root, arguments.stage, arguments.steps, BATCH[arguments.stage])
+        run = replace(run, ctc_weight=arguments.ctc_weight)
         sides = {"ours": steps_of_ours, "funasr": steps_of_funasr}
         print(json.dumps(sides[arguments.side](run, loaded(run.root / "model"))))
         return
@@ -400,7 +406,10 @@ def main() -> None:
         found = {}
         for stage in [arguments.stage] if arguments.stage else STAGES:
             run = Run(root, stage, arguments.steps, BATCH[stage])
-            found[stage] = compare(run, arguments.rounds)
+            found[stage] = rates(run, compare(run, arguments.rounds))
+            if stage == "encoder" and arguments.rates:
+                run = replace(run, ctc_weight=CTC_WEIGHT)
+                found[stage] = rates(run, measure("ours", run))
         if arguments.rates:
             write_rates(arguments.rates, processor(), "fp32", found)
 
@@ -418,8 +427,8 @@ def processor() -> str:
     return f"{os.cpu_count()} cores of {names[0] if names else 'a CPU'}"
 
 
-def compare(run: Run, rounds: int) -> dict[str, float]:
-    """Prints both sides of a stage; returns our rates."""
+def compare(run: Run, rounds: int) -> dict[str, Any]:
+    """Prints both sides of a stage; returns ours."""
     found: dict[str, list[dict]] = {"funasr": [], "ours": []}
     for _ in range(rounds):
         for side, results in found.items():
@@ -438,7 +447,7 @@ def compare(run: Run, rounds: int) -> dict[str, float]:
         f"  {ratio:.2f} x as fast (target {speed}), {memory:.2f} of its memory (target {share})",
         flush=True,
     )
-    return rates(run, both["ours"])
+    return both["ours"]
 
 
 def together(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
