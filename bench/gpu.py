@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,6 +105,9 @@ def install(wheels: Path | None, target: Path) -> list[str]:
     done = subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=False)
     if done.returncode:
         sys.exit(f"error: the wheels in {wheels.absolute()} are not for {sys.version.split()[0]}.")
+    if find_spec("numba") is None:
+        # 64 MB, for two functions of FunASR's that are compiled when imported and not used here.
+        (target / "numba.py").write_text("def jit(**_):\n    return lambda function: function\n")
     return [str(target)]
 
 
@@ -134,18 +138,17 @@ class Bench:
     def run_all(self, checks: list[Check]) -> None:
         """The timed ones one after the other, the rest side by side where there is room."""
         beside = BESIDE if (os.cpu_count() or 1) >= 8 else 1
-        model, *others = [c for c in CHECKS if c.name == "model"] + [
-            c for c in checks if c.name != "model"
-        ]
+        model, *others = [CHECKS[0], *(check for check in checks if check != CHECKS[0])]
         self.run(model)
+        if not self.results["checks"]["model"]["ok"]:
+            return
         for check in others:
-            if check.alone and check.name != "full_gpu":
+            if check.alone and check != CHECKS[-1]:
                 self.run(check)
         with ThreadPoolExecutor(beside) as pool:
-            list(pool.map(self.run, [c for c in others if not c.alone]))
-        for check in others:  # it leaves no memory to any other
-            if check.name == "full_gpu":
-                self.run(check)
+            list(pool.map(self.run, [check for check in others if not check.alone]))
+        if CHECKS[-1] in others:  # it leaves no memory to any other
+            self.run(CHECKS[-1])
         self.run(Check("rates", 30))
 
     def run(self, check: Check) -> None:
@@ -178,7 +181,12 @@ class Bench:
                 return {"ok": False, "text": f"not through after {limit_s:.0f} s"}
         if process.returncode:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            return {"ok": False, "text": (lines or ["died"])[-1][:300], "log": lines[-30:]}
+            errors_ = [line for line in lines if "Error" in line.split(":")[0]]
+            return {
+                "ok": False,
+                "text": (errors_ or lines or ["died"])[-1][:300],
+                "log": lines[-30:],
+            }
         return json.loads(said.splitlines()[-1])
 
 
