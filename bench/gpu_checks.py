@@ -143,7 +143,7 @@ def model(root: Path, size: Size) -> dict[str, Any]:
     """Models in both published layouts and a small one, and sound; and which machine this is."""
     import torch
 
-    from telephone_asr.model import parts, pretrained
+    from telephone_asr.model import parts
 
     small = size is SMALL
     full_model.write_tokenizers(root / "tokenizer", small)
@@ -151,10 +151,10 @@ def model(root: Path, size: Size) -> dict[str, Any]:
     full_model.write_without_ctc(root / "models-hf" / "base", root / "models" / "base")
     full_model.write_tokenizers(root / "small-tokenizer", small=True)
     full_model.write_model(root / "models-small" / "base", root / "small-tokenizer", small=True)
-    state = pretrained.read_weights(root / "models" / "base" / "model.pt")
+    nano = training.loaded(root / "models" / "base")
     for stage in ("encoder", "adapter"):  # what stage 3 stands on
-        own = {n: t.float() for n, t in state.items() if n.startswith(parts.PREFIXES[stage])}
-        parts.save_checkpoint(root / "models" / stage, stage, None, own, {"step": 0})
+        trained = parts.choose_trained(nano, parts.PREFIXES[stage])
+        parts.save_checkpoint(root / "models" / stage, stage, nano, trained, {"step": 0})
     training.write_inputs(root, size.batch * (size.steps + 1))
     machine = training.processor()
     if on_gpu():
