@@ -70,7 +70,7 @@ def low_rate_tokens(frames: torch.Tensor) -> torch.Tensor:
 
 
 def adapted_rows(nano: FunASRNano, frames: torch.Tensor) -> torch.Tensor:
-    """How many rows the language model is given of so many of the encoder's."""
+    """Returns how many rows the language model is given of so many of the encoder's."""
     if nano.model.use_low_frame_rate:
         return low_rate_tokens(frames)
     return (frames - 1) // nano.model.audio_adaptor.k + 1  # it stacks k rows

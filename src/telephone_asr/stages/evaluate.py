@@ -60,8 +60,8 @@ def main() -> None:
 
 
 def _on_gpus_at_hand(params: Params) -> Params:
-    """As many processes as training has, but no more than there are GPUs: the texts are the same,
-    and what was trained on two is scored on one without a param that changes."""
+    """Returns params with no more processes than there are GPUs: the texts are the same, and what
+    was trained on two is scored on one without a param that changes."""
     import torch
 
     processes = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
@@ -207,7 +207,7 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
 def _transcribe(
     nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
 ) -> list[str]:
-    """All texts, of which this process decodes its share (rank, of how many)."""
+    """Returns all texts, of which this process decodes its share (rank, of how many)."""
     from telephone_asr.training.objective import transcribe
 
     texts = transcribe(
