@@ -24,7 +24,8 @@ from telephone_asr.stages import RAW, SCRATCH, run
 from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
-CODE = ("channel/level.py", "corpora", "measures.py", "shards.py")  # that the shards depend on
+# What the shards depend on.
+CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py", "shards.py")
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
