@@ -7,6 +7,7 @@ The published config.yaml is taken as it is; `small` is the same with smaller nu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,9 +37,8 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 PROMPT_TOKENS = ("system", "You", " are", " a", " helpful", " assistant", "user", "assistant")
 PROMPT_TOKENS += ("语音", "进行", "文本")
 HAN = "".join(map(chr, range(0x4E00, 0xA000)))
-COMMON_HAN = bytes(
-    b for high in range(0xB0, 0xD7) for low in range(0xA1, 0xFF) for b in (high, low)
-)
+# The 3,755 of GB 2312's first level.
+COMMON_HAN = b"".join(bytes(pair) for pair in product(range(0xB0, 0xD8), range(0xA1, 0xFF)))
 SMALL_ENCODER = {"output_size": 64, "linear_units": 128, "num_blocks": 2, "tp_blocks": 1}
 SMALL_LAYERS = {"ffn_dim": 128, "encoder_dim": 64, "llm_dim": 64}
 SMALL_LLM = {"vocab_size": 8000, "hidden_size": 64, "intermediate_size": 128}
@@ -99,13 +99,14 @@ def write_tokenizers(directory: Path, small: bool = False) -> None:
     character, and as many words that no text has as there is room for."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    han = COMMON_HAN.decode("gb2312") if small else HAN
+    han = COMMON_HAN.decode("gb2312", errors="ignore") if small else HAN
     characters = sorted({*map(chr, range(32, 127)), *han, *"\n，。：？！、"})
     size, end = (language_model(small)[key] for key in ("vocab_size", "pad_token_id"))
     names = [*PROMPT_TOKENS, *characters]
     names += [f"<{i}>" for i in range(len(names), end)] + list(SPECIAL)
     names += [f"<{i}>" for i in range(len(names), size)]
-    tokenizer = Tokenizer(models.WordLevel({n: i for i, n in enumerate(names)}, unk_token="<999>"))
+    vocabulary = {name: i for i, name in enumerate(names)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=f"<{end - 1}>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(list(SPECIAL))

@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -176,9 +177,11 @@ class Bench:
             try:
                 said, _ = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)  # and what it has started
-                process.communicate()
                 return {"ok": False, "text": f"not through after {limit_s:.0f} s"}
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+                    process.communicate()
         if process.returncode:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             errors_ = [line for line in lines if "Error" in line.split(":")[0]]
