@@ -109,3 +109,13 @@ def test_what_would_never_fit_deletes_nothing(tmp_path):
     (tmp_path / "other").mkdir()
     assert not make_room(tmp_path / "next", needed_bytes=301, limit_bytes=300)
     assert [d.name for d in tmp_path.iterdir()] == ["other"]
+
+
+def test_what_another_experiment_uses_is_not_deleted(tmp_path):
+    outputs = FrozenOutputs(tmp_path / "used", order())
+    outputs.fill(Computing(), (0, 1))
+    assert not make_room(tmp_path / "next", needed_bytes=300, limit_bytes=310)
+    assert all(torch.equal(outputs[i], rows_of(i)) for i in range(N))
+    del outputs
+    assert make_room(tmp_path / "next", 300, 310)
+    assert [d.name for d in tmp_path.iterdir()] == ["next"]

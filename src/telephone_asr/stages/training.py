@@ -16,7 +16,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, SCRATCH, SHARDS
+from telephone_asr.stages import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
 from telephone_asr.stages.curves import curves
 from telephone_asr.training.resume import Scratch, fingerprint
 
@@ -183,6 +183,8 @@ class Training:
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Named by everything the result depends on: plan, params, model, data, code, versions."""
+        from accelerate.utils import broadcast_object_list
+
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
         decode = self.params.decode
         texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
@@ -191,7 +193,10 @@ class Training:
         paths = [MANIFESTS / source for source in self.plan.sources]
         paths += [SHARDS[source] for source in self.plan.sources]
         texts += map(self._print_of, [*sorted(paths), CODE])
-        return Scratch(SCRATCH, self.plan.name, fingerprint(texts, []), self.is_main)
+        key = fingerprint(texts, [])
+        scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
+        [scratch.directory] = broadcast_object_list([scratch.directory])
+        return scratch
 
     def _print_of(self, path: Path) -> str:
         """A hash of a directory's files, read once: corpora are large."""

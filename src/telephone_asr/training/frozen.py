@@ -6,8 +6,10 @@ utterances. A part is written whole or not at all, so an interruption loses one 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,6 +52,7 @@ class FrozenOutputs:
             share: rank, of how many processes.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
+        weakref.finalize(self, os.close, _lock(self._directory, fcntl.LOCK_SH))
         rank, world = share
         missing = [n for n in range(len(self.parts())) if not self._paths(n)[1].exists()]
         mine = [n for n in missing if n % world == rank]
@@ -84,7 +87,8 @@ def _save(array: np.ndarray, file: IO[bytes]) -> None:
 
 
 def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
-    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted.
+    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted,
+    but for what another experiment uses now.
 
     An interrupted computation's directory is there already, and stays.
     """
@@ -96,9 +100,25 @@ def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
     for other in others:
         if sum(sizes.values()) + needed_bytes <= limit_bytes:
             break
+        try:
+            lock = _lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another experiment reads them
+            continue
         shutil.rmtree(other, ignore_errors=True)
+        os.close(lock)
         del sizes[other]
-    return True
+    return sum(sizes.values()) + needed_bytes <= limit_bytes
+
+
+def _lock(directory: Path, kind: int) -> int:
+    """A lock on a directory, shared by those who use it: a file descriptor, to be closed."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _last_used(directory: Path) -> int:
