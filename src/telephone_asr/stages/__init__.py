@@ -1,7 +1,7 @@
 """One short module for each stage of dvc.yaml: read params, call the library, write outs.
 
-Stages run from the repository's root, as `PYTHONPATH=src python -m telephone_asr.stages.<name>`: for
-an experiment in a directory of its own that is its code, and what is installed another's.
+Stages run from the repository's root, as `PYTHONPATH=src python -m telephone_asr.stages.<name>`: an
+experiment in a directory of its own then runs its own code, not what is installed.
 """
 
 from __future__ import annotations
