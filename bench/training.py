@@ -197,7 +197,7 @@ def steps_of_ours(root: Path, stage: str, steps: int, profile: bool) -> dict:
     recipe = loop.Recipe(1e-4, 0.1, 5.0, 1, 0, stage)
     with measured.watching(profile):
         loop.train(
-            *(Objective(nano, level, 1.0, 0.0), trained, batch_at, steps, 0, lambda: 0.0, recipe),
+            *(Objective(nano, level, 1.0, 0.0), trained, batch_at, steps, [0], lambda: 0.0, recipe),
             *(Scratch(root / "scratch" / str(os.getpid()), stage, "0" * 16), lambda row: None),
             Accelerator(cpu=True),
         )

@@ -246,6 +246,25 @@ def test_ctc_loss_equals_torch_on_unpadded_utterances(nano):
     assert together.item() == pytest.approx(total / sum(map(len, TEXTS)), rel=1e-5)
 
 
+def test_the_ctc_branch_is_trained_on_text_without_punctuation_as_it_was(nano):
+    """`text_tn` of FunASR's own results is what it calls normalised."""
+    import inspect
+
+    from funasr.models.fun_asr_nano.model import FunASRNano
+
+    assert fun_asr_nano.NO_WORDS in inspect.getsource(FunASRNano.inference_llm)
+    assert fun_asr_nano.ctc_text(nano, "您好，APP-2 还款300元。") == "您好APP2 还款300元"
+    speech, lengths = features([40])
+    hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)
+    with_it, without = (
+        fun_asr_nano.ctc_loss(nano, [text], hidden, hidden_lengths)
+        for text in ("您好，三。", "您好三")
+    )
+    assert torch.equal(with_it, without)
+    nano.config["dataset_conf"]["ctc_target_normalize"] = False
+    assert fun_asr_nano.ctc_text(nano, "您好，三。") == "您好，三。"
+
+
 def test_a_transcript_longer_than_its_speech_has_no_part_in_the_ctc_loss(nano):
     speech, lengths = features([2, 30])
     hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)

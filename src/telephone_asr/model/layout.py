@@ -248,7 +248,7 @@ def _check_section(
 
 
 def _find_files(directory: Path, config: dict[str, Any]) -> None:
-    """Checks the language model's directory, and looks for the CTC vocabulary (in place)."""
+    """Checks the language model's directory, and says where the CTC vocabulary is (in place)."""
     llm = Path(config["llm_conf"]["init_param_path"])
     if not (llm / "config.json").is_file():
         raise InputError(
@@ -261,17 +261,17 @@ def _find_files(directory: Path, config: dict[str, Any]) -> None:
         # FunASR would look for it among its own files, where it is not.
         options["vocab_path"] = options.get("vocab_path") or str(directory / CTC_VOCABULARY)
         config["dataset_conf"]["ctc_tokenizer_conf"] = options
-        if config.get("ctc_decoder") and not Path(options["vocab_path"]).is_file():
-            raise InputError(
-                f"{options['vocab_path']} does not exist: expected the vocabulary of the CTC "
-                f"branch, {CTC_VOCABULARY} in the published model: fetch it anew."
-            )
-        if config.get("ctc_decoder"):
-            _check_vocabulary(Path(options["vocab_path"]))
 
 
-def _check_vocabulary(path: Path) -> None:
-    """Raises InputError where a file is not what tiktoken reads: a token in base64 and its rank."""
+def check_vocabulary(config: Mapping[str, Any]) -> None:
+    """Raises InputError where the CTC vocabulary is missing, or is not what tiktoken reads: a token
+    in base64 and its rank a line."""
+    path = Path(config["dataset_conf"]["ctc_tokenizer_conf"]["vocab_path"])
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist: expected the vocabulary of the CTC branch, {CTC_VOCABULARY} "
+            "in the published model: fetch it anew."
+        )
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -44,8 +44,6 @@ def check(files: Mapping[str, Path], pins: Path) -> dict[str, str]:
 
 def record(sums: Mapping[str, str], pins: Path) -> None:
     """Adds sums to a file of pins, and says so."""
-    if not sums:
-        return
     with open(pins, "a", encoding="utf-8") as file:
         file.writelines(f"{found}  {name}\n" for name, found in sums.items())
     print(f"{pins}: now pins {', '.join(sums)} as found here; commit it")

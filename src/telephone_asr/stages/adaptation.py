@@ -22,9 +22,9 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
     if plan.ctc_weight and not nano.has_ctc:
         print(f"{stage}: no CTC branch: trained by the language model's loss alone, no timestamps")
         plan = dataclasses.replace(plan, llm_weight=1.0, ctc_weight=0.0)
-    if stage == "lora":
-        lora = params.train.lora
-        size = parts.LoraSize(lora.r, lora.alpha, lora.dropout)
+    lora = params.train.lora
+    if stage == "lora" and not lora.whole:
+        size = parts.LoraSize(lora.r, lora.alpha, lora.dropout, lora.targets)
         trained = parts.add_lora(nano, size, params.seed)
     else:
         prefixes = parts.PREFIXES[stage]
@@ -39,7 +39,7 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
         cost = {
             "seconds": round(result.seconds, 1),
             "peak_memory_mb": round(result.peak_memory_mb),
-            "checkpoint_mb": round((directory / parts.WEIGHTS[stage]).stat().st_size / 2**20, 2),
+            "checkpoint_mb": round(parts.weights_path(directory, stage).stat().st_size / 2**20, 2),
         }
         write_json(COST / f"train_{stage}.json", cost)
         print(f"{directory}: step {result.step} of {result.steps}, CER {result.cer:.4f}")

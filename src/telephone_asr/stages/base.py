@@ -21,9 +21,6 @@ def main() -> None:
     params = load_params()
     if not params.base.is_tiny:
         copy_model(params.base, BASE)
-        nano = load(BASE)  # says at once whether it is whole
-        if not nano.has_ctc:
-            print(f"{BASE} has no CTC branch: adapted without it, and without timestamps")
         for name in ("base_ctc", "base_llm"):  # no training, no curves
             (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
     else:
@@ -35,9 +32,13 @@ def copy_model(base: Base, target: Path) -> None:
 
     Raises InputError where it is not to be had, is incomplete, or has other files than its pins.
     """
-    files = pins.model_files(locate(base.kind, base.path, base.repo, base.revision))
-    if base.pins is not None:
-        pins.record(pins.check(files, Path(base.pins)), Path(base.pins))
+    source = locate(base.kind, base.path, base.repo, base.revision)
+    files = pins.model_files(source)
+    unknown = pins.check(files, Path(base.pins)) if base.pins is not None else {}
+    if not load(source).has_ctc:  # which says whether it is whole
+        print(f"{source} has no CTC branch: adapted without it, and without timestamps")
+    if unknown:
+        pins.record(unknown, Path(base.pins))
     for name, path in files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
@@ -56,7 +57,8 @@ def train_tiny(params: Params) -> None:
     tiny = params.base.tiny
     building = OWN_SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
-    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed)
+    dither = params.frontend.dither
+    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)
     nano = load(building)
     data = ("wideband",)
 

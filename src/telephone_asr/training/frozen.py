@@ -11,6 +11,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -88,30 +89,37 @@ def _save(array: np.ndarray, file: IO[bytes]) -> None:
 
 def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
     """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted,
-    but for what another experiment uses now.
+    but for what this training or another reads now.
 
     An interrupted computation's directory is there already, and stays.
     """
-    if needed_bytes > limit_bytes:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    sizes = {d: _size(d) for d in directory.parent.iterdir() if d != directory}
+    with ExitStack() as locks:
+        unused = sorted((d for d in sizes if _is_unused(d, locks)), key=_last_used)
+        in_use_bytes = sum(sizes[d] for d in sizes if d not in unused)
+        if in_use_bytes + needed_bytes > limit_bytes:
+            return False
+        for other in unused:
+            if sum(sizes.values()) + needed_bytes <= limit_bytes:
+                break
+            shutil.rmtree(other, ignore_errors=True)
+            del sizes[other]
+        directory.mkdir(exist_ok=True)
+    return True
+
+
+def _is_unused(directory: Path, locks: ExitStack) -> bool:
+    """Whether nobody reads it; then nobody can begin to, before `locks` are given back."""
+    try:
+        locks.callback(os.close, _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
         return False
-    directory.mkdir(parents=True, exist_ok=True)
-    others = sorted((d for d in directory.parent.iterdir() if d != directory), key=_last_used)
-    sizes = {d: sum(f.stat().st_size for f in d.iterdir()) for d in others}
-    for other in others:
-        if sum(sizes.values()) + needed_bytes <= limit_bytes:
-            break
-        try:
-            lock = _lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another experiment reads them
-            continue
-        shutil.rmtree(other, ignore_errors=True)
-        os.close(lock)
-        del sizes[other]
-    return sum(sizes.values()) + needed_bytes <= limit_bytes
+    return True
 
 
 def _lock(directory: Path, kind: int) -> int:
-    """A lock on a directory, shared by those who use it: a file descriptor, to be closed."""
+    """Locks a directory as long as the file descriptor that is returned is open."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, kind)
@@ -119,6 +127,10 @@ def _lock(directory: Path, kind: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _size(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir())
 
 
 def _last_used(directory: Path) -> int:
