@@ -131,10 +131,8 @@ def transcript_loss(
     tokens = shared_prefix([chat_tokens(nano.tokenizer, p, nano.config)[0] for p in set(prompts)])
     prefix = _prefix(llm, tokens, prefixes)
     heads = prompt_embeddings(nano, prompts, adapted, lengths, len(tokens))
-    targets = [
-        torch.tensor(nano.tokenizer.encode(f"{text}<|im_end|>"), device=adapted.device)
-        for text in texts
-    ]
+    written = nano.tokenizer([f"{text}<|im_end|>" for text in texts])["input_ids"]
+    targets = [torch.tensor(ids, device=adapted.device) for ids in written]
     # The last token is predicted and predicts nothing.
     rows = [torch.cat([head, embed(t[:-1])]) for head, t in zip(heads, targets, strict=True)]
     sizes = torch.tensor([len(row) for row in rows], device=adapted.device)
