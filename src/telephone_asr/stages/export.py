@@ -63,10 +63,8 @@ def funasr_texts(
     model: Path, examples: Sequence[Example], sounds: Sequence[SoundIndex], max_tokens: int
 ) -> dict[str, str]:
     """Texts by key, from funasr.AutoModel on sound files, as a user gets them."""
-    import torch
     from funasr import AutoModel
 
-    torch.manual_seed(0)  # it draws its dither from the generator of the process
     recogniser = AutoModel(
         model=str(model), disable_update=True, disable_pbar=True, device="cpu", log_level="ERROR"
     )
