@@ -368,7 +368,7 @@ def trained_repository(tmp_path_factory, data_repository) -> Path:
     shutil.copytree(data_repository.path, path)
     for name in ("base", "train_encoder", "train_adapter", "train_lora"):
         run_stage(path, name)
-    for checkpoint in ("base", "lora"):
-        run_stage(path, "evaluate", checkpoint)
     run_stage(path, "export")
+    for checkpoint in ("base", "lora", "final"):
+        run_stage(path, "evaluate", checkpoint)
     return path

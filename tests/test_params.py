@@ -236,6 +236,7 @@ def test_out_of_range(key, text, tmp_path):
         *[("train.lora.dropout", "1.5"), ("decode.batch_size", "0"), ("decode.max_tokens", "0")],
         ("decode.beams", "0"),
         *[("gate.max_wideband_loss", "2"), ("gate.max_cer_increase", "-0.01")],
+        *[("export.max_different_share", "2"), ("export.max_cer_difference", "-0.01")],
     ],
 )
 def test_out_of_any_use(key, text, tmp_path):

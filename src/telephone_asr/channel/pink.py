@@ -16,7 +16,7 @@ def pink_noise(rng: np.random.Generator, n_samples: int) -> np.ndarray:
     """
     if n_samples == 0:
         return np.zeros(0, dtype=np.float32)
-    spectrum = scipy.fft.rfft(rng.standard_normal(n_samples, dtype=np.float32))
+    spectrum = scipy.fft.rfft(rng.standard_normal(n_samples).astype(np.float32))
     frequency_hz = scipy.fft.rfftfreq(n_samples, 1 / WIDEBAND_RATE_HZ)
     spectrum *= (1 / np.sqrt(np.maximum(frequency_hz, LOWEST_HZ))).astype(np.float32)
     noise = scipy.fft.irfft(spectrum, n=n_samples, overwrite_x=True)

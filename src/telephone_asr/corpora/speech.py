@@ -24,6 +24,8 @@ import espeakng_loader
 import numpy as np
 import soxr
 
+from telephone_asr.channel.portable import amplitude
+
 SAMPLE_RATE_HZ = 16_000
 
 _ESPEAK_VOICE = "cmn-latn-pinyin"
@@ -176,8 +178,8 @@ def _finish(spoken: np.ndarray, request: Request) -> np.ndarray:
         spoken.astype(np.float32), _ESPEAK_RATE_HZ * request.tract, SAMPLE_RATE_HZ
     )
     peak = np.abs(samples).max()
-    loud = np.flatnonzero(np.abs(samples) > peak * 10 ** (_SILENCE_DB / 20))
-    samples = samples[loud[0] : loud[-1] + 1] * (32_767 * 10 ** (request.level_db / 20) / peak)
+    loud = np.flatnonzero(np.abs(samples) > peak * amplitude(_SILENCE_DB))
+    samples = samples[loud[0] : loud[-1] + 1] * (32_767 * amplitude(request.level_db) / peak)
     margins = [round(s * SAMPLE_RATE_HZ) for s in (request.before_s, request.after_s)]
     return np.pad(np.rint(samples).astype("<i2"), margins)
 

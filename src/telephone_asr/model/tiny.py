@@ -62,6 +62,17 @@ def write_model(
         tokenizer: directory of the language model's tokenizer and of the CTC vocabulary.
     """
     import torch
+
+    write_beside(directory, config, llm, tokenizer)
+    torch.manual_seed(seed)
+    model = layout.build(layout.read_config(directory))
+    layout.save_weights(as_published(model), directory / "model.pt")
+
+
+def write_beside(
+    directory: Path, config: Mapping[str, Any], llm: Mapping[str, Any], tokenizer: Path
+) -> None:
+    """Writes all of such a directory but the weights."""
     from transformers import Qwen3Config
 
     llm_directory = directory / config["llm_conf"]["init_param_path"]
@@ -73,9 +84,6 @@ def write_model(
         architectures=["Qwen3ForCausalLM"], tie_word_embeddings=True, **llm
     ).save_pretrained(llm_directory)
     layout.write_config(directory, config)
-    torch.manual_seed(seed)
-    model = layout.build(layout.read_config(directory))
-    layout.save_weights(as_published(model), directory / "model.pt")
 
 
 def as_published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
