@@ -634,24 +634,6 @@ def test_export_fails_beyond_the_limits_and_not_before(trained, monkeypatch, sha
     assert found["equal"] == found["utterances"] - 1
 
 
-def test_funasr_with_dither_writes_the_same_texts_again(trained):
-    """It draws its noise anew in each call; metrics must not change for that."""
-    from omegaconf import OmegaConf
-
-    from telephone_asr.manifests.messages import read_manifest
-    from telephone_asr.stages import export
-
-    config = OmegaConf.load("models/final/config.yaml")
-    config.frontend_conf.dither = 300.0  # to be heard by a model as raw as this
-    OmegaConf.save(config, "models/final/config.yaml")
-    examples = read_manifest(Path("data/manifests/telecall/test.jsonl"))
-    sounds = [sound_index(Path("data/telecall"))]
-    once, again = (
-        export.funasr_texts(Path("models/final"), examples, sounds, max_tokens=6) for _ in range(2)
-    )
-    assert once == again
-
-
 @pytest.fixture
 def trained(trained_repository, tmp_path, monkeypatch) -> Path:
     path = tmp_path / "trained"
