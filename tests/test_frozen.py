@@ -109,3 +109,13 @@ def test_what_would_never_fit_deletes_nothing(tmp_path):
     (tmp_path / "other").mkdir()
     assert not make_room(tmp_path / "next", needed_bytes=301, limit_bytes=300)
     assert [d.name for d in tmp_path.iterdir()] == ["other"]
+
+
+def test_what_this_training_reads_itself_stays(tmp_path):
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows").write_bytes(bytes(100))
+    own = [tmp_path / "own"]
+    assert not make_room(tmp_path / "next", 201, 300, own)
+    assert make_room(tmp_path / "next", 150, 300, own)
+    assert sorted(d.name for d in tmp_path.iterdir()) == ["next", "own"]

@@ -204,7 +204,7 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
     [
         *[("train.lr", text) for text in ("0", "-1e-4", "1", "2", ".nan", ".inf")],
         *[("train.adapter.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
-        *[("frontend.fs", "44100"), ("frontend.fs", "0")],
+        *[("frontend.fs", "44100"), ("frontend.fs", "0"), ("frontend.dither", "-1")],
         *[("train.mix", "-0.1")],
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
         *[("split.valid", "0"), ("split.valid", "0.95")],
@@ -236,6 +236,7 @@ def test_out_of_range(key, text, tmp_path):
         *[("train.lora.dropout", "1.5"), ("decode.batch_size", "0"), ("decode.max_tokens", "0")],
         ("decode.beams", "0"),
         *[("gate.max_wideband_loss", "2"), ("gate.max_cer_increase", "-0.01")],
+        *[("export.max_different_share", "2"), ("export.max_cer_difference", "-0.01")],
     ],
 )
 def test_out_of_any_use(key, text, tmp_path):

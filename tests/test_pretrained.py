@@ -182,11 +182,22 @@ def test_weights_outside_of_state_dict_are_found(own_directory):
     assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
-def test_dither_is_off_and_the_rate_is_the_callers(own_directory):
-    change_config(own_directory, "frontend_conf.dither", 1.0)
-    frontend = load(own_directory, fs=8000).config["frontend_conf"]
+def test_rate_and_dither_are_the_callers_or_the_directorys_own(own_directory):
+    change_config(own_directory, "frontend_conf.dither", 0.5)
+    frontend = load(own_directory, fs=8000, dither=0.0).config["frontend_conf"]
     assert (frontend["dither"], frontend["fs"]) == (0.0, 8000)
-    assert load(own_directory).config["frontend_conf"]["fs"] == 16000
+    frontend = load(own_directory).config["frontend_conf"]
+    assert (frontend["dither"], frontend["fs"]) == (0.5, 16000)
+
+
+def test_a_config_without_dither_means_funasrs_default(own_directory):
+    """As the published one, which names none."""
+    from funasr.frontends.wav_frontend import WavFrontend
+
+    config = OmegaConf.load(own_directory / "config.yaml")
+    del config.frontend_conf["dither"]
+    OmegaConf.save(config, own_directory / "config.yaml")
+    assert load(own_directory).config["frontend_conf"]["dither"] == WavFrontend().dither == 1.0
 
 
 def test_file_sha256_is_that_of_hashlib(tmp_path):

@@ -36,9 +36,9 @@ def adapted(published_layout, published_directory, data_repository, tmp_path_fac
     )
     for name in STAGES:
         run_stage(path, name)
-    for checkpoint in ("base", "lora"):
-        run_stage(path, "evaluate", checkpoint)
     run_stage(path, "export")
+    for checkpoint in ("base", "lora", "final"):
+        run_stage(path, "evaluate", checkpoint)
     return path
 
 
@@ -46,8 +46,9 @@ def test_every_stage_runs_and_funasr_writes_our_texts(adapted, published_layout)
     metrics = json.loads((adapted / "metrics" / "export.json").read_text(encoding="utf-8"))
     assert metrics["equal"] == metrics["utterances"] > 5
     has_ctc = published_layout == "modelscope"
-    lora = json.loads((adapted / "metrics" / "lora.json").read_text(encoding="utf-8"))
-    assert ("timestamps" in lora) == has_ctc
+    for checkpoint in ("lora", "final"):
+        path = adapted / "metrics" / f"{checkpoint}.json"
+        assert ("timestamps" in json.loads(path.read_text(encoding="utf-8"))) == has_ctc
     encoder = parts.load_checkpoint(adapted / "models", "encoder", FS)
     assert encoder.has_ctc == has_ctc
 

@@ -74,9 +74,9 @@ def test_the_directory_can_be_moved(tiny_directory):
 
 
 @pytest.mark.parametrize("fs", [8000, 16000])
-def test_the_front_end_has_the_rate_asked_for_and_no_dither(fs, tmp_path, tokenizer_directory):
-    write_tiny(tmp_path / "m", TINY, tokenizer_directory, fs, seed=1)
+def test_the_front_end_has_the_rate_and_the_dither_asked_for(fs, tmp_path, tokenizer_directory):
+    write_tiny(tmp_path / "m", TINY, tokenizer_directory, fs, seed=1, dither=0.5)
     frontend = load(tmp_path / "m").config["frontend_conf"]
-    assert (frontend["fs"], frontend["dither"]) == (fs, 0.0)
+    assert (frontend["fs"], frontend["dither"]) == (fs, 0.5)
     metas = json.loads((tmp_path / "m" / "configuration.json").read_text(encoding="utf-8"))
     assert {"llm_conf", "tokenizer_conf", "init_param"} <= set(metas["file_path_metas"])

@@ -63,10 +63,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Frontend:
-    """What the stages after base hear through; see model/frontend.py."""
+    """What the stages after base hear through; see model/frontend.py. The tiny base is trained with
+    the dither too."""
 
     fs: int  # Hz; audio of another rate is resampled to it
     filters: Filters  # where fs is 8000
+    dither: float  # white noise, steps of 16 bits
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Train:
     processes: int  # one a GPU
     accelerate: str | None  # a file of `accelerate config`: several machines
     workers: int  # processes that read sound ahead
-    cache_mb: int  # memory for features, of each process that reads sound
+    cache_mb: int  # memory for features, of all processes together; workers keep none
     cache_frozen_gb: float  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
     adapter: AdapterStage
@@ -166,8 +168,16 @@ class Decode:
 class Gate:
     """What a change may cost, in absolute CER; see report/gate.py."""
 
-    max_wideband_loss: float  # of wideband speech, by the adaptation: last checkpoint less base
+    max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
+
+
+@dataclass(frozen=True)
+class Export:
+    """How far FunASR's texts of the exported model may be from ours; see stages/export.py."""
+
+    max_different_share: float  # of the texts compared
+    max_cer_difference: float  # absolute
 
 
 @dataclass(frozen=True)
@@ -183,6 +193,7 @@ class Params:
     train: Train
     decode: Decode
     scoring: Scoring
+    export: Export
     gate: Gate
 
 
@@ -254,6 +265,7 @@ _RANGES = {
     "corpus.synthetic.wideband_minutes": (0, _MANY),
     "corpus.synthetic.calls_minutes": (0, _MANY),
     "corpus.synthetic.wrong_transcripts": (0, 1),
+    "frontend.dither": (0, _MANY),
     **{
         f"base.tiny.{name}": (1, _MANY)
         for name in ("encoder_blocks", "tp_blocks", "encoder_dim", "llm_layers", "llm_dim")
@@ -284,6 +296,8 @@ _RANGES = {
     "decode.batch_size": (1, _MANY),
     "decode.max_tokens": (1, _MANY),
     "decode.beams": (1, _MANY),
+    "export.max_different_share": (0, 1),
+    "export.max_cer_difference": (0, 1),
     "gate.max_wideband_loss": (0, 1),
     "gate.max_cer_increase": (0, 1),
 }

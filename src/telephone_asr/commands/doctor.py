@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import RAW, SCRATCH, SHARDS
+from telephone_asr.stages.launch import check_processes
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -60,6 +62,8 @@ def examine() -> Iterator[Finding]:
         ("base model", _base),
     ):
         yield _finding(subject, check, params)
+    if not params.base.is_tiny:
+        yield from _forecast(params)
 
 
 def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Finding:
@@ -69,16 +73,42 @@ def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Fi
         return Finding(subject, False, str(error))
 
 
-def _devices(_: Params) -> str:
+def _forecast(params: Params) -> Iterator[Finding]:
+    """What each stage will take, a line each; nothing that could be wrong."""
     import torch
 
-    cores = os.cpu_count()
-    gpus = [
-        f"{torch.cuda.get_device_name(i)} "
-        f"({torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB)"
-        for i in range(torch.cuda.device_count())
-    ]
-    return f"{cores} CPU cores, {', '.join(gpus) or 'no GPU'}; torch {torch.__version__}"
+    from telephone_asr.commands import forecast
+
+    gpu = torch.cuda.is_available()
+    machine = torch.cuda.get_device_name(0) if gpu else platform.processor()
+    rates, said = forecast.read_rates(machine, gpu)
+    try:
+        speech = {part: forecast.corpus_speech(part, params) for part in ("wideband", "calls")}
+    except InputError as error:
+        yield Finding("forecast", True, str(error))
+        return
+    yield Finding("forecast", True, f"{said}; a guess, to a factor of two:")
+    for stage in forecast.forecast(params, speech, rates):
+        yield Finding("forecast", True, str(stage))
+
+
+def _devices(params: Params) -> str:
+    import torch
+
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]
+    check_processes(params.train, len(gpus))
+    # As torch.cuda.is_bf16_supported has it, for each GPU; older ones emulate it, slowly.
+    old = [gpu.name for gpu in found if gpu.major < 8 and not torch.version.hip]
+    if params.train.precision == "bf16" and old:
+        raise InputError(
+            f"params.yaml: train.precision: {old[0]} does not compute in bf16: set it to fp32."
+        )
+    return (
+        f"{os.cpu_count()} CPU cores, {', '.join(gpus) or 'no GPU: everything runs on the CPU'}; "
+        f"train.processes {params.train.processes}, train.precision {params.train.precision}; "
+        f"torch {torch.__version__}"
+    )
 
 
 def _disk(_: Params) -> str:

@@ -46,7 +46,7 @@ def gather(base: str, place: Path):
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
     from telephone_asr.report import changes, gate, review
-    from telephone_asr.report.findings import CHECKPOINTS, LAST
+    from telephone_asr.report.findings import CHECKPOINTS, FINAL
 
     params = load_params()
     revisions.require_revision(base)
@@ -63,9 +63,10 @@ def gather(base: str, place: Path):
         here=revisions.title_here(),
         before=before,
         after=after,
+        stand_in=revisions.stand_in(metrics[0], base),
         found=found,
         checks=gate.check(after, before, **vars(params.gate), seed=params.seed),
-        slices=changes.slice_changes(before, after, LAST, params.seed),
+        slices=changes.slice_changes(before, after, FINAL, params.seed),
         remeasured=changes.remeasured(*locks, [name for name in CHECKPOINTS if name in changed]),
         params=revisions.params_diff(base),
         data=(metrics[0].get(data, {}), metrics[1].get(data, {})),

@@ -94,6 +94,18 @@ def locks(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
     )
 
 
+def has_final(metrics: Mapping[str, dict]) -> bool:
+    """Whether the exported model was scored; revisions from before that are still about."""
+    return bool(metrics.get(str(METRICS / "final.json")))
+
+
+def stand_in(metrics: Mapping[str, dict], base: str) -> str:
+    """A sentence where a revision's lora stands in for the final that it has not; else empty."""
+    if has_final(metrics):
+        return ""
+    return f"{base} has no {METRICS}/final.json: its stage 3 before merging is compared with final."
+
+
 def results(
     metrics: Mapping[str, dict], checkpoints: Sequence[str], base: str | None
 ) -> tuple[Results, list[str]]:
@@ -101,26 +113,37 @@ def results(
 
     Args:
         metrics: of a revision, as `metrics` above gives them.
-        base: the revision; None: this checkout.
+        base: the revision, whose lora stands in for a final that it has not; None: this checkout.
 
     Returns:
         The results, and the checkpoints whose transcripts are not at hand.
+
+    Raises:
+        InputError: this checkout has no metrics of final.
     """
     from dvc.api import DVCFileSystem
 
     from telephone_asr.report.differences import Results
+    from telephone_asr.report.findings import FINAL, UNMERGED
 
+    last = FINAL if has_final(metrics) else UNMERGED
+    if base is None and last != FINAL:
+        raise InputError(
+            f"{METRICS}/{FINAL}.json does not exist: run `dvc repro`, which scores the exported "
+            "model."
+        )
     by_checkpoint, transcripts = {}, {}
     files = DVCFileSystem(rev=base)
     for name in checkpoints:
+        source = last if name == FINAL else name
         sets: dict[str, dict] = {}
-        for key, value in metrics.get(str(METRICS / f"{name}.json"), {}).items():
+        for key, value in metrics.get(str(METRICS / f"{source}.json"), {}).items():
             test_set, _, rest = key.partition(".")
             sets.setdefault(test_set, {})[rest] = value
-        for test_set, slices in _slices(name, base).items():
+        for test_set, slices in _slices(source, base).items():
             sets.setdefault(test_set, {}).update(_flat(slices))
         by_checkpoint[name] = sets
-        lines = _transcripts(files, name)
+        lines = _transcripts(files, source)
         if lines is not None and _belong(lines, sets):
             transcripts[name] = lines
     missing = [name for name in checkpoints if name not in transcripts]

@@ -148,15 +148,17 @@ def _settle_config(path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_checkpoint(models: Path, name: str, fs: int, filters: Filters = "native") -> FunASRNano:
+def load_checkpoint(
+    models: Path, name: str, fs: int, filters: Filters = "native", dither: float | None = None
+) -> FunASRNano:
     """The base model with the checkpoints up to `name` (of CHECKPOINTS) on it, in eval mode, behind
-    a front end at `fs` Hz with these filters.
+    a front end at `fs` Hz with these filters and this dither (None: the base's own).
 
     Raises:
         InputError: a checkpoint is missing, was trained on another one than lies below it here,
             or does not hold exactly the weights of its part.
     """
-    nano = load(models / "base", fs, filters)
+    nano = load(models / "base", fs, filters, dither)
     hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
     for stage in CHECKPOINTS[1 : CHECKPOINTS.index(name) + 1]:
         directory = models / stage

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.model import layout
+from telephone_asr.model.frontend import FUNASR_DITHER
 
 if TYPE_CHECKING:
     import torch
@@ -44,12 +45,18 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load(directory: Path, fs: int | None = None, filters: Filters = "native") -> FunASRNano:
+def load(
+    directory: Path,
+    fs: int | None = None,
+    filters: Filters = "native",
+    dither: float | None = None,
+) -> FunASRNano:
     """Builds the model of a directory and loads every weight of it, into fp32.
 
     Args:
         fs: sample rate in Hz the front end is to work at; None keeps the directory's own.
         filters: of the front end, where it works at 8 kHz.
+        dither: of the front end; None keeps the directory's own, or FunASR's default of 1.
 
     Raises:
         InputError: a file is missing, the front end does not fit the encoder, or model.pt and
@@ -57,7 +64,9 @@ def load(directory: Path, fs: int | None = None, filters: Filters = "native") ->
     """
     layout.check_directory(directory)
     config = layout.read_config(directory)
-    config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
+    config["frontend_conf"].setdefault("dither", FUNASR_DITHER)
+    if dither is not None:
+        config["frontend_conf"]["dither"] = dither
     if fs is not None:
         config["frontend_conf"] |= {"fs": fs, "filters": filters}
     tokenizer = _tokenizer(Path(config["tokenizer_conf"]["init_param_path"]))

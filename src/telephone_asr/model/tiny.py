@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from telephone_asr.params import TinyModel
 
 
-def write_tiny(directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed: int) -> None:
+def write_tiny(
+    directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed: int, dither: float = 0.0
+) -> None:
     """Writes a model directory with random weights, to be trained.
 
     Args:
         tokenizer: directory of the tokenizer and the CTC vocabulary (see model/tokenizer.py).
         fs: sample rate of the front end in Hz.
+        dither: of the front end, in steps of 16 bits.
     """
     from transformers import AutoTokenizer
 
@@ -45,7 +48,7 @@ def write_tiny(directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed:
         "eos_token_id": vocabulary.eos_token_id,
         "pad_token_id": vocabulary.pad_token_id,
     }
-    write_model(directory, _config(size, ranks, fs), llm, tokenizer, seed)
+    write_model(directory, _config(size, ranks, fs, dither), llm, tokenizer, seed)
 
 
 def write_model(
@@ -97,14 +100,15 @@ def as_published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return state
 
 
-def _config(size: TinyModel, ranks: int, fs: int) -> dict[str, Any]:
+def _config(size: TinyModel, ranks: int, fs: int, dither: float) -> dict[str, Any]:
     """The published config.yaml with smaller numbers.
 
     Dropout costs a quarter of a step of so small a model and brings nothing in a few epochs.
     """
     config = layout.published()
     dim = size.encoder_dim
-    config["frontend_conf"] |= {"fs": fs, "dither": 0.0}
+    # Where there is no dither, as published, FunASR's is 1.
+    config["frontend_conf"] |= {"fs": fs, "dither": dither}
     config["audio_encoder_conf"] |= {
         "output_size": dim,
         "linear_units": 4 * dim,

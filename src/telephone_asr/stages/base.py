@@ -57,7 +57,8 @@ def train_tiny(params: Params) -> None:
     tiny = params.base.tiny
     building = SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
-    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed)
+    dither = params.frontend.dither
+    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)
     nano = load(building)
     data = ("wideband",)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -83,22 +83,31 @@ def _save(array: np.ndarray, file: IO[bytes]) -> None:
     np.save(file, array)
 
 
-def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
-    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted.
+def make_room(
+    directory: Path, needed_bytes: int, limit_bytes: int, in_use: Collection[Path] = ()
+) -> bool:
+    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted,
+    but for what is in use.
 
     An interrupted computation's directory is there already, and stays.
     """
+    needed_bytes += sum(map(_size, in_use))
     if needed_bytes > limit_bytes:
         return False
     directory.mkdir(parents=True, exist_ok=True)
-    others = sorted((d for d in directory.parent.iterdir() if d != directory), key=_last_used)
-    sizes = {d: sum(f.stat().st_size for f in d.iterdir()) for d in others}
+    beside = {d for d in directory.parent.iterdir() if d != directory} - set(in_use)
+    others = sorted(beside, key=_last_used)
+    sizes = {d: _size(d) for d in others}
     for other in others:
         if sum(sizes.values()) + needed_bytes <= limit_bytes:
             break
         shutil.rmtree(other, ignore_errors=True)
         del sizes[other]
     return True
+
+
+def _size(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.iterdir())
 
 
 def _last_used(directory: Path) -> int:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
-from telephone_asr.training.batches import Inputs, collate, in_order
+from telephone_asr.training.batches import LOWER_MAX_FRAMES, Inputs, collate, in_order
 
 if TYPE_CHECKING:
     from telephone_asr.model.fun_asr_nano import Batch
@@ -102,10 +103,11 @@ def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list
     device = next(nano.model.parameters()).device
     for indices in in_order(inputs.lengths, max_frames):
         batch = inputs.batch(indices)
-        hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
-        if inputs.level == "features":  # the encoder's outputs did not fit into memory
-            hidden, lengths = encode(nano, hidden, lengths)
-        log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
+        with enough_memory("borders between characters", batch.inputs, LOWER_MAX_FRAMES):
+            hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
+            if inputs.level == "features":  # the encoder's outputs did not fit on the disk
+                hidden, lengths = encode(nano, hidden, lengths)
+            log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
         for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
             text = inputs.examples[index].text
             tokens = ctc_tokens(nano, text)
