@@ -155,27 +155,29 @@ class Sample(NamedTuple):
     text: str = TEXT
 
 
-def write_samples(shards: Path, samples: Sequence[Sample]) -> None:
-    """Writes utterances of noise, which cost what speech does, at 16 kHz."""
+def write_samples(shards: Path, samples: Sequence[Sample], rate_hz: int = RATE_HZ) -> None:
+    """Writes utterances of noise, which cost what speech does."""
     from telephone_asr.shards import Utterance, write_shards
 
     def utterances() -> Iterator[Utterance]:
         for i, sample in enumerate(samples):
             rng = np.random.default_rng(i)
-            noise = 3000 * rng.standard_normal(round(RATE_HZ * sample.seconds))
-            yield Utterance(sample.key, noise.astype(np.int16), RATE_HZ, sample.text, f"s{i % 4}")
+            noise = 3000 * rng.standard_normal(round(rate_hz * sample.seconds))
+            yield Utterance(sample.key, noise.astype(np.int16), rate_hz, sample.text, f"s{i % 4}")
 
     write_shards(shards, utterances(), shard_size=500)
 
 
-def write_manifest(path: Path, samples: Sequence[Sample], source: str) -> None:
+def write_manifest(
+    path: Path, samples: Sequence[Sample], source: str, rate_hz: int = RATE_HZ
+) -> None:
     """Writes the manifest of such utterances; FunASR looks for their sound in `files` beside it."""
     from telephone_asr.manifests.messages import PROMPT, Example, manifest_line
     from telephone_asr.model.frontend import fbank_frames
 
     lines = []
     for i, sample in enumerate(samples):
-        frames = fbank_frames(round(RATE_HZ * sample.seconds), RATE_HZ, RATE_HZ)
+        frames = fbank_frames(round(rate_hz * sample.seconds), rate_hz, rate_hz)
         sizes = frames, len(sample.text), sample.seconds
         example = Example(sample.key, sample.text, PROMPT, *sizes, f"s{i % 4}", "", source)
         lines.append(manifest_line(example, str(path.parent / "files" / f"{sample.key}.wav")))

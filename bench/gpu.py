@@ -10,7 +10,7 @@ go on. DIR/gpu.json is written after each, DIR/gpu.md and DIR/rates.yaml (for `t
 doctor`) at the end. `--small` is the same with a small model, on a CPU too, to see that it runs.
 
 It needs PyTorch, Transformers, PEFT and accelerate, and no torchaudio. Where the rest is missing
-and there is no network, bring it as a folder of wheels (45 MB), made elsewhere for that machine's
+and there is no network, bring it as a folder of wheels (43 MB), made elsewhere for that machine's
 Python, here 3.12 on x86-64 Linux:
 
     pip download --no-deps --only-binary=:all: -c constraints.txt -r bench/gpu_wheels.txt \\

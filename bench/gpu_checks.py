@@ -60,8 +60,20 @@ PARAMS = {
     "decode.batch_size": 8,
     "decode.max_tokens": 8,
 }
+# DVCLive needs half of DVC to write down losses.
 STAGE = """
-import sys
+import contextlib, json
+from telephone_asr.stages import curves
+
+@contextlib.contextmanager
+def losses(directory, writes):
+    rows = []
+    yield rows.append
+    if writes:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "rows.json").write_text(json.dumps(rows))
+
+curves.curves = losses
 {before}
 from telephone_asr.stages import run, {module}
 if __name__ == "__main__":
@@ -85,7 +97,7 @@ if torch.cuda.is_available():
     torch.cuda.set_per_process_memory_fraction({limit_mb} * 2**20 / total)
 else:
     import resource
-    import dvclive, peft
+    import peft
     from telephone_asr.model.layout import import_funasr
     import_funasr()
     pages = int(open("/proc/self/statm").read().split()[0])
@@ -175,6 +187,7 @@ class Repository:
         changes: Mapping[str, Any],
         train: Sequence[Sample] | None = None,
         valid: Sequence[Sample] | None = None,
+        rate_hz: int = full_model.RATE_HZ,
     ):
         self.path = path
         sets = {
@@ -183,13 +196,13 @@ class Repository:
             "test": samples("test", 12),
         }
         shards = path / "data" / "simulated"
-        full_model.write_samples(shards, list(itertools.chain(*sets.values())))
+        full_model.write_samples(shards, list(itertools.chain(*sets.values())), rate_hz)
         (path / "data" / "raw").mkdir()
         for other in ("telecall", "raw/wideband"):
             (path / "data" / other).symlink_to(shards)
         for source, (split, chosen) in itertools.product(SOURCES, sets.items()):
             manifest = path / "data" / "manifests" / source / f"{split}.jsonl"
-            full_model.write_manifest(manifest, chosen, source)
+            full_model.write_manifest(manifest, chosen, source, rate_hz)
         (path / "models").mkdir()
         for directory in models.iterdir():
             (path / "models" / directory.name).symlink_to(directory)
@@ -242,9 +255,8 @@ class Repository:
         return self.losses(stage), said
 
     def losses(self, stage: str) -> list[float]:
-        path = self.path / "metrics" / "train" / stage / "plots" / "metrics" / "loss.tsv"
-        rows = path.read_text(encoding="utf-8").splitlines()[1:]
-        return [float(row.split("\t")[-1]) for row in rows]
+        path = self.path / "metrics" / "train" / stage / "rows.json"
+        return [row["loss"] for row in json.loads(path.read_text()) if "loss" in row]
 
 
 def samples(name: str, n: int, seconds: float | None = None, text: str = "") -> list[Sample]:
@@ -355,7 +367,7 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     )
     seconds = sum(sample.seconds for sample in chosen)
     speech = {"seconds_a_second": round(fast * seconds / len(files), 1), "tokens": max_tokens}
-    ok = equal >= TEXTS_EQUAL * len(files) and fast > slow
+    ok = equal >= TEXTS_EQUAL * len(files) and (size is SMALL or fast > slow)
     return verdict(ok, text, rates=speech, texts=[texts[:3], their_texts[:3]])
 
 
@@ -474,7 +486,9 @@ def full_gpu(root: Path, size: Size) -> dict[str, Any]:
 
 def evaluate(root: Path, size: Size) -> dict[str, Any]:
     """The scores of one process and of two on the same device, by gloo."""
-    place = Repository(root / "evaluate", root / "models-hf", {})
+    # At 8 kHz, as the sounds without speech are: resampling needs torchaudio, and timestamps do.
+    changes = {"frontend": {"fs": 8000, "filters": "native"}}
+    place = Repository(root / "evaluate", root / "models-hf", changes, rate_hz=8000)
     found = []
     for options in ({}, {"before": GLOO, "processes": 2}):
         status, said = place.run("evaluate", arguments=["base"], **options)
