@@ -8,7 +8,8 @@ its collator, its model's forward pass and `Trainer.train_epoch`, with the freez
 for. Ours is `loop.train` behind the same sound. Each of the two runs in a process of its own, so
 that its peak memory is its own; they take turns, `--rounds` times. Weights count in neither.
 
-Give --profile encoder (or adapter, lora) to see where our time goes.
+Give --profile encoder (or adapter, lora) to see where our time goes, and --rates FILE to note our
+rates there for `telephone-asr doctor`. bench/gpu.py is the same on a GPU.
 """
 
 from __future__ import annotations
@@ -24,218 +25,170 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+import full_model
+from full_model import Sample
+
 STAGES = ("encoder", "adapter", "lora")
+LEVELS = {"encoder": "features", "adapter": "encoded", "lora": "adapted"}
 BATCH = {"encoder": 8, "adapter": 8, "lora": 16}  # utterances
 SECONDS = 3.0  # of each utterance
+ROWS = 50  # of 60 ms
 TARGETS = {"encoder": (1.25, 0.85), "adapter": (2.0, 0.75), "lora": (1.75, 0.7)}
-TEXT = "您好请问您是张先生吗您在我们公司"  # 16 characters
-QWEN_PATTERN = (  # of the Qwen tokenizers: how a text is cut up before its pieces are looked up
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+LR = 1e-4
+CTC_WEIGHT = 0.3  # of the profile fun-asr-nano
 
 
-# --- The model and the sound
+@dataclass(frozen=True)
+class Run:
+    """What both sides are given."""
+
+    root: Path  # of write_inputs
+    stage: str
+    steps: int  # that are measured
+    batch: int  # utterances
+    device: str = "cpu"
+    precision: str = "fp32"
+    ctc_weight: float = 0.0  # of ours, in the encoder's stage; FunASR's trainer has no such loss
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """Of each step, and of one before them, in which is done what is done once."""
+        numbers = range(self.steps + 1)
+        return [list(range(n * self.batch, (n + 1) * self.batch)) for n in numbers]
 
 
-def write_full_size(directory: Path) -> None:
-    """A model directory with the sizes of Fun-ASR-Nano-2512 and random weights."""
-    write_qwen_tokenizer(directory.parent / "tokenizer")
-    write_weights(directory, write_configuration(directory, directory.parent / "tokenizer"))
+def write_inputs(root: Path, utterances: int) -> None:
+    """Writes the sound for our side, its manifest, and files for FunASR's."""
+    samples = [Sample(f"u{i:04d}", SECONDS) for i in range(utterances)]
+    full_model.write_samples(root / "shards", samples)
+    full_model.write_manifest(root / "train.jsonl", samples, "telecall")
+    full_model.write_files(root / "files", root / "shards", samples)
 
 
-def write_weights(directory: Path, config: dict) -> None:
-    import torch
-
-    torch.manual_seed(0)
-    torch.save(build(config).state_dict(), directory / "model.pt")
+# --- One side, one stage
 
 
-def build(config: dict):
-    """FunASR's model, with random weights."""
-    from funasr.register import tables
+def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
+    """Seconds and loss of each step, and memory over the weights; and what the pass took that
+    computed the frozen parts' outputs."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
-    return tables.model_classes[config["model"]](**config, input_size=560)
-
-
-def write_configuration(directory: Path, tokenizer: Path) -> dict:
-    """All of the directory but its weights; the configuration as FunASR reads it."""
-    from omegaconf import OmegaConf
-    from transformers import Qwen3Config
-
-    from telephone_asr.model.pretrained import import_funasr, read_config
-    from telephone_asr.model.tiny import LLM_DIRECTORY, write_tiny
-    from telephone_asr.params import TinyModel, TinyTraining
-
-    import_funasr()
-    none = TinyTraining(lr=1e-3, epochs=0, max_frames=1)
-    size = TinyModel(1, 1, 16, 1, 16, none, none)
-    write_tiny(directory, size, tokenizer, 16000, seed=0)
-    llm = directory / LLM_DIRECTORY
-    small = Qwen3Config.from_pretrained(llm)
-    Qwen3Config(
-        **{"vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072},
-        **{"num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8},
-        **{"head_dim": 128, "max_position_embeddings": 40960, "tie_word_embeddings": True},
-        **{"eos_token_id": small.eos_token_id, "pad_token_id": small.pad_token_id},
-        architectures=["Qwen3ForCausalLM"],
-    ).save_pretrained(llm)
-    config = OmegaConf.load(directory / "config.yaml")
-    config.audio_encoder_conf.update(
-        {
-            **{"output_size": 512, "attention_heads": 4, "linear_units": 2048},
-            **{"num_blocks": 50, "tp_blocks": 20, "kernel_size": 11},
-            **{"dropout_rate": 0.1, "attention_dropout_rate": 0.1},
-        }
-    )
-    config.audio_adaptor_conf.update(
-        {
-            **{"downsample_rate": 1, "ffn_dim": 2048, "llm_dim": 1024, "encoder_dim": 512},
-            **{"attention_heads": 8, "n_layer": 2, "use_low_frame_rate": True},
-        }
-    )
-    config.ctc_decoder_conf.update(
-        {
-            **{"downsample_rate": 1, "ffn_dim": 2048, "llm_dim": 512, "encoder_dim": 512},
-            **{"attention_heads": 8, "n_layer": 5},
-        }
-    )
-    config.ctc_vocab_size = 60515
-    config.dataset_conf = {"sys_prompt": True, "do_think": False}
-    OmegaConf.save(config, directory / "config.yaml")
-    return read_config(directory)
-
-
-def write_qwen_tokenizer(directory: Path) -> None:
-    """Qwen3's own, from the vocabulary that PyPI's dashscope holds: what a prompt costs depends on
-    how many tokens it is."""
-    from importlib.metadata import distribution
-
-    from transformers import PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import TikTokenConverter
-
-    files = distribution("dashscope").files or []
-    vocabulary = next(file for file in files if file.name == "qwen.tiktoken").locate()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    converter = TikTokenConverter(
-        vocab_file=str(vocabulary), pattern=QWEN_PATTERN, extra_special_tokens=special
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=converter.converted(), pad_token=special[0], eos_token=special[2]
-    ).save_pretrained(directory)
-
-
-def write_sound(directory: Path, n: int) -> None:
-    """Utterances like speech in shards, their manifest, and files for FunASR."""
-    import soundfile
-
-    from telephone_asr.manifests.messages import PROMPT_VERBATIM, Example, manifest_line
-    from telephone_asr.model.frontend import fbank_frames
-    from telephone_asr.shards import Utterance, write_shards
-
-    rng = np.random.default_rng(0)
-    utterances, lines = [], []
-    for i in range(n):
-        length = int(16000 * SECONDS)
-        samples = (3000 * rng.standard_normal(length)).astype(np.int16)
-        key = f"u{i:03d}"
-        utterances.append(Utterance(key, samples, 16000, TEXT, f"s{i % 4}", ""))
-        path = directory / "files" / f"{key}.wav"
-        path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, samples, 16000)
-        frames = fbank_frames(length, 16000, 16000)
-        example = Example(
-            key, TEXT, PROMPT_VERBATIM, frames, len(TEXT), SECONDS, f"s{i % 4}", "", "telecall"
-        )
-        lines.append(manifest_line(example, str(path)))
-    write_shards(directory / "shards", utterances, shard_size=n)
-    (directory / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-# --- One side, one stage, in a process of its own
-
-
-def steps_of_ours(root: Path, stage: str, steps: int, profile: bool) -> dict:
-    """Seconds of each step, and peak memory over the weights."""
-    from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.model import parts
-    from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.pretrained import load
-    from telephone_asr.shards import sound_index
     from telephone_asr.training import loop
-    from telephone_asr.training.batches import Inputs
-    from telephone_asr.training.objective import Objective
     from telephone_asr.training.resume import Scratch
 
-    nano = load(root / "model")
-    level = {"encoder": "features", "adapter": "encoded", "lora": "adapted"}[stage]
-    if stage == "lora":
+    AcceleratorState._reset_state()  # there is one a process, and runs may follow one another
+    mixed = {"fp32": "no", "bf16": "bf16"}[run.precision]
+    accelerator = Accelerator(mixed_precision=mixed, cpu=run.device == "cpu")
+    nano.model.to(accelerator.device)
+    if run.stage == "lora":
         trained = parts.add_lora(nano, parts.LoraSize(16, 32, 0.05), seed=0)
     else:
-        trained = parts.choose_trained(nano, parts.PREFIXES[stage])
-    examples = read_manifest(root / "train.jsonl")
-    frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(examples, [sound_index(root / "shards")], frontend, cache_mb=100)
-    if level != "features":
-        inputs.advance(nano, level, 400, root / "frozen" / level)
-    size = BATCH[stage]
-    schedule = [list(range(i * size, (i + 1) * size)) for i in range(steps)]
-    measured = Steps(settled_memory_mb())
+        prefixes = parts.PREFIXES[run.stage] + (parts.CTC_BRANCH if run.ctc_weight else ())
+        trained = parts.choose_trained(nano, prefixes)
+    inputs = _inputs(run, nano)
+    started = time.perf_counter()
+    if LEVELS[run.stage] != "features":
+        with accelerator.autocast():
+            place = run.root / "frozen" / f"{run.stage}-{run.precision}"
+            inputs.advance(nano, LEVELS[run.stage], 80 * ROWS, place)
+    frozen_s = time.perf_counter() - started
+    measured = Steps(run.device)
 
     def batch_at(number: int):
         measured.tick()
-        return inputs.batch(schedule[number])
-
-    from accelerate import Accelerator
+        return inputs.batch(run.batches[number])
 
     loop.SAVE_EVERY_S = 3600.0  # neither side saves while it is measured
-    recipe = loop.Recipe(1e-4, 0.1, 5.0, 1, 0, stage)
+    objective = _heard(nano, inputs.level, run.ctc_weight)
+    scratch = Scratch(run.root / "scratch", f"{run.stage}-{os.getpid()}", "0" * 16)
     with measured.watching(profile):
         loop.train(
-            *(Objective(nano, level, 1.0, 0.0), trained, batch_at, steps, 0, lambda: 0.0, recipe),
-            *(Scratch(root / "scratch" / str(os.getpid()), stage, "0" * 16), lambda row: None),
-            Accelerator(cpu=True),
+            *(objective, trained, batch_at, len(run.batches), [0], lambda: 0.0),
+            *(loop.Recipe(LR, 0.1, 5.0, 1, 0, run.stage), scratch, lambda row: None, accelerator),
         )
-    return measured.result(len(trained), sum(p.numel() for p in trained.values()))
+    scratch.close(remove=True)
+    losses = [float(loss) for loss in objective.losses[1:]]  # the first only tries the memory out
+    found = measured.result(trained.values()) | {"losses": losses}
+    if LEVELS[run.stage] != "features":
+        found["frozen_rows_a_second"] = len(inputs) * ROWS / frozen_s
+    return found
 
 
-def steps_of_funasr(root: Path, stage: str, steps: int) -> dict:
-    """The same of FunASR's dataset, model and trainer."""
+def _inputs(run: Run, nano: Any):
+    from telephone_asr.manifests.messages import read_manifest
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.shards import sound_index
+    from telephone_asr.training.batches import Inputs
+
+    examples = read_manifest(run.root / "train.jsonl")[: run.batch * len(run.batches)]
+    frontend = Frontend(nano.config["frontend_conf"])
+    return Inputs(examples, [sound_index(run.root / "shards")], frontend, cache_mb=100)
+
+
+def _heard(nano: Any, level: str, ctc_weight: float):
+    """Our loss, which also keeps what it was."""
+    from telephone_asr.training.objective import Objective
+
+    class Heard(Objective):
+        losses: Sequence[Any] = []
+
+        def forward(self, *arguments):
+            loss = super().forward(*arguments)
+            self.losses = [*self.losses, loss.detach()]
+            return loss
+
+    return Heard(nano, level, 1.0 - ctc_weight, ctc_weight)
+
+
+def steps_of_funasr(run: Run, nano: Any) -> dict:
+    """The same of FunASR's dataset, model and trainer.
+
+    In bf16 its language model is, weights too, as the published config.yaml asks for, and autocast
+    is on for the rest.
+    """
     import torch
     from funasr.models.lora.utils import mark_only_lora_as_trainable
     from funasr.train_utils.trainer_ds import Trainer
 
-    from telephone_asr.model import pretrained
-
     torch.manual_seed(0)
-    nano = pretrained.load(root / "model")
+    torch.backends.cuda.matmul.allow_tf32 = True  # as its funasr/bin/train_ds.py does
     model = nano.model
     model.ctc_decoder = None  # its forward pass makes no use of it
-    if stage == "lora":
+    if run.precision == "bf16":
+        model.llm.to(torch.bfloat16)
+        model.llm_dtype = "bf16"
+    if run.stage == "lora":
         model._apply_lora_to_llm({"lora_conf": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05}})
         mark_only_lora_as_trainable(model)
     else:
-        prefix = {"encoder": "audio_encoder.", "adapter": "audio_adaptor."}[stage]
+        prefix = {"encoder": "audio_encoder.", "adapter": "audio_adaptor."}[run.stage]
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(prefix))
-    loader = funasr_batches(root, nano, BATCH[stage], steps)
+    model.to(run.device)
+    loader = funasr_batches(run, nano)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    optimizer = torch.optim.AdamW(trained, lr=LR)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-    measured = Steps(settled_memory_mb())
+    measured = Steps(run.device)
 
-    class OnCpu(Trainer):
+    class Here(Trainer):
         """FunASR puts batches on GPU 0, whatever device is named; nothing else is changed."""
 
-        device = property(lambda self: "cpu", lambda self, _: None)
+        device = property(lambda self: run.device, lambda self, _: None)
 
-    trainer = OnCpu(output_dir=str(root / "funasr"), log_interval=1, grad_clip=5.0)
-    with measured.watching(False):
+    options = {"log_interval": 1, "grad_clip": 5.0, "use_bf16": run.precision == "bf16"}
+    trainer = Here(output_dir=str(run.root / "funasr"), **options)
+    with measured.watching():
         trainer.train_epoch(
             model=model,
             optim=optimizer,
@@ -244,10 +197,10 @@ def steps_of_funasr(root: Path, stage: str, steps: int) -> dict:
             dataloader_train=Ticking(loader, measured),
             epoch=0,
         )
-    return measured.result(len(trained), sum(p.numel() for p in trained))
+    return measured.result(trained)
 
 
-def funasr_batches(root: Path, nano, size: int, steps: int):
+def funasr_batches(run: Run, nano: Any):
     """FunASR's dataset and collator over the manifest, in its order."""
     import funasr.datasets.fun_asr_datasets.datasets
     import torch
@@ -256,19 +209,16 @@ def funasr_batches(root: Path, nano, size: int, steps: int):
 
     assert funasr.datasets.fun_asr_datasets.datasets  # it registers the dataset
     dataset = tables.dataset_classes["FunASR"](
-        str(root / "train.jsonl"),
+        str(run.root / "train.jsonl"),
         frontend=WavFrontend(**nano.config["frontend_conf"]),
         tokenizer=nano.tokenizer,
         index_ds="FunASR",
-        do_think=nano.config["dataset_conf"]["do_think"],
-        sys_prompt=nano.config["dataset_conf"]["sys_prompt"],
         use_low_frame_rate=True,
         batch_type="example",
-        batch_size=size,
+        batch_size=run.batch,
     )
-    batches = [list(range(i * size, (i + 1) * size)) for i in range(steps + 1)]
     return torch.utils.data.DataLoader(
-        dataset, batch_sampler=Batches(batches), collate_fn=dataset.collator
+        dataset, batch_sampler=Batches(run.batches), collate_fn=dataset.collator
     )
 
 
@@ -280,14 +230,14 @@ class Batches(list):
 class Ticking:
     """A loader that notes when each batch is asked for."""
 
-    def __init__(self, loader, measured: Steps):
+    def __init__(self, loader: Any, measured: Steps):
         self._loader, self._measured = loader, measured
         self.batch_sampler = loader.batch_sampler
 
     def __len__(self) -> int:
         return len(self._loader)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         iterator = iter(self._loader)
         while True:
             self._measured.tick()
@@ -297,20 +247,30 @@ class Ticking:
                 return
 
 
-class Steps:
-    """Times of steps, and the most memory this process held while they ran."""
+# --- Measuring
 
-    def __init__(self, weights_mb: float):
-        self._weights_mb = self._peak_mb = weights_mb
+
+class Steps:
+    """Times of steps, and the most memory that was held while they ran: of this process, or of a
+    GPU."""
+
+    def __init__(self, device: str):
+        self._on_gpu = device != "cpu"
+        self._weights_mb = self._peak_mb = settled_memory_mb(self._on_gpu)
         self._ticks: list[float] = []
         self._peaks_mb: list[float] = []
 
     def tick(self) -> None:
+        if self._on_gpu:
+            import torch
+
+            torch.cuda.synchronize()
+            self._peak_mb = torch.cuda.max_memory_allocated() / 2**20
         self._ticks.append(time.perf_counter())
         self._peaks_mb.append(self._peak_mb)
 
     @contextmanager
-    def watching(self, profile: bool):
+    def watching(self, profile: bool = False) -> Iterator[None]:
         done = threading.Event()
 
         def watch() -> None:
@@ -318,29 +278,29 @@ class Steps:
                 self._peak_mb = max(self._peak_mb, memory_mb())
 
         watcher = threading.Thread(target=watch)
-        watcher.start()
+        if not self._on_gpu:
+            watcher.start()
         try:
             with profiled() if profile else nullcontext():
                 yield
         finally:
             done.set()
-            watcher.join()
+            if not self._on_gpu:
+                watcher.join()
 
-    def result(self, tensors: int, parameters: int) -> dict:
+    def result(self, trained: Iterable[Any]) -> dict:
         """The first interval is left out: it has what is done once. So is what comes after the last
         tick: there ours saves its state, which FunASR does elsewhere."""
-        seconds = np.diff(self._ticks)[1:].tolist()
         return {
-            "seconds": seconds,
+            "seconds": np.diff(self._ticks)[1:].tolist(),
             "over_weights_mb": self._peaks_mb[-1] - self._weights_mb,
             "weights_mb": self._weights_mb,
-            "trained_tensors": tensors,
-            "trained_parameters": parameters,
+            "trained_parameters": sum(p.numel() for p in trained),
         }
 
 
 @contextmanager
-def profiled():
+def profiled() -> Iterator[None]:
     """Prints where the time goes, by operator."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -349,9 +309,15 @@ def profiled():
     print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=18), file=sys.stderr)
 
 
-def settled_memory_mb() -> float:
+def settled_memory_mb(on_gpu: bool = False) -> float:
     """After what was freed has been given back."""
     gc.collect()
+    if on_gpu:
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated() / 2**20
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     return memory_mb()
 
@@ -362,77 +328,153 @@ def memory_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+# --- Rates
+
+
+def rates(run: Run, found: Mapping[str, Any]) -> dict[str, float]:
+    """What a forecast needs of our side of a stage."""
+    rows = run.batch * ROWS
+    kept = {
+        "rows_a_second": round(rows / statistics.median(found["seconds"]), 1),
+        "weights_gb": round(found["weights_mb"] / 1024, 2),
+        "gb_a_1000_rows": round(found["over_weights_mb"] / 1.024 / rows, 3),
+    }
+    if "frozen_rows_a_second" in found:
+        kept["frozen_rows_a_second"] = round(found["frozen_rows_a_second"], 1)
+    return kept
+
+
+def write_rates(
+    path: Path, machine: str, device: str, precision: str, stages: Mapping[str, Any]
+) -> None:
+    """Puts a machine's rates into a file of them, in place of its earlier ones."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = None
+    rows = yaml.load(path.read_text(encoding="utf-8")) if path.exists() else []
+    new = {"machine": machine, "device": device, "precision": precision} | dict(stages)
+    same = [n for n, row in enumerate(rows) if row["machine"] == machine]
+    same = [n for n in same if rows[n]["precision"] == precision]
+    if same:
+        rows[same[0]] = dict(rows[same[0]]) | new
+    else:
+        rows.append(new)
+    with open(path, "w", encoding="utf-8") as file:
+        yaml.dump(rows, file)
+
+
 # --- Both sides in turn
 
 
-def measure(root: Path, side: str, stage: str, steps: int) -> dict:
-    command = [sys.executable, __file__, "--side", side, "--stage", stage, "--root", str(root)]
-    done = subprocess.run(
-        [*command, "--steps", str(steps)], capture_output=True, text=True, check=False
-    )
+def measure(side: str, run: Run) -> dict:
+    """One side in a process of its own."""
+    command = [sys.executable, __file__, "--side", side, "--stage", run.stage]
+    command += ["--root", str(run.root), "--steps", str(run.steps)]
+    command += ["--ctc-weight", str(run.ctc_weight)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{side}, {stage}:\n{done.stderr[-3000:]}")
+        sys.exit(f"{side}, {run.stage}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=4, help="measured in each round")
+    parser.add_argument("--steps", type=int, default=3, help="measured in each round")
     parser.add_argument("--profile", choices=STAGES, help="where our time goes")
+    parser.add_argument("--rates", type=Path, help="note our rates in this file")
     parser.add_argument("--side", choices=("ours", "funasr"), help=argparse.SUPPRESS)
     parser.add_argument("--stage", choices=STAGES, help="this one alone")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ctc-weight", type=float, default=0.0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        if arguments.side == "ours":
-            found = steps_of_ours(arguments.root, arguments.stage, arguments.steps, False)
-        else:
-            found = steps_of_funasr(arguments.root, arguments.stage, arguments.steps)
-        print(json.dumps(found))
+        run = Run(arguments.root, arguments.stage, arguments.steps, BATCH[arguments.stage])
+        run = replace(run, ctc_weight=arguments.ctc_weight)
+        sides = {"ours": steps_of_ours, "funasr": steps_of_funasr}
+        print(json.dumps(sides[arguments.side](run, loaded(run.root / "model"))))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_full_size(root / "model")
+        full_model.write_qwen_tokenizer(root / "tokenizer")
+        full_model.write_model(root / "model", root / "tokenizer")
         settled_memory_mb()  # what building it took is given back
-        write_sound(root, max(BATCH.values()) * (arguments.steps + 2))
+        write_inputs(root, max(BATCH.values()) * (arguments.steps + 1))
         if arguments.profile:
-            steps_of_ours(root, arguments.profile, arguments.steps, True)
+            run = Run(root, arguments.profile, arguments.steps, BATCH[arguments.profile])
+            steps_of_ours(run, loaded(root / "model"), profile=True)
             return
+        found = {}
         for stage in [arguments.stage] if arguments.stage else STAGES:
-            compare(root, stage, arguments)
+            run = Run(root, stage, arguments.steps, BATCH[stage])
+            found[stage] = rates(run, compare(run, arguments.rounds))
+            if stage == "encoder" and arguments.rates:
+                run = replace(run, ctc_weight=CTC_WEIGHT)
+                found[stage] = rates(run, measure("ours", run))
+        if arguments.rates:
+            write_rates(arguments.rates, processor(), "cpu", "fp32", found)
 
 
-def compare(root: Path, stage: str, arguments: argparse.Namespace) -> None:
+def loaded(directory: Path) -> Any:
+    from telephone_asr.model import pretrained
+
+    return pretrained.load(directory)
+
+
+def processor() -> str:
+    """The CPU's name, and how many cores of it there are here."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores of {names[0] if names else 'a CPU'}"
+
+
+def compare(run: Run, rounds: int) -> dict[str, Any]:
+    """Prints both sides of a stage; returns ours."""
     found: dict[str, list[dict]] = {"funasr": [], "ours": []}
-    for _ in range(arguments.rounds):
+    for _ in range(rounds):
         for side, results in found.items():
-            results.append(measure(root, side, stage, arguments.steps))
-    seconds = {
-        side: [s for result in results for s in result["seconds"]]
-        for side, results in found.items()
-    }
-    middle = {side: statistics.median(values) for side, values in seconds.items()}
-    memory = {
-        side: statistics.median(result["over_weights_mb"] for result in results)
-        for side, results in found.items()
-    }
-    counts = {side: results[0]["trained_parameters"] for side, results in found.items()}
-    speed, share = TARGETS[stage]
+            results.append(measure(side, run))
+    both = {side: together(results) for side, results in found.items()}
+    speed, share = TARGETS[run.stage]
     print(
-        f"{stage}: batches of {BATCH[stage]} utterances of {SECONDS:g} s; trains "
-        f"{counts['ours']:,} parameters (FunASR {counts['funasr']:,})"
+        f"{run.stage}: batches of {run.batch} utterances of {SECONDS:g} s; trains "
+        f"{both['ours']['trained_parameters']:,} parameters "
+        f"(FunASR {both['funasr']['trained_parameters']:,})"
     )
-    for side, values in seconds.items():
-        print(
-            f"  {side:7s} {middle[side]:6.2f} s a step ({min(values):.2f} to {max(values):.2f}, "
-            f"n {len(values)}), {memory[side] / 1024:.2f} GB over the weights"
-        )
+    for side, result in both.items():
+        print(f"  {side:7s} {told(result)}")
+    ratio, memory = ratios(both["ours"], both["funasr"])
     print(
-        f"  {middle['funasr'] / middle['ours']:.2f} x as fast (target {speed}), "
-        f"{memory['ours'] / memory['funasr']:.2f} of its memory (target {share})",
+        f"  {ratio:.2f} x as fast (target {speed}), {memory:.2f} of its memory (target {share})",
         flush=True,
     )
+    return both["ours"]
+
+
+def together(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several runs of one side as one."""
+    seconds = [s for result in results for s in result["seconds"]]
+    middle = {
+        key: statistics.median(result[key] for result in results)
+        for key, value in results[0].items()
+        if isinstance(value, (int, float))
+    }
+    return middle | {"seconds": seconds}
+
+
+def told(result: Mapping[str, Any]) -> str:
+    seconds = result["seconds"]
+    return (
+        f"{statistics.median(seconds):.3g} s a step ({min(seconds):.3g} to {max(seconds):.3g}, "
+        f"n {len(seconds)}), {result['over_weights_mb'] / 1024:.2f} GB over the weights"
+    )
+
+
+def ratios(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[float, float]:
+    """How many times as fast ours is, and the share of their memory that it takes."""
+    fast, slow = (statistics.median(side["seconds"]) for side in (ours, theirs))
+    return slow / fast, ours["over_weights_mb"] / theirs["over_weights_mb"]
 
 
 if __name__ == "__main__":

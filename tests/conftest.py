@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-pytest_plugins = ["corpus_fixtures", "model_fixtures", "review_fixtures"]
+pytest_plugins = ["corpus_fixtures", "model_fixtures", "published_fixtures", "review_fixtures"]
 
 
 def _speech(seconds: float, seed: int = 0, rate_hz: int = 16000) -> np.ndarray:

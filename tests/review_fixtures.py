@@ -31,8 +31,12 @@ stages:
     deps: [train.py, data/manifests]
     params: [train]
     outs: [models/base, models/encoder, models/adapter, models/lora, report]
+  export:
+    cmd: cp models/lora models/final
+    deps: [models/lora]
+    outs: [models/final]
   evaluate:
-    matrix: {checkpoint: [base, encoder, adapter, lora]}
+    matrix: {checkpoint: [base, encoder, adapter, lora, final]}
     cmd: python evaluate.py ${item.checkpoint}
     deps: [evaluate.py, "models/${item.checkpoint}"]
     params: [seed]
@@ -156,6 +160,18 @@ def two_commits(tmp_path_factory) -> Path:
 def branch(two_commits, tmp_path) -> Path:
     """A copy of it to be changed, with data."""
     return Path(shutil.copytree(two_commits, tmp_path / "copy", symlinks=True))
+
+
+@pytest.fixture
+def older(branch) -> Path:
+    """The same with a revision `older`: main as it was before the exported model was scored."""
+    shell(branch, "git", "switch", "--quiet", "--create", "older", "main")
+    pipeline = branch / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace(", final]", "]"))
+    shell(branch, "git", "rm", "--quiet", "metrics/final.json", "metrics/slices/final.json")
+    commit(branch, "no final")
+    shell(branch, "git", "switch", "--quiet", BRANCH)
+    return branch
 
 
 @pytest.fixture

@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from model_fixtures import write_variant
 from telephone_asr.errors import InputError
 from telephone_asr.model import fun_asr_nano
-from telephone_asr.training.batches import in_order, low_rate_frames, schedule
+from telephone_asr.model.pretrained import load
+from telephone_asr.training.batches import (
+    features_mb,
+    in_order,
+    largest,
+    low_rate_frames,
+    output_bytes,
+    schedule,
+)
+from telephone_asr.training.steps import fetch
 
 LENGTHS = np.random.default_rng(0).integers(5, 120, 203).tolist()
 MAX_FRAMES = 400
@@ -69,6 +79,16 @@ def test_nothing_makes_no_batch():
     assert in_order([], MAX_FRAMES) == []
 
 
+def test_tried_first_is_what_has_most_rows_most_attention_or_most_text():
+    lengths = [10] * 20 + [100, 95, 30, 30, 30, 5]
+    tokens = [2] * 20 + [5, 5, 40, 40, 40, 1]
+    batches = [[25], list(range(20)), [20, 21], [22, 23, 24]]
+    # Twenty short ones have 200 rows, as has [20, 21], whose rows attend to more of each other.
+    assert largest(batches, lengths, tokens) == [1, 2, 3]
+    assert largest([[20, 21], [25]], lengths, tokens) == [0]
+    assert largest([], lengths, tokens) == []
+
+
 # --- Inputs
 
 
@@ -105,6 +125,23 @@ def test_memory_is_bounded(nano, make_inputs, monkeypatch):
     assert 0 < sum(f.numel() * 4 for f in inputs._kept.values()) <= room
 
 
+def test_processes_that_read_ahead_keep_nothing(nano, make_inputs):
+    inputs = make_inputs(nano)
+
+    def kept_after(index: int) -> int:
+        inputs.batch([index])
+        return len(inputs._kept)
+
+    assert list(fetch(kept_after, [0, 1, 2, 3], workers=2)) == [0, 0, 0, 0]
+    assert list(fetch(kept_after, [0, 1, 2, 3], workers=0)) == [1, 2, 3, 4]
+
+
+def test_features_take_as_much_as_is_said(nano, make_inputs):
+    inputs = make_inputs(nano)
+    taken = sum(inputs[i].numel() * 4 for i in range(len(inputs)))
+    assert features_mb(inputs.examples) * 2**20 == pytest.approx(taken)
+
+
 def test_an_utterance_without_sound_is_named(nano, make_inputs, corpus):
     lost = replace(corpus.examples[0], key="call-lost")
     with pytest.raises(InputError, match="call-lost"):
@@ -130,6 +167,23 @@ def test_a_frozen_part_computed_beforehand_is_as_computed_one_by_one(
     for i in range(len(inputs)):
         expected = by_itself(nano, features[i], level)
         torch.testing.assert_close(inputs[i], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "low"), [(8, True), (1, True), (1, False), (3, False)])
+@pytest.mark.parametrize("level", ["encoded", "adapted"])
+def test_the_room_that_outputs_need_is_what_they_take(
+    tiny_directory, make_inputs, tmp_path, level, rate, low
+):
+    def change(config):
+        config["audio_adaptor_conf"] |= {"downsample_rate": rate, "use_low_frame_rate": low}
+
+    nano = load(write_variant(tiny_directory, tmp_path / "variant", change))
+    inputs = make_inputs(nano)
+    inputs.advance(nano, level, 120, tmp_path / "frozen")
+    taken = sum(inputs[i].numel() * 4 for i in range(len(inputs)))
+    assert output_bytes(nano, level, inputs.lengths) == taken
+    files = sum(path.stat().st_size for path in (tmp_path / "frozen").iterdir())
+    assert taken < files < taken + 1000
 
 
 def test_the_loss_is_the_same_however_far_frozen_parts_were_computed(nano, make_inputs, tmp_path):

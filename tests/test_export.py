@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
-from telephone_asr.model.pretrained import file_sha256, load
+from telephone_asr.model.pretrained import file_sha256, load, read_weights
+from telephone_asr.stages.export import funasr_texts
 from telephone_asr.training.objective import transcribe
 
 MAX_TOKENS = 12
@@ -76,8 +77,22 @@ def test_funasr_writes_the_same_texts(models, merged, make_inputs, utterances, t
     theirs = []
     for utterance in utterances:
         path = write_wav(tmp_path / f"{utterance.id}.wav", utterance.samples, CALL_RATE_HZ)
-        theirs.append(recogniser.generate(str(path), itn=False, max_length=MAX_TOKENS)[0]["text"])
+        text = recogniser.generate(str(path), itn=False, max_length=MAX_TOKENS)[0]["text"]
+        theirs.append(text.strip())
     assert theirs == transcribe(merged, make_inputs(merged), 4, MAX_TOKENS)
+
+
+def test_funasrs_own_dither_gives_the_same_texts_again(models, corpus, tmp_path):
+    """Drawn anew in each call, but AutoModel seeds torch when it is made: metrics stay the same."""
+    shutil.copytree(models / "final", tmp_path / "final")
+    config = OmegaConf.load(tmp_path / "final" / "config.yaml")
+    config.frontend_conf.dither = 1000.0  # as loud as the speech
+    OmegaConf.save(config, tmp_path / "final" / "config.yaml")
+    plain, once, again = (
+        funasr_texts(directory, corpus.examples, [corpus.sounds], MAX_TOKENS)
+        for directory in (models / "final", tmp_path / "final", tmp_path / "final")
+    )
+    assert once == again != plain
 
 
 def test_it_has_the_layout_and_the_weights_of_the_base(models):
@@ -85,9 +100,7 @@ def test_it_has_the_layout_and_the_weights_of_the_base(models):
         return {p.relative_to(directory) for p in directory.rglob("*") if p.is_file()}
 
     assert files(models / "final") == files(models / "base")
-    base, final = (
-        torch.load(models / name / "model.pt", weights_only=True) for name in ("base", "final")
-    )
+    base, final = (read_weights(models / name / "model.pt") for name in ("base", "final"))
     assert {n: t.shape for n, t in final.items()} == {n: t.shape for n, t in base.items()}
     sizes = [(models / name / "model.pt").stat().st_size for name in ("base", "final")]
     assert sizes[1] < 1.5 * sizes[0]

@@ -85,10 +85,10 @@ def test_every_reference_in_an_svg_has_its_target(drawn):
 
 def test_the_words_for_a_picture_have_its_numbers():
     own = metrics()
-    own["lora"]["telecall"] |= {"cer": 0.2222, "cer_low": 0.1111, "cer_high": 0.3333}
+    own["final"]["telecall"] |= {"cer": 0.2222, "cer_low": 0.1111, "cer_high": 0.3333}
     calls = figures.cer(own)[0]
-    assert "stage 3 22.2 %, 95 % interval 11.1 to 33.3 %" in calls.alt
-    assert "stage 3 22.2 %" in figures.svg(calls)
+    assert "final 22.2 %, 95 % interval 11.1 to 33.3 %" in calls.alt
+    assert "final 22.2 %" in figures.svg(calls)
     [encoder, lora] = figures.curves(CURVES)
     assert "training loss from 2.00 at step 10 to 1.00 at step 20" in encoder.alt
     assert "validation CER from 370.0 % at step 0 to 20.0 % at step 20" in encoder.alt

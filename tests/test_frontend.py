@@ -1,12 +1,16 @@
 """Features against FunASR's own classes and functions."""
 
 import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
 import torch
+from funasr.frontends.wav_frontend import WavFrontend
 
 from telephone_asr.model.frontend import Frontend, _telephone_filters, fbank_frames
 
@@ -17,8 +21,6 @@ CONFIG = {
 
 
 def funasr_features(waveform: torch.Tensor, **changes) -> torch.Tensor:
-    from funasr.frontends.wav_frontend import WavFrontend
-
     frontend = WavFrontend(**(CONFIG | changes))
     features, lengths = frontend(waveform[None], torch.tensor([len(waveform)]))
     assert lengths.tolist() == [features.shape[1]]
@@ -144,7 +146,7 @@ def test_the_aligned_filters_are_those_of_16_khz():
     """Kaldi's own filter bank at 16 kHz, cut off at 4 kHz, against the one asked for at 8 kHz."""
     from torchaudio.compliance.kaldi import get_mel_banks
 
-    count, top_hz, _, above = _telephone_filters(80)
+    count, top_hz, _, above = _telephone_filters(80, 0.0)
     wide, centre_hz = get_mel_banks(80, 512, 16000.0, 20.0, 0.0, 100.0, -500.0, 1.0)
     narrow, narrow_hz = get_mel_banks(count, 256, 8000.0, 20.0, top_hz, 100.0, -500.0, 1.0)
     torch.testing.assert_close(narrow_hz, centre_hz[:count], rtol=1e-5, atol=0)
@@ -171,7 +173,7 @@ def test_telephone_speech_looks_as_it_does_at_16_khz(speech):
     wide = speech(3.0) + np.int16(0)
     narrow = soxr.resample(wide.astype(np.float32), 16000, 8000)
     narrow = np.rint(narrow).astype(np.int16)
-    count = _telephone_filters(80)[0]
+    count = _telephone_filters(80, 0.0)[0]
     expected = middle_frames(Frontend(CONFIG)(wide, 16000))[:, :count]
     aligned = middle_frames(Frontend(ALIGNED)(narrow, 8000))[:, :count]
     native = middle_frames(Frontend(CONFIG | {"fs": 8000})(narrow, 8000))[:, :count]
@@ -188,7 +190,7 @@ def test_above_4_khz_lies_what_rounding_puts_there():
     rounding = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 16000) / 32768
     features = funasr_features(torch.from_numpy(rounding.astype(np.float32)))
     measured = middle_frames(features).exp().mean(dim=0).log()
-    count, _, _, above = _telephone_filters(80)
+    count, _, _, above = _telephone_filters(80, 0.0)
     assert np.abs(measured[count:].numpy() - np.array(above)).max() < 0.25
     filled = middle_frames(Frontend(ALIGNED)(np.ones(8000, dtype=np.int16), 8000))[:, count:]
     assert torch.equal(filled, torch.tensor(above).expand(len(filled), -1))
@@ -200,3 +202,74 @@ def test_an_aligned_front_end_has_as_many_rows(n, speech):
     features = Frontend(ALIGNED)(samples, 8000)
     assert features.shape == Frontend(CONFIG)(samples, 8000).shape
     assert torch.isfinite(features).all()
+
+
+SILENCE = np.zeros(60 * 8000, dtype=np.int16)
+
+
+def test_silence_is_what_funasrs_own_dither_makes_of_it():
+    """WavFrontend at 16 kHz with FunASR's default, over a minute: level and spread by filter."""
+    torch.manual_seed(0)
+    expected = middle_frames(funasr_features(torch.zeros(60 * 16000), dither=1.0))
+    assert float(expected.mean()) == pytest.approx(4.43, abs=0.02)
+    for rate_hz in (8000, 16000):
+        found = middle_frames(Frontend(CONFIG | {"dither": 1.0})(SILENCE, rate_hz))
+        torch.testing.assert_close(found.mean(0), expected.mean(0), rtol=0, atol=0.15)
+        torch.testing.assert_close(found.std(0), expected.std(0), rtol=0, atol=0.15)
+    # Aligned to 16 kHz: what the noise would be there. Above 4 kHz it is its mean power.
+    count = _telephone_filters(80, 1.0)[0]
+    aligned = middle_frames(Frontend(ALIGNED | {"dither": 1.0})(SILENCE, 8000))
+    torch.testing.assert_close(aligned.mean(0), expected.mean(0), rtol=0, atol=0.25)
+    torch.testing.assert_close(
+        aligned[:, :count].std(0), expected[:, :count].std(0), rtol=0, atol=0.15
+    )
+
+
+@pytest.mark.parametrize("config", [CONFIG, CONFIG | {"fs": 8000}, ALIGNED])
+def test_dither_is_a_function_of_the_sound(config, speech):
+    """In any order, whatever was drawn before, in any thread or process."""
+    sounds = [speech(1.0, seed=seed, rate_hz=8000) for seed in range(4)]
+    frontend = Frontend(config | {"dither": 1.0})
+    first = [frontend(samples, 8000) for samples in sounds]
+    torch.rand(100)
+    assert torch.equal(frontend(sounds[2], 8000), first[2])
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda samples: frontend(samples, 8000), reversed(sounds)))
+    assert all(map(torch.equal, again, reversed(first)))
+    code = (
+        "import numpy as np, torch\n"
+        "from telephone_asr.model.frontend import Frontend\n"
+        f"samples = np.array({sounds[0][:800].tolist()}, dtype=np.int16)\n"
+        f"print(Frontend({config | {'dither': 1.0}})(samples, 8000).numpy().tobytes().hex())"
+    )
+    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    here = frontend(sounds[0][:800], 8000).numpy().tobytes().hex()
+    assert other.stdout.splitlines()[-1] == here
+
+
+def test_other_sound_has_other_noise():
+    frontend = Frontend(CONFIG | {"dither": 1.0})
+    one, other = frontend(SILENCE[:8000], 8000), frontend(SILENCE[:8160], 8000)
+    assert (one - other[: len(one)])[:10].abs().mean() > 0.3
+    quieter = Frontend(CONFIG | {"dither": 0.5})(SILENCE[:8000], 8000)
+    torch.testing.assert_close(one - quieter, torch.full_like(one, math.log(4)), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [CONFIG, ALIGNED])
+def test_speech_hardly_changes(config, speech):
+    samples = speech(3.0, rate_hz=8000)
+    without, dithered = (
+        middle_frames(Frontend(config | {"dither": dither})(samples, 8000))[:, :50]
+        for dither in (0.0, 1.0)
+    )
+    loud = without.mean(1) > without.mean(1).median()
+    assert (dithered - without)[loud].abs().mean() < 0.02
+    assert not torch.equal(dithered, without)
+
+
+def test_a_config_that_names_no_dither_has_funasrs_own(speech):
+    """As the published config.yaml."""
+    published = {key: value for key, value in CONFIG.items() if key != "dither"}
+    samples = speech(0.5)
+    expected = Frontend(CONFIG | {"dither": WavFrontend().dither})(samples, 16000)
+    assert torch.equal(Frontend(published)(samples, 16000), expected)

@@ -1,61 +1,98 @@
-"""Fun-ASR-Nano at its real size: what trains in each stage (without memory for its weights), and
-that FunASR reads what is exported (slow, with random weights: 15 GB of memory, two minutes)."""
+"""Fun-ASR-Nano at its real size: that it is what is published, what trains in each stage (without
+memory for its weights), and that FunASR reads what is exported (slow, with random weights: 15 GB of
+memory, two minutes)."""
 
 import importlib
+import re
 import sys
-from types import ModuleType
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 from model_fixtures import PREFIXES, ROOT, perturb
 from telephone_asr.manifests.messages import PROMPT
-from telephone_asr.model import fun_asr_nano, parts
+from telephone_asr.model import fun_asr_nano, layout, parts, tiny
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import FunASRNano, load
 
 LORA = parts.LoraSize(r=16, alpha=32, dropout=0.05)
+PUBLISHED = Path(__file__).with_name("published_keys.tsv")
 
 
 @pytest.fixture
 def bench(monkeypatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    sys.modules.pop("training", None)
-    return importlib.import_module("training")
+    sys.modules.pop("full_model", None)
+    return importlib.import_module("full_model")
 
 
 @pytest.fixture
 def config(bench, tmp_path, tokenizer_directory) -> dict:
-    return bench.write_configuration(tmp_path / "model", tokenizer_directory)
+    """The published config.yaml, as it is read."""
+    tiny.write_beside(
+        tmp_path / "model", bench.configuration(), bench.language_model(), tokenizer_directory
+    )
+    return layout.read_config(tmp_path / "model")
 
 
 @pytest.fixture
-def full(bench, config, tmp_path) -> FunASRNano:
+def full(config, tmp_path) -> FunASRNano:
     with torch.device("meta"):
-        model = bench.build(config)
+        model = layout.build(config)
     return FunASRNano(model, None, config, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("stage", "millions"), [("encoder", 221), ("adapter", 12.6)], ids=["encoder", "adapter"]
-)
-def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, millions):
+def published() -> Iterator[tuple[str, list[int], str]]:
+    """Name, shape and dtype of every weight."""
+    for line in PUBLISHED.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            pattern, shape, dtype = line.split("\t")
+            first, last = re.findall(r"{(\d+)-(\d+)}", pattern)[0] if "{" in pattern else (0, 0)
+            for block in range(int(first), int(last) + 1):
+                name = re.sub("{.*}", str(block), pattern)
+                yield name, [int(n) for n in re.findall(r"\d+", shape)], dtype
+
+
+def test_it_has_the_published_weights(full):
+    expected = list(published())
+    assert len(expected) == 1347
+    shapes = {name: list(tensor.shape) for name, tensor in full.model.state_dict().items()}
+    assert shapes == {name: shape for name, shape, _ in expected}
+    assert shapes["ctc.ctc_lo.weight"][0] == full.model.blank_id + 1 == 60515
+
+
+def test_it_is_written_in_the_published_dtypes(full):
+    names = full.model.state_dict()
+    light = SimpleNamespace(state_dict=lambda: {name: torch.zeros(1) for name in names})
+    dtypes = {n: str(t.dtype).removeprefix("torch.") for n, t in tiny.as_published(light).items()}
+    assert dtypes == {name: dtype for name, _, dtype in published()}
+
+
+def test_the_benches_take_the_published_configuration_as_it_is(bench):
+    assert bench.configuration() == layout.published()
+
+
+@pytest.mark.parametrize(("stage", "size"), [("encoder", 221_136_992), ("adapter", 12_604_928)])
+def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, size):
     module = full.model.get_submodule(PREFIXES[stage][0].rstrip("."))
     trained = parts.choose_trained(full, PREFIXES[stage])
     count = sum(p.numel() for p in trained.values())
     assert count == sum(p.numel() for p in module.parameters())
-    assert count / 1e6 == pytest.approx(millions, rel=0.01)
+    assert count == size
 
 
-def test_lora_is_as_large_as_funasrs_own(bench, full):
+def test_lora_is_as_large_as_funasrs_own(full):
     from funasr.models.lora.utils import mark_only_lora_as_trainable
 
     trained = parts.add_lora(full, LORA, seed=0)
     count = sum(p.numel() for p in trained.values())
-    assert count == 28 * 16 * ((1024 + 2048) + (1024 + 1024))  # q and v of 28 layers
+    assert count == 28 * 16 * ((1024 + 2048) + (1024 + 1024)) == 2_293_760  # q and v, 28 layers
 
     with torch.device("meta"):
-        theirs = bench.build(full.config)
+        theirs = layout.build(full.config)
         theirs._apply_lora_to_llm({"lora_conf": {"r": 16, "lora_alpha": 32}})
     mark_only_lora_as_trainable(theirs)
     assert count == sum(p.numel() for p in theirs.parameters() if p.requires_grad)
@@ -78,23 +115,25 @@ def logits(nano: FunASRNano) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, config, tmp_path):
+def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, tmp_path):
     from funasr import AutoModel
 
-    bench.write_weights(tmp_path / "model", config)
+    bench.write_tokenizers(tmp_path / "tokenizer")
+    bench.write_model(tmp_path / "model", tmp_path / "tokenizer")
     nano = load(tmp_path / "model")
     before = logits(nano)
     perturb(parts.add_lora(nano, LORA, seed=0), seed=0, size=0.02)
     unmerged = logits(nano)
     export(nano, tmp_path / "final")
     merged = logits(nano)
+    nano_config = nano.config
     del nano
     loaded = AutoModel(
         **{"model": str(tmp_path / "final"), "disable_update": True, "device": "cpu"},
         **{"disable_pbar": True, "log_level": "ERROR"},
     )
     tokenizer = loaded.kwargs["tokenizer"]
-    theirs = logits(FunASRNano(loaded.model, tokenizer, config, tmp_path / "final"))
+    theirs = logits(FunASRNano(loaded.model, tokenizer, nano_config, tmp_path / "final"))
     for ours, found, other, base in zip(merged, theirs, unmerged, before, strict=True):
         torch.testing.assert_close(found, ours, atol=1e-6, rtol=0)
         torch.testing.assert_close(other, ours, atol=1e-5, rtol=0)

@@ -22,10 +22,12 @@ def any_nano(request, tiny_directory, tmp_path_factory):
 
     def change(config):
         config["audio_adaptor_conf"] |= {"downsample_rate": rate, "use_low_frame_rate": low}
-        config["dataset_conf"] = {"sys_prompt": rate == 1, "do_think": rate == 8}
+        config["dataset_conf"] |= {"sys_prompt": rate == 1, "do_think": rate == 8}
 
     directory = write_variant(tiny_directory, tmp_path_factory.mktemp("variant") / "v", change)
-    return load(directory)
+    nano = load(directory)
+    nano.model.requires_grad_(True)  # the published config has FunASR freeze all of it
+    return nano
 
 
 def features(lengths=LENGTHS, seed=0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -231,7 +233,7 @@ def test_ctc_loss_equals_torch_on_unpadded_utterances(nano):
             own, _ = fun_asr_nano.encode(nano, speech[i : i + 1, : LENGTHS[i]], lengths[i : i + 1])
             decoded, _ = nano.model.ctc_decoder(own, lengths[i : i + 1])
             log_probs = torch.log_softmax(nano.model.ctc.ctc_lo(decoded[0]), dim=-1)
-            tokens = torch.tensor(nano.tokenizer.encode(text))
+            tokens = torch.tensor(nano.model.ctc_tokenizer.encode(text))
             blank = nano.config["ctc_vocab_size"] - 1
             total += torch.nn.functional.ctc_loss(
                 log_probs,
@@ -242,6 +244,25 @@ def test_ctc_loss_equals_torch_on_unpadded_utterances(nano):
                 reduction="sum",
             ).item()
     assert together.item() == pytest.approx(total / sum(map(len, TEXTS)), rel=1e-5)
+
+
+def test_the_ctc_branch_is_trained_on_text_without_punctuation_as_it_was(nano):
+    """`text_tn` of FunASR's own results is what it calls normalised."""
+    import inspect
+
+    from funasr.models.fun_asr_nano.model import FunASRNano
+
+    assert fun_asr_nano.NO_WORDS in inspect.getsource(FunASRNano.inference_llm)
+    assert fun_asr_nano.ctc_text(nano, "您好，APP-2 还款300元。") == "您好APP2 还款300元"
+    speech, lengths = features([40])
+    hidden, hidden_lengths = fun_asr_nano.encode(nano, speech, lengths)
+    with_it, without = (
+        fun_asr_nano.ctc_loss(nano, [text], hidden, hidden_lengths)
+        for text in ("您好，三。", "您好三")
+    )
+    assert torch.equal(with_it, without)
+    nano.config["dataset_conf"]["ctc_target_normalize"] = False
+    assert fun_asr_nano.ctc_text(nano, "您好，三。") == "您好，三。"
 
 
 def test_a_transcript_longer_than_its_speech_has_no_part_in_the_ctc_loss(nano):

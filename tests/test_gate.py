@@ -1,5 +1,6 @@
 """The gate: what stops a change, what does not, and how each is said."""
 
+import json
 import math
 import random
 from itertools import chain
@@ -42,7 +43,7 @@ def results(transcripts: bool = True, **wrong: dict[str, float]) -> Results:
 
 def adapted(wideband: float, telecall: float = 0.2, simulated: float = 0.2, **kind) -> Results:
     last = {"wideband": wideband, "telecall": telecall, "simulated": simulated}
-    return results(base={"wideband": 0.2}, lora=last, **kind)
+    return results(base={"wideband": 0.2}, final=last, **kind)
 
 
 # --- the checks
@@ -85,9 +86,9 @@ def test_a_difference_within_noise_stops_nothing_whatever_the_limit():
     ]
     calm = lines("telecall", 0.2, count=20)
     for side, own in ((before, calm), (after, noisy)):
-        side.metrics["lora"]["telecall"] = metrics_of(own)
-        others = [x for x in side.transcripts["lora"] if x["source"] != "telecall"]
-        side.transcripts["lora"] = [*others, *own]
+        side.metrics["final"]["telecall"] = metrics_of(own)
+        others = [x for x in side.transcripts["final"] if x["source"] != "telecall"]
+        side.transcripts["final"] = [*others, *own]
     found = of_transcripts(calm, noisy, 0)
     assert found.difference > 0 > found.low
     checks = check(after, before, **LIMITS)
@@ -102,7 +103,7 @@ def test_without_another_revision_only_the_price_is_checked():
 
 def test_other_test_speech_is_neither_passed_nor_failed():
     before, after = adapted(0.2, transcripts=False), adapted(0.2, 0.9, transcripts=False)
-    after.metrics["lora"]["telecall"]["characters"] += 10
+    after.metrics["final"]["telecall"]["characters"] += 10
     checks = check(after, before, **LIMITS)
     assert [one.ok for one in checks] == [True, None, True]
     assert "not compared" in checks[1].sentence
@@ -189,6 +190,34 @@ def test_without_main_the_command_says_so_and_checks_the_price_alone(without_dat
     assert "not all transcripts are at hand" in shown
     compared = telephone_asr(without_data, "gate", "--base", "origin/main", fails=True).out
     assert "telephone calls" in compared
+
+
+def test_the_model_that_ships_is_what_is_compared(branch, telephone_asr):
+    """Without stage 3's metrics the gate says the same, with worse ones of final it does not."""
+    shown = telephone_asr(branch, "gate", fails=True).out
+    (branch / "metrics" / "lora.json").write_text("{}")
+    assert telephone_asr(branch, "gate", fails=True).out == shown
+    path = branch / "metrics" / "final.json"
+    metrics = json.loads(path.read_text())
+    for key in ("cer", "cer_low", "cer_high"):
+        metrics["telecall"][key] += 0.5
+    metrics["telecall"]["substitutions"] += 200  # so that the transcripts are not those of it
+    path.write_text(json.dumps(metrics))
+    worse = telephone_asr(branch, "gate", fails=True).out.splitlines()
+    assert [line.split()[0] for line in worse[:3]] == ["BROKEN", "BROKEN", "ok"]
+
+
+def test_stage_3_of_a_revision_without_a_final_stands_in_for_it(older, telephone_asr):
+    shown = telephone_asr(older, "gate", "--base", "older", fails=True).out.splitlines()
+    same = telephone_asr(older, "gate", "--base", "main", fails=True).out.splitlines()
+    stand_in = "-      older has no metrics/final.json: its stage 3 before merging is compared "
+    assert shown == [*same, f"{stand_in}with final."]
+
+
+def test_a_checkout_whose_exported_model_was_not_scored_is_refused(branch, telephone_asr):
+    (branch / "metrics" / "final.json").unlink()
+    error = telephone_asr(branch, "gate", fails=True).error
+    assert error.startswith("error: metrics/final.json does not exist: run `dvc repro`")
 
 
 def test_an_unknown_revision_is_named(two_commits, telephone_asr):

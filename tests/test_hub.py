@@ -166,10 +166,14 @@ def refusal(done: subprocess.CompletedProcess) -> str:
     return line
 
 
+def pinned(directory: Path, sha256: str) -> str:
+    (directory / "model.sha256").write_text(f"{sha256}  model.pt\n")
+    return "model.sha256"
+
+
 @pytest.mark.parametrize("kind", HUBS)
 def test_a_snapshot_becomes_the_base_and_is_fetched_once(kind, run, hub, tmp_path, tiny_directory):
-    sha256 = _sha(tiny_directory / "model.pt")
-    done = run("base", kind=kind, sha256=sha256)
+    done = run("base", kind=kind, pins=pinned(tmp_path, _sha(tiny_directory / "model.pt")))
     assert done.returncode == 0, done.stderr
     for path in tiny_directory.rglob("*"):
         if path.is_file():
@@ -200,18 +204,19 @@ def test_a_broken_transfer_goes_on(kind, environment, hub, tiny_directory):
 
 @pytest.mark.parametrize("kind", HUBS)
 def test_other_weights_than_those_pinned_are_refused(kind, run, tmp_path, tiny_directory):
-    line = refusal(run("base", kind=kind, sha256="0" * 64))
-    assert "base.sha256: expected 000" in line
+    line = refusal(run("base", kind=kind, pins=pinned(tmp_path, "0" * 64)))
+    assert "model.pt is not the file that model.sha256 pins" in line
     assert _sha(tiny_directory / "model.pt") in line
     assert not (tmp_path / "models" / "base").exists()
 
 
 def test_what_changed_on_the_way_is_refused(run, hub, tmp_path, tiny_directory):
-    """ModelScope's list has the hash of each file; of Hugging Face's, base.sha256 is the check."""
+    """ModelScope's list has the hash of each file; of Hugging Face's, the pin is the check."""
     hub.flipped = True
-    line = refusal(run("base", kind="huggingface", sha256=_sha(tiny_directory / "model.pt")))
-    assert "base.sha256" in line
-    line = refusal(run("base", kind="modelscope", sha256=None))
+    own = pinned(tmp_path, _sha(tiny_directory / "model.pt"))
+    line = refusal(run("base", kind="huggingface", pins=own))
+    assert "model.sha256" in line
+    line = refusal(run("base", kind="modelscope", pins=None))
     assert "base.repo" in line
     assert not (tmp_path / "models" / "base").exists()
 
@@ -226,5 +231,5 @@ def test_each_place_that_was_looked_at_is_named(kind, run, hub, tmp_path):
 
 def test_a_hub_without_a_revision_is_refused_before_anything_is_asked(run, hub):
     line = refusal(run("base", kind="modelscope", revision=None))
-    assert "base.revision: expected the revision to fetch" in line
+    assert "base.revision: expected a text" in line
     assert not hub.asked

@@ -38,5 +38,5 @@ def test_every_stage_of_this_pipeline_is_known():
     root = Path(__file__).parent.parent
     states = read_states(root / "dvc.yaml", root / "dvc.lock")
     names = [one.name for one in states]
-    assert {"corpus", "train_lora", "evaluate@lora", "export"} <= set(names)
+    assert {"corpus", "train_lora", "evaluate@lora", "export", "evaluate@final"} <= set(names)
     assert all(one.about for one in states)

@@ -27,7 +27,7 @@ class Push:
     """A batch that pushes the weight so hard."""
 
     by: float = 1.0
-    weight: int = 1
+    tokens: int = 1
     rows: int = 1
     keys: tuple = ("u1",)
     texts: tuple = ("",)
@@ -35,6 +35,10 @@ class Push:
     @property
     def lengths(self) -> torch.Tensor:
         return torch.tensor([self.rows])
+
+    @property
+    def inputs(self) -> torch.Tensor:
+        return torch.zeros(1, self.rows, 1)
 
 
 class Slope(torch.nn.Module):
@@ -44,8 +48,11 @@ class Slope(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
-    def forward(self, batch: Push) -> torch.Tensor:
-        return -batch.by * self.weight.sum()
+    def tokens(self, batch: Push) -> list[int]:
+        return [batch.tokens]
+
+    def forward(self, batch: Push, totals: list[float]) -> torch.Tensor:
+        return -batch.by * self.weight.sum() * batch.tokens / totals[0]
 
 
 @pytest.fixture
@@ -57,19 +64,20 @@ def scratch(tmp_path):
 
 def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: Push()):
     """Trains the slope; also the weight before each step, the numbers asked for, and the rows."""
-    model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[], tried=False)
+    model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[], tried=[])
     cers = iter(cers) if cers else iter(lambda: -model.weight.item(), None)
 
     def batch_at(number):
-        if seen.tried:  # the largest comes before the first step, to see whether it fits
+        if len(seen.tried) < 2:  # the largest come before the first step, to see whether they fit
+            seen.tried.append(number)
+        else:
             seen.numbers.append(number)
             seen.weights.append(model.weight.item())
-        seen.tried = True
         return batch(number)
 
     trained = {"weight": model.weight}
     result = loop.train(
-        *(model, trained, batch_at, steps, 0, lambda: next(cers), recipe, scratch),
+        *(model, trained, batch_at, steps, [0, 1], lambda: next(cers), recipe, scratch),
         *(seen.rows.append, Accelerator(cpu=True)),
     )
     seen.weights.append(model.weight.item())
@@ -109,10 +117,10 @@ def test_every_batch_comes_once_in_order(scratch):
     assert seen.numbers == list(range(40))
 
 
-def test_batches_of_a_step_count_by_their_characters(scratch):
-    """Two batches of one and three characters: as one batch of all four."""
+def test_batches_of_a_step_count_by_their_tokens(scratch):
+    """Two batches of one and three tokens: as one batch of all four."""
     recipe = replace(RECIPE, batches_per_step=2, clip=1e9)
-    batch = lambda n: Push(by=1.0, weight=1) if n % 2 == 0 else Push(by=5.0, weight=3)  # noqa: E731
+    batch = lambda n: Push(by=1.0, tokens=1) if n % 2 == 0 else Push(by=5.0, tokens=3)  # noqa: E731
     result, seen = train_slope(scratch, recipe, steps=40, batch=batch)
     assert result.steps == 20
     assert seen.numbers == list(range(40))
@@ -143,17 +151,53 @@ def test_gradients_that_stay_infinite_end_the_training(scratch):
         train_slope(scratch, batch=lambda n: Push(1.0 if n < 15 else float("nan")))
 
 
-def test_memory_that_runs_out_is_said_with_what_to_change(scratch):
-    class Full(Slope):
-        def forward(self, batch):
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+class Full(Slope):
+    """Memory runs out where there are so many rows, with the message of whoever asked for it."""
 
-    model = Full()
-    with pytest.raises(InputError, match=r"test: memory ran out.*train\.max_frames"):
+    message = "CUDA out of memory."
+
+    def forward(self, batch, totals):
+        if batch.rows > 100:
+            raise RuntimeError(self.message)
+        return super().forward(batch, totals)
+
+
+def test_memory_that_runs_out_is_said_with_what_to_change_before_anything_else(scratch):
+    model, done = Full(), []
+    with pytest.raises(InputError, match=r"test: memory ran out.* 200 rows: .*train\.max_frames"):
         loop.train(
-            *(model, {"weight": model.weight}, lambda _: Push(), 4, 0, lambda: 0.0, RECIPE),
-            *(scratch, lambda row: None, Accelerator(cpu=True)),
+            *(model, {"weight": model.weight}, lambda n: Push(rows=100 * n), 4, [1, 2]),
+            *(lambda: done.append("validated"), RECIPE, scratch, done.append),
+            Accelerator(cpu=True),
         )
+    assert done == []
+
+
+def test_another_error_is_not_taken_for_memory_that_runs_out(scratch):
+    model = Full()
+    model.message = "mat1 and mat2 shapes cannot be multiplied"
+    with pytest.raises(RuntimeError, match="mat1"):
+        loop.train(
+            *(model, {"weight": model.weight}, lambda _: Push(rows=200), 4, [0], lambda: 0.0),
+            *(RECIPE, scratch, lambda row: None, Accelerator(cpu=True)),
+        )
+
+
+@pytest.mark.parametrize("batches_per_step", [1, 2])
+def test_what_is_tried_out_has_what_a_step_has(scratch, batches_per_step):
+    """AdamW's two moments, and the gradients of a step's earlier batches."""
+    model, gradients = Slope(), []
+
+    def batch_at(number):
+        gradients.append(model.weight.grad is not None)
+        return Push()
+
+    recipe = replace(RECIPE, batches_per_step=batches_per_step)
+    loop.train(
+        *(model, {"weight": model.weight}, batch_at, 4, [3, 2], lambda: 0.0, recipe, scratch),
+        *(lambda row: None, Accelerator(cpu=True)),
+    )
+    assert gradients[:3] == [False, batches_per_step == 2, False]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +306,7 @@ class Run:
         )
         try:
             self.result = loop.train(
-                *(objective, self.trained, batch_at, len(schedule), 0, validate, recipe, scratch),
+                *(objective, self.trained, batch_at, len(schedule), [0], validate, recipe, scratch),
                 *(on_row, Accelerator(cpu=True)),
             )
         finally:

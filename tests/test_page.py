@@ -125,7 +125,7 @@ def test_texts_of_a_corpus_cannot_become_html():
     lines = transcripts()
     for own in lines.values():
         own[0] |= {"key": bad, "scene": bad, "codec": bad}
-    lines["lora"][0] |= {"text": "", "substitutions": 0, "deletions": 10}
+    lines["final"][0] |= {"text": "", "substitutions": 0, "deletions": 10}
     document = whole_document(transcripts=lines, metrics=metrics(lines))
     found = Reader(html(replace(document, title=bad, lead=bad)))
     assert not found.of("script")

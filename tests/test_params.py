@@ -182,11 +182,7 @@ def test_missing_key(key, tmp_path):
         ("scoring.fillers", "嗯", "a list, got '嗯' (str)"),
         ("scoring.unit", "word", "character or mixed, got 'word' (str)"),
         ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
-        (
-            "base.kind",
-            "[tiny]",
-            "tiny or directory or modelscope or huggingface, got ['tiny'] (list)",
-        ),
+        ("base.kind", "[tiny]", "tiny or modelscope or huggingface, got ['tiny'] (list)"),
     ],
 )
 def test_wrong_type(key, text, expected, tmp_path):
@@ -208,7 +204,7 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
     [
         *[("train.lr", text) for text in ("0", "-1e-4", "1", "2", ".nan", ".inf")],
         *[("train.adapter.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
-        *[("frontend.fs", "44100"), ("frontend.fs", "0")],
+        *[("frontend.fs", "44100"), ("frontend.fs", "0"), ("frontend.dither", "-1")],
         *[("train.mix", "-0.1")],
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
         *[("split.valid", "0"), ("split.valid", "0.95")],
@@ -240,6 +236,7 @@ def test_out_of_range(key, text, tmp_path):
         *[("train.lora.dropout", "1.5"), ("decode.batch_size", "0"), ("decode.max_tokens", "0")],
         ("decode.beams", "0"),
         *[("gate.max_wideband_loss", "2"), ("gate.max_cer_increase", "-0.01")],
+        *[("export.max_different_share", "2"), ("export.max_cer_difference", "-0.01")],
     ],
 )
 def test_out_of_any_use(key, text, tmp_path):
@@ -256,13 +253,15 @@ def test_hotwords_are_any_number_of_texts(tmp_path):
     assert "params.yaml: decode.hotwords[1]: expected a text, got 12" in text
 
 
-def test_a_model_directory_has_to_be_named(tmp_path):
+def test_one_key_takes_a_directory_instead_of_a_hub_or_the_tiny_model(tmp_path):
+    assert load_params(changed(tmp_path, "base.kind", "tiny")).base.is_tiny
+    assert not load_params(changed(tmp_path, "base.path", "a")).base.is_tiny
     text = message(changed(tmp_path, "base.kind", "directory"))
-    assert "params.yaml: base.path: " in text
+    assert "params.yaml: base.kind: expected tiny or modelscope or huggingface" in text
     path = changed(
         tmp_path,
         "base",
-        "{kind: directory, path: a, repo: b, revision: null, sha256: null, tiny: {}}",
+        "{kind: tiny, path: a, repo: b, revision: c, pins: null, tiny: {}}",
     )
     assert "params.yaml: base.tiny.encoder_blocks: missing key" in message(path)
 

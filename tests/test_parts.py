@@ -207,6 +207,38 @@ def test_the_file_holds_the_trained_part_alone(trained_models, stage):
         assert set(weights) == {n for n in after[stage] if n.startswith(prefixes)}
 
 
+def test_lora_goes_on_the_projections_that_are_named(nano):
+    from dataclasses import replace
+
+    targets = ("o_proj", "up_proj")
+    trained = parts.add_lora(nano, replace(LORA, targets=targets), seed=0)
+    assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in trained} == set(targets)
+    assert len(trained) == 2 * 2 * TINY.llm_layers  # A and B of each, in every layer
+
+
+def test_a_language_model_that_was_trained_whole_is_a_checkpoint_like_the_others(models):
+    shutil.rmtree(models / "lora")
+    below = parts.load_checkpoint(models, "adapter", FS)
+    before = probe(below)
+    trained = parts.choose_trained(below, parts.PREFIXES["lora"])
+    assert all(name.startswith("llm.") for name in trained)
+    perturb(trained, seed=1)
+    parts.save_checkpoint(models / "lora", "lora", below, trained, {"step": 1, "valid_cer": 0.1})
+    assert not (models / "lora" / parts.WEIGHTS["lora"]).exists()
+    below.model.eval()
+    again = parts.load_checkpoint(models, "lora", FS)
+    assert again.peft is None
+    assert torch.equal(probe(again), probe(below))
+    assert not torch.equal(probe(again), before)
+    path = parts.weights_path(models / "lora", "lora")
+    weights = load_file(path)
+    weights.pop(next(iter(weights)))
+    save_file(weights, path)
+    edit_note(models, "lora", lambda note: note.update(sha256=file_sha256(path)))
+    with pytest.raises(InputError, match="is not the lora of this base model: 1 weights missing"):
+        parts.load_checkpoint(models, "lora", FS)
+
+
 def test_no_path_of_this_machine_is_saved(trained_models):
     models, _ = trained_models
     for path in models.rglob("*"):

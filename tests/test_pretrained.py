@@ -9,7 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from telephone_asr.errors import InputError
-from telephone_asr.model.pretrained import CTC_BRANCH, check_directory, file_sha256, load
+from telephone_asr.model.layout import check_directory
+from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
 
 
 def refusal(directory: Path, **arguments) -> str:
@@ -23,7 +24,7 @@ def refusal(directory: Path, **arguments) -> str:
 
 def change_state(directory: Path, change) -> None:
     state = torch.load(directory / "model.pt", weights_only=True)
-    change(state)
+    change(state["state_dict"])
     torch.save(state, directory / "model.pt")
 
 
@@ -51,7 +52,7 @@ def test_a_missing_directory_is_named(tmp_path):
 
 
 def test_a_missing_language_model_is_named(own_directory):
-    shutil.rmtree(own_directory / "Qwen3-tiny")
+    shutil.rmtree(own_directory / "Qwen3-0.6B")
     message = refusal(own_directory)
     assert str(own_directory / "configuration.json") in message
     assert "llm_conf.init_param_path" in message
@@ -107,7 +108,7 @@ def test_a_download_that_stopped_half_way_is_refused(own_directory):
         *[("configuration.json", "{"), ("configuration.json", "[]")],
         *[("config.yaml", "a: [1\n"), ("config.yaml", ""), ("config.yaml", "model: Paraformer\n")],
         *[("config.yaml", "model: FunASRNano\n"), ("model.pt", "")],
-        *[("Qwen3-tiny/config.json", "{"), ("Qwen3-tiny/tokenizer.json", "{")],
+        *[("Qwen3-0.6B/config.json", "{"), ("Qwen3-0.6B/tokenizer.json", "{")],
     ],
 )
 def test_a_file_that_is_no_such_thing_is_refused(name, content, own_directory):
@@ -123,9 +124,9 @@ def test_weights_that_are_none_are_refused(own_directory):
 
 
 def test_a_model_without_its_tokenizer_is_refused(own_directory):
-    for path in (own_directory / "Qwen3-tiny").glob("tokenizer*"):
+    for path in (own_directory / "Qwen3-0.6B").glob("tokenizer*"):
         path.unlink()
-    assert "Qwen3-tiny holds no tokenizer" in refusal(own_directory)
+    assert "Qwen3-0.6B holds no tokenizer" in refusal(own_directory)
 
 
 def test_a_part_that_funasr_does_not_have_is_refused(own_directory):
@@ -173,19 +174,30 @@ def test_a_tied_head_may_be_left_out(own_directory):
     assert torch.equal(without["llm.lm_head.weight"], whole["llm.lm_head.weight"])
 
 
-def test_weights_inside_state_dict_are_found(own_directory):
+def test_weights_outside_of_state_dict_are_found(own_directory):
     whole = load(own_directory).model.state_dict()
     state = torch.load(own_directory / "model.pt", weights_only=True)
-    torch.save({"state_dict": state}, own_directory / "model.pt")
+    torch.save(state["state_dict"], own_directory / "model.pt")
     again = load(own_directory).model.state_dict()
     assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
-def test_dither_is_off_and_the_rate_is_the_callers(own_directory):
-    change_config(own_directory, "frontend_conf.dither", 1.0)
-    frontend = load(own_directory, fs=8000).config["frontend_conf"]
+def test_rate_and_dither_are_the_callers_or_the_directorys_own(own_directory):
+    change_config(own_directory, "frontend_conf.dither", 0.5)
+    frontend = load(own_directory, fs=8000, dither=0.0).config["frontend_conf"]
     assert (frontend["dither"], frontend["fs"]) == (0.0, 8000)
-    assert load(own_directory).config["frontend_conf"]["fs"] == 16000
+    frontend = load(own_directory).config["frontend_conf"]
+    assert (frontend["dither"], frontend["fs"]) == (0.5, 16000)
+
+
+def test_a_config_without_dither_means_funasrs_default(own_directory):
+    """As the published one, which names none."""
+    from funasr.frontends.wav_frontend import WavFrontend
+
+    config = OmegaConf.load(own_directory / "config.yaml")
+    del config.frontend_conf["dither"]
+    OmegaConf.save(config, own_directory / "config.yaml")
+    assert load(own_directory).config["frontend_conf"]["dither"] == WavFrontend().dither == 1.0
 
 
 def test_file_sha256_is_that_of_hashlib(tmp_path):

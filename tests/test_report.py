@@ -65,12 +65,12 @@ def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
         with open(tmp_path / name, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
-    calls = own.metrics["lora"]["telecall"]
+    calls = own.metrics["final"]["telecall"]
     rates = {row["slice"]: float(row["cer"]) for row in rows("slices.csv")}
     assert rates["all calls"] == pytest.approx(calls["cer"], abs=1e-6)
     assert rates["codec gsm+alaw"] == pytest.approx(calls["codec"]["gsm+alaw"]["cer"], abs=1e-6)
     confusions = rows("confusions.csv")
-    wrong = sum(own.metrics["lora"][name]["substitutions"] for name in ("telecall", "simulated"))
+    wrong = sum(own.metrics["final"][name]["substitutions"] for name in ("telecall", "simulated"))
     assert len(confusions) == wrong
     assert {row["said"] for row in confusions} == set("甲乙丙丁")
     assert {row["recognised"] for row in confusions} == {"错"}

@@ -19,8 +19,8 @@ def test_doctests():
 def test_a_table_of_slices_has_the_rates_of_the_metrics(kind):
     own = metrics()
     table = slice_tables.slice_table(own, "telecall", kind)
-    assert len(table.rows) == len(own["lora"]["telecall"][kind]) > 1
-    for row, (name, one) in zip(table.rows, own["lora"]["telecall"][kind].items(), strict=True):
+    assert len(table.rows) == len(own["final"]["telecall"][kind]) > 1
+    for row, (name, one) in zip(table.rows, own["final"]["telecall"][kind].items(), strict=True):
         assert row[0] == slices.name_of(kind, name)
         assert row[4].strip("()") == f"{100 * one['cer']:.1f}"
         assert (row[4][0] == "(") == (one["characters"] < 50)
@@ -58,7 +58,7 @@ def test_the_heat_map_adds_errors_and_characters_of_each_cell():
         line("telecall", 3, 9, snr_db=None),
         line("telecall", 4, 9, codec=None),
     ]
-    found = slices.heat_map({"lora": lines}, "telecall", "title")
+    found = slices.heat_map({"final": lines}, "telecall", "title")
     assert found.columns == ["alaw", "amr_nb+alaw"]
     by_snr = dict(found.rows)
     assert list(by_snr) == ["under 10 dB", "10 to 15 dB"]
@@ -67,27 +67,27 @@ def test_the_heat_map_adds_errors_and_characters_of_each_cell():
     assert cell.rate == pytest.approx(0.2)
     assert cell.few
     assert by_snr["10 to 15 dB"][0] is None
-    assert slices.heat_map({"lora": lines[3:]}, "telecall", "title") is None
+    assert slices.heat_map({"final": lines[3:]}, "telecall", "title") is None
 
 
 def test_the_heat_map_holds_every_error_of_the_calls():
     found = slices.heat_map(transcripts(), "telecall", "title")
     cells = [cell for _, row in found.rows for cell in row if cell]
-    assert sum(cell.errors for cell in cells) == metrics()["lora"]["telecall"]["substitutions"]
+    assert sum(cell.errors for cell in cells) == metrics()["final"]["telecall"]["substitutions"]
 
 
 def test_confusions_are_counted_and_shared_by_what_was_said():
     texts = [("甲乙", "甲丙"), ("乙乙", "乙丙"), ("甲", ""), ("", "丁")]
     lines = [line("telecall", i, 0, reference=a, text=b) for i, (a, b) in enumerate(texts)]
     lines.append(line("simulated", 9, 0, reference="乙", text="丙"))
-    swapped, single = slice_tables.confusion_tables({"lora": lines}, Scoring())
+    swapped, single = slice_tables.confusion_tables({"final": lines}, Scoring())
     assert swapped.rows == [["**乙**", "**丙**", "2", "1", "75.0 %"]]
     assert single.rows == [
         ["(nothing)", "**丁**", "1", "0", "–"],
         ["**甲**", "(nothing)", "1", "0", "50.0 %"],
     ]
     right = [line("telecall", 0, 0)]
-    assert slice_tables.confusion_tables({"lora": right}, Scoring()) == [None, None]
+    assert slice_tables.confusion_tables({"final": right}, Scoring()) == [None, None]
 
 
 def test_alignments_have_the_errors_that_were_counted():
@@ -105,9 +105,9 @@ def test_alignments_follow_the_options_of_scoring():
 
 def test_measures_are_those_of_the_metrics():
     own = metrics()
-    own["lora"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
+    own["final"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
     found = {row[0]: row[1:] for row in slice_tables.measure_table(own).rows}
     assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
     assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
     assert "amounts right, %" not in found  # no reference has one
-    assert findings().metrics["lora"]["telecall"]["amounts"] == {}
+    assert findings().metrics["final"]["telecall"]["amounts"] == {}

@@ -172,6 +172,22 @@ def test_a_second_process_is_told_who_trains_until_that_one_is_killed(tmp_path):
     Scratch(tmp_path, "encoder", PRINT).close(remove=True)
 
 
+def test_an_experiment_beside_another_that_does_the_same_has_a_place_of_its_own(tmp_path):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    first = Scratch(shared, "encoder", PRINT, spare=tmp_path / "first")
+    second = Scratch(shared, "encoder", PRINT, spare=own)
+    assert first.directory.parent == shared
+    assert second.directory.parent == own
+    with pytest.raises(InputError, match=f"process {os.getpid()} .*{own}"):
+        Scratch(shared, "encoder", PRINT, spare=own)
+    second.close(remove=True)
+    assert first.directory.exists()
+    first.close(remove=True)
+    last = Scratch(shared, "encoder", PRINT, spare=own)
+    assert last.directory == first.directory
+    last.close(remove=True)
+
+
 def test_trainings_of_other_parts_run_beside_it(scratch, tmp_path):
     Scratch(tmp_path / ".scratch", "adapter", PRINT).close(remove=True)
 
@@ -196,7 +212,10 @@ TRAIN = textwrap.dedent("""
     )
     loss_of = torch.nn.Module()
     loss_of.model = model
-    loss_of.forward = lambda b: (model(b.inputs).sum(1) - b.inputs[:, 0, 0]).square().mean()
+    loss_of.tokens = lambda b: [4]
+    loss_of.forward = (
+        lambda b, totals: (model(b.inputs).sum(1) - b.inputs[:, 0, 0]).square().sum() / totals[0]
+    )
 
     def batch_at(number):
         print("step", number, flush=True)
@@ -206,13 +225,13 @@ TRAIN = textwrap.dedent("""
 
     def validate():
         with torch.inference_mode():
-            return loss_of(batch_at(10_000)).item()
+            return loss_of(batch_at(10_000), [4]).item()
 
     trained = dict(model.named_parameters())
     recipe = loop.Recipe(0.01, 0.1, 5.0, 6, 0, "test", average=2)
     scratch = Scratch(Path(sys.argv[1]), "test", "0" * 64)
     result = loop.train(
-        loss_of, trained, batch_at, 60, 0, validate, recipe, scratch, lambda row: None,
+        loss_of, trained, batch_at, 60, [0], validate, recipe, scratch, lambda row: None,
         Accelerator(cpu=True),
     )
     print("result", weights_sha256(result.weights), result.step, result.cer, result.history)

@@ -12,7 +12,8 @@ from review_fixtures import BRANCH, commit, dvc, shell
 from telephone_asr.report import changes, review
 from telephone_asr.report.differences import Difference, Results
 
-CALLS = ("telephone calls", "stage 3 (LoRA)")
+FINAL = "final (stage 3, merged)"
+CALLS = ("telephone calls", FINAL)
 
 
 def table(text: str, *heads: str) -> list[list[str]]:
@@ -52,7 +53,7 @@ def test_the_first_line_is_the_verdict(comment):
 
 def test_every_test_set_and_checkpoint_has_its_row_with_the_rates_of_both(comment, two_commits):
     rows = table(comment.split("<summary>Every checkpoint")[1], "test set", "checkpoint")
-    assert len(rows) == 12
+    assert len(rows) == 15
     for test_set, title in review.SETS.items():
         for name, label in review.CHECKPOINTS.items():
             rates = [100 * cer(two_commits, rev, name, test_set) for rev in ("main", BRANCH)]
@@ -80,7 +81,7 @@ def test_arrows_come_with_words_and_p_values_where_transcripts_are_at_hand(comme
     assert change == "▼ **better**"
     assert " to " in interval
     assert 0 < float(p) < 0.05
-    assert row(comment, "wideband speech", "stage 3 (LoRA)")[0] == "▲ **worse**"
+    assert row(comment, "wideband speech", FINAL)[0] == "▲ **worse**"
     assert row(comment, "telephone calls", "base")[0] == "= unchanged"
 
 
@@ -96,7 +97,12 @@ def test_the_price_is_told_with_the_slices_that_got_worse(comment):
 def test_params_and_stages_that_changed_are_named(comment):
     assert table(comment, "param", "before", "after") == [["`train.lora.lr`", "0.0005", "0.002"]]
     stages = [line for line in comment.splitlines() if line.startswith("- `")]
-    assert stages == ["- `train`: params", "- `evaluate@lora`: models/lora"]
+    assert sorted(stages) == [
+        "- `evaluate@final`: models/final",
+        "- `evaluate@lora`: models/lora",
+        "- `export`: models/lora",
+        "- `train`: params",
+    ]
     assert "the same counts of utterances" in comment
 
 
@@ -105,8 +111,8 @@ def test_a_clone_without_data_gives_the_same_rates_from_the_metrics_alone(
 ):
     text = telephone_asr(without_data, "review", "origin/main").out
     for test_set in ("telephone calls", "wideband speech"):
-        with_data = row(comment, test_set, "stage 3 (LoRA)")
-        without = row(text, test_set, "stage 3 (LoRA)")
+        with_data = row(comment, test_set, FINAL)
+        without = row(text, test_set, FINAL)
         assert without[:4] == with_data[:4]
         assert without[-1] == "–"
     assert "transcripts of one side are not at hand" in text
@@ -138,7 +144,7 @@ def test_rates_of_a_model_that_did_not_change_are_a_caution(branch, telephone_as
 
 
 def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(branch, telephone_asr):
-    path = branch / "data" / "transcripts" / "lora.jsonl"
+    path = branch / "data" / "transcripts" / "final.jsonl"
     lines = path.read_text().splitlines()
     path.unlink()
     path.write_text("\n".join(lines[:-1]) + "\n")
@@ -155,7 +161,28 @@ def test_pictures_are_named_as_the_comment_finds_them(branch, tmp_path, telephon
     assert "curves" not in text
 
 
+def test_stage_3_of_a_revision_without_a_final_stands_in_for_it(comment, older, telephone_asr):
+    text = telephone_asr(older, "review", "older").out
+    assert "older has no metrics/final.json: its stage 3 before merging is compared" in text
+    assert "no metrics/final.json" not in comment
+    assert row(text, *CALLS) == row(comment, *CALLS)
+    assert text.splitlines()[0] == comment.splitlines()[0]
+
+
 # --- refusals
+
+
+def test_an_experiment_is_a_base_as_a_branch_is(branch, telephone_asr):
+    edit = (branch / "params.yaml").read_text(encoding="utf-8").replace("seed: 0", "seed: 0 # ")
+    (branch / "params.yaml").write_text(edit, encoding="utf-8")
+    dvc(branch, "exp", "save", "--name", "tried")
+    shell(branch, "git", "checkout", "--force", "--quiet", "main")
+    by_name = telephone_asr(branch, "review", "tried").out
+    hash_ = shell(branch, "git", "for-each-ref", "--format=%(objectname:short)", "refs/exps").stdout
+    assert f"tried ({hash_.split()[0]})" in by_name
+    by_branch = telephone_asr(branch, "review", BRANCH).out
+    head = shell(branch, "git", "rev-parse", "--short", BRANCH).stdout.strip()
+    assert by_name == by_branch.replace(f"{BRANCH} ({head})", f"tried ({hash_.split()[0]})")
 
 
 def test_an_unknown_base_is_named(two_commits, telephone_asr):
@@ -195,11 +222,11 @@ def test_an_output_without_a_directory_is_refused_before_any_work(two_commits, t
 
 def test_worse_on_one_set_comes_before_better_on_another():
     worse, better = Difference(0.2, 0.3, 0.05, 0.15), Difference(0.3, 0.2, -0.15, -0.05)
-    found = {("telecall", "lora"): better, ("simulated", "lora"): worse}
+    found = {("telecall", "final"): better, ("simulated", "final"): worse}
     assert review.verdict(found) == (
         "▲ Worse on simulated telephone speech, ▼ better on telephone calls"
     )
-    found["telecall", "lora"] = None
+    found["telecall", "final"] = None
     assert "? not comparable on telephone calls" in review.verdict(found)
 
 
@@ -207,19 +234,20 @@ def test_content_is_worse_when_less_is_exact_or_more_is_made_up():
     def results(exact: float, loops: float, made_up: float) -> Results:
         own = {"digits.exact": exact, "loops.share": loops}
         return Results(
-            {"lora": {"telecall": own, "no_speech": {"silence.insertions_per_minute": made_up}}}, {}
+            {"final": {"telecall": own, "no_speech": {"silence.insertions_per_minute": made_up}}},
+            {},
         )
 
     before = results(0.9, 0.1, 2)
-    text = changes.content_section(before, results(0.8, 0.2, 3), "lora")
+    text = changes.content_section(before, results(0.8, 0.2, 3), "final")
     shown = [one[:4] for one in table(text, "test set", "share or rate")]
     assert shown == [
         ["telephone calls", "digits, exact (%)", "90.0", "80.0"],
         ["telephone calls", "loops, share (%)", "10.0", "20.0"],
         ["no speech", "silence, insertions per minute", "2", "3"],
     ]
-    assert changes.content_section(before, results(0.95, 0.0, 1), "lora") == ""
-    assert changes.content_section(before, before, "lora") == ""
+    assert changes.content_section(before, results(0.95, 0.0, 1), "final") == ""
+    assert changes.content_section(before, before, "final") == ""
 
 
 def test_a_committed_change_needs_no_remark(branch, telephone_asr):
@@ -227,7 +255,7 @@ def test_a_committed_change_needs_no_remark(branch, telephone_asr):
     commit(branch, "a note")
     text = telephone_asr(branch, "review", "HEAD~1").out
     assert "uncommitted" not in text
-    assert text.count("= unchanged") >= 12
+    assert text.count("= unchanged") >= 15
     assert "**Stages:** dvc.lock is the same." in text
 
 

@@ -146,6 +146,32 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
     assert splice._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
 
 
+class CharactersAndBytes:
+    """A CTC tokenizer with tokens of several characters, of one, and of half a one."""
+
+    TOKENS = (b"300", "元".encode(), "好".encode(), "贷".encode()[:2], "贷".encode()[2:])
+
+    def decode(self, tokens):
+        return b"".join(self.TOKENS[token] for token in tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "borders", "expected"),
+    [
+        ("300元", [0, 1], [0, 6, 10], [0, 2, 4, 6, 10]),  # three digits share six rows
+        ("好，贷。", [2, 3, 4], [0, 3, 5, 9], [0, 3, 3, 9, 9]),  # punctuation has no row
+        ("好好", [2, 2], [], []),
+        ("好元", [2], [0, 9], []),  # a character that no token writes
+    ],
+)
+def test_borders_of_tokens_become_borders_of_characters(text, tokens, borders, expected):
+    nano = SimpleNamespace(
+        model=SimpleNamespace(ctc_tokenizer=CharactersAndBytes()),
+        config={"dataset_conf": {"ctc_target_normalize": True}},
+    )
+    assert splice._by_character(nano, text, tokens, borders) == expected
+
+
 def test_borders_do_not_depend_on_the_batches(fitted, encoded):
     assert len(in_order(encoded.lengths, 60)) > len(in_order(encoded.lengths, 400))
     few, many = (character_borders(fitted, encoded, max_frames=n) for n in (60, 400))

@@ -370,6 +370,12 @@ def test_an_ill_typed_key_is_one_sentence_of_a_stage(tmp_path):
     assert "'fast'" in message
 
 
+def test_a_model_that_was_not_exported_is_named(tmp_path):
+    write_params(tmp_path, SMALL)
+    with pytest.raises(InputError, match="models/final holds no model: run `dvc repro export`"):
+        run_stage(tmp_path, "evaluate", "final")
+
+
 @pytest.mark.parametrize("name", ["train_encoder", "train_adapter", "train_lora", "evaluate"])
 def test_a_stage_without_a_base_model_names_it(tmp_path, name):
     write_params(tmp_path, SMALL)
@@ -381,7 +387,7 @@ def test_a_stage_without_a_base_model_names_it(tmp_path, name):
 
 
 def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
-    write_params(repository, {"base.kind": "directory", "base.path": str(tiny_directory)})
+    write_params(repository, {"base.path": str(tiny_directory)})
     run_stage(repository, "base")
     for path in tiny_directory.rglob("*"):
         if path.is_file():
@@ -390,22 +396,47 @@ def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
     shutil.rmtree(repository / "models" / "tokenizer")
     run_stage(repository, "tokenizer")
     own = repository / "models" / "tokenizer" / "tokenizer.json"
-    assert file_sha256(own) == file_sha256(tiny_directory / "Qwen3-tiny" / "tokenizer.json")
+    assert file_sha256(own) == file_sha256(tiny_directory / "Qwen3-0.6B" / "tokenizer.json")
 
 
 def test_other_weights_than_those_named_are_refused(repository, tiny_directory):
-    changes = {"base.kind": "directory", "base.path": str(tiny_directory), "base.sha256": "0" * 64}
-    write_params(repository, changes)
-    with pytest.raises(InputError, match=r"base\.sha256"):
+    pins = repository / "model.sha256"
+    pins.write_text(f"# known\n{'0' * 64}  model.pt\n")
+    write_params(repository, {"base.path": str(tiny_directory), "base.pins": pins.name})
+    with pytest.raises(InputError, match=r"model\.pt is not the file that model\.sha256 pins"):
         run_stage(repository, "base")
     assert not (repository / "models" / "base").exists()
-    write_params(repository, {"base.sha256": file_sha256(tiny_directory / "model.pt")})
+    assert "config.yaml" not in pins.read_text()  # of a refused model nothing is recorded
+
+
+def test_what_is_not_pinned_is_recorded_once_and_checked_from_then_on(repository, own_directory):
+    import subprocess
+
+    known = f"# known\n{file_sha256(own_directory / 'model.pt')}  model.pt\n"
+    pins = repository / "model.sha256"
+    pins.write_text(known)
+    write_params(repository, {"base.path": str(own_directory), "base.pins": pins.name})
     run_stage(repository, "base")
+    recorded = pins.read_text()
+    assert recorded.startswith(known)
+    for name in ("config.yaml", "configuration.json", "multilingual.tiktoken", "Qwen3-0.6B/"):
+        assert f"  {name}" in recorded
+    # It is what `sha256sum` writes.
+    checked = ["sha256sum", "--check", "--quiet", str(pins.absolute())]
+    assert subprocess.run(checked, cwd=own_directory, check=False).returncode == 0
+    shutil.rmtree(repository / "models" / "base")
+    run_stage(repository, "base")
+    assert pins.read_text() == recorded
+    with open(own_directory / "config.yaml", "a") as file:
+        file.write("# another version\n")
+    for stage in ("base", "tokenizer"):
+        with pytest.raises(InputError, match=r"config\.yaml is not the file that"):
+            run_stage(repository, stage)
 
 
 def test_a_directory_without_weights_is_refused_in_one_sentence(repository, own_directory):
     (own_directory / "model.pt").unlink()
-    write_params(repository, {"base.kind": "directory", "base.path": str(own_directory)})
+    write_params(repository, {"base.path": str(own_directory)})
     message = sentence(as_subprocess(repository, "base"))
     assert "base.path" in message
     assert "model.pt" in message
@@ -443,7 +474,7 @@ def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_r
 
 
 def test_evaluation_covers_every_test_utterance(trained_repository):
-    for checkpoint in ("base", "lora"):
+    for checkpoint in ("base", "lora", "final"):
         metrics = json.loads((trained_repository / "metrics" / f"{checkpoint}.json").read_text())
         texts = lines(trained_repository / "data" / "transcripts" / f"{checkpoint}.jsonl")
         for source in SOURCES:
@@ -525,7 +556,82 @@ def test_the_base_models_timestamps_are_nearest_to_its_own(trained_repository, m
 def test_funasr_and_the_evaluation_agree_on_the_exported_model(trained_repository):
     metrics = json.loads((trained_repository / "metrics" / "export.json").read_text())
     assert metrics["equal"] == metrics["utterances"] > 0
-    assert (trained_repository / "models" / "final" / "model.pt").exists()
+    assert metrics["cer"] == metrics["funasr_cer"] > 0
+    assert metrics["share_different"] == metrics["cer_difference"] == metrics["distance"] == 0
+
+
+def test_final_is_scored_from_the_exported_directory_alone(trained):
+    import torch
+
+    for folder, suffix in (("data/transcripts", "jsonl"), ("metrics", "json")):
+        lora, final = (Path(folder, f"{name}.{suffix}") for name in ("lora", "final"))
+        assert lora.read_text() == final.read_text()
+    before = Path("metrics/lora.json").read_text()
+    weights = torch.load("models/final/model.pt", weights_only=True)
+    weights["state_dict"]["audio_adaptor.linear2.weight"] *= -1
+    torch.save(weights, "models/final/model.pt")
+    for name in ("lora", "final"):
+        run_stage(trained, "evaluate", name)
+    assert Path("metrics/lora.json").read_text() == before
+    lora, final = (
+        json.loads(Path(f"metrics/{name}.json").read_text()) for name in ("lora", "final")
+    )
+    assert all(final[source]["cer"] != lora[source]["cer"] for source in SOURCES)
+    assert "silence" in final["no_speech"]
+    assert final["timestamps"] == lora["timestamps"]  # the CTC branch lies before the adaptor
+
+    # It hears through its own front end, and needs no checkpoint.
+    write_params(trained, {"frontend.fs": 8000, "frontend.filters": "native"})
+    for name in ("encoder", "adapter", "lora"):
+        shutil.rmtree(Path("models", name))
+    run_stage(trained, "evaluate", "final")
+    again = json.loads(Path("metrics/final.json").read_text())
+    assert [again[source] for source in SOURCES] == [final[source] for source in SOURCES]
+
+
+def test_export_measures_how_far_funasr_is_from_us():
+    from telephone_asr.scoring.options import Scoring
+    from telephone_asr.stages.export import agreement
+
+    said = ["您好请问", "再见", "谢谢您", "好的"]
+    ours = ["您好请问", "再见", "谢谢", "好吧"]
+    theirs = ["您好请问", "在线", "谢谢", "好的"]
+    assert agreement(said, ours, theirs, Scoring()) == {
+        "utterances": 4,
+        "equal": 2,
+        "share_different": 0.5,
+        "cer": pytest.approx(2 / 11, abs=1e-6),
+        "funasr_cer": pytest.approx(3 / 11, abs=1e-6),
+        "cer_difference": pytest.approx(1 / 11, abs=2e-6),
+        "distance": pytest.approx(3 / 10),
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "cer", "named"),
+    [
+        *[(0.5, 1.0, ""), (0.01, 1.0, "export.max_different_share: 0.01")],
+        *[(0.5, 0.0, "export.max_cer_difference: 0)")],
+    ],
+)
+def test_export_fails_beyond_the_limits_and_not_before(trained, monkeypatch, share, cer, named):
+    """FunASR that hears one call otherwise: its own texts, but for one."""
+    from telephone_asr.stages import export
+
+    funasr_texts, misheard = export.funasr_texts, 9 * "听错了"  # longer than any text of ours
+    monkeypatch.setattr(export, "funasr_texts", lambda *a: [misheard, *funasr_texts(*a)[1:]])
+    write_params(trained, {"export.max_different_share": share, "export.max_cer_difference": cer})
+    if named:
+        with pytest.raises(InputError) as error:
+            run_stage(trained, "export")
+        assert named in str(error.value)
+        first = lines(Path("data/manifests/telecall/test.jsonl"))[0]["key"]
+        assert f"the first, {first}: '{misheard}', not '" in str(error.value)
+        assert "\n" not in str(error.value)
+    else:
+        run_stage(trained, "export")
+    found = json.loads(Path("metrics/export.json").read_text())
+    assert found["equal"] == found["utterances"] - 1
 
 
 @pytest.fixture
@@ -547,11 +653,11 @@ def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
     monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
     forward, calls = Objective.forward, []
 
-    def interrupted(self, batch):
+    def interrupted(self, batch, totals):
         calls.append(batch.keys)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", interrupted)
@@ -565,14 +671,32 @@ def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
     assert os.listdir(trained / ".scratch") == ["frozen"]
 
 
+def test_an_interrupted_stage_does_not_go_on_behind_another_front_end(trained, monkeypatch):
+    from telephone_asr.training import loop
+
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "save_checkpoint", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(trained, "train_encoder")
+    assert len(os.listdir(trained / ".scratch")) == 2  # its own, and frozen
+    write_params(trained, {"frontend.dither": 3.0})
+    run_stage(trained, "train_encoder")
+    assert len(os.listdir(trained / ".scratch")) == 2  # what was interrupted waits
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
     from telephone_asr.training.objective import Objective
 
     forward = Objective.forward
 
-    def meddling(self, batch):
+    def meddling(self, batch, totals):
         self.model.audio_encoder.after_norm.bias.data += 1e-3
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     monkeypatch.setattr(Objective, "forward", meddling)
     with pytest.raises(RuntimeError, match="frozen weight"):
@@ -601,9 +725,9 @@ def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
 
     forward, seen = Objective.forward, set()
 
-    def listening(self, batch):
+    def listening(self, batch, totals):
         seen.update(batch.keys)
-        return forward(self, batch)
+        return forward(self, batch, totals)
 
     monkeypatch.setattr(Objective, "forward", listening)
     write_params(trained, {"train.mix": mix})
@@ -635,7 +759,7 @@ def test_a_damaged_shard_is_named(trained):
 
 def test_evaluate_wants_a_checkpoint_that_there_is(tmp_path):
     write_params(tmp_path, SMALL)
-    with pytest.raises(InputError, match="base, encoder, adapter, lora"):
+    with pytest.raises(InputError, match="base, encoder, adapter, lora, final"):
         run_stage(tmp_path, "evaluate", "lorra")
 
 

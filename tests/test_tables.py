@@ -27,7 +27,7 @@ def test_every_change_has_its_verdict_interval_and_p():
     assert encoder[:3] == ["▼ **better**", "−30.0", "−30.0 to −30.0"]
     adapter = found["telephone calls", "stage 2 (adapter) against stage 1"]
     assert adapter[:2] == ["≈ within noise", "0.0"]
-    price = found["wideband speech", "stage 3 (LoRA) against base"]
+    price = found["wideband speech", "final (stage 3, merged) against base"]
     assert price[:2] == ["▲ **worse**", "+20.0"]
     assert all(row[3].startswith(("0.", "1.0", "< 0.001")) for row in found.values())
 
@@ -36,10 +36,10 @@ def test_intervals_of_few_speakers_are_not_oversold():
     assert "10 in telephone calls" in tables.interval_note(transcripts())
     assert "Student" not in tables.interval_note(transcripts())
     few = [line("telecall", i, 1, speaker=str(i % 3)) for i in range(6)]
-    note = tables.interval_note({"lora": few})
+    note = tables.interval_note({"final": few})
     assert "With fewer than 5 speakers, as in telephone calls, they are Student's" in note
     one = [line("telecall", i, 1, speaker="one") for i in range(5)]
-    assert "only one speaker in telephone calls" in tables.interval_note({"lora": one})
+    assert "only one speaker in telephone calls" in tables.interval_note({"final": one})
 
 
 def test_data_tables_account_for_every_utterance():
@@ -98,11 +98,11 @@ def test_stages_tell_whether_they_ran_and_models_how_large_they_are():
     assert tables.stage_table([]) is None
 
 
-@pytest.mark.parametrize("missing", ["encoder", "lora"])
+@pytest.mark.parametrize("missing", ["encoder", "final"])
 def test_a_test_set_without_a_rate_has_a_dash(missing):
     own = metrics()
     own[missing]["telecall"] |= {"cer": None}
-    found = {row[1]: row[2] for row in tables.cer_table(own, transcripts()).rows[:4]}
+    found = {row[1]: row[2] for row in tables.cer_table(own, transcripts()).rows[:5]}
     assert [label for label, rate in found.items() if rate == "**–**"] == [
-        {"encoder": "stage 1 (encoder)", "lora": "stage 3 (LoRA)"}[missing]
+        {"encoder": "stage 1 (encoder)", "final": "final (stage 3, merged)"}[missing]
     ]

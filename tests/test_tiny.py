@@ -49,8 +49,11 @@ def test_every_character_is_one_token_and_the_blank_is_none_of_them(nano):
         tokens = nano.tokenizer.encode(text)
         assert len(tokens) == len(text)
         assert nano.tokenizer.decode(tokens) == text
-        assert nano.model.ctc_tokenizer.encode(text) == tokens
-    assert nano.model.blank_id == len(nano.tokenizer)
+        heard = nano.model.ctc_tokenizer.encode(text)
+        assert len(heard) == len(text)
+        assert max(heard) < nano.model.blank_id
+        assert nano.model.ctc_tokenizer.decode(heard) == text
+    assert nano.model.blank_id == nano.config["ctc_vocab_size"] - 1
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_weights(
@@ -71,9 +74,9 @@ def test_the_directory_can_be_moved(tiny_directory):
 
 
 @pytest.mark.parametrize("fs", [8000, 16000])
-def test_the_front_end_has_the_rate_asked_for_and_no_dither(fs, tmp_path, tokenizer_directory):
-    write_tiny(tmp_path / "m", TINY, tokenizer_directory, fs, seed=1)
+def test_the_front_end_has_the_rate_and_the_dither_asked_for(fs, tmp_path, tokenizer_directory):
+    write_tiny(tmp_path / "m", TINY, tokenizer_directory, fs, seed=1, dither=0.5)
     frontend = load(tmp_path / "m").config["frontend_conf"]
-    assert (frontend["fs"], frontend["dither"]) == (fs, 0.0)
+    assert (frontend["fs"], frontend["dither"]) == (fs, 0.5)
     metas = json.loads((tmp_path / "m" / "configuration.json").read_text(encoding="utf-8"))
     assert {"llm_conf", "tokenizer_conf", "init_param"} <= set(metas["file_path_metas"])

@@ -63,10 +63,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Frontend:
-    """What the stages after base hear through; see model/frontend.py."""
+    """What the stages after base hear through; see model/frontend.py. The tiny base is trained with
+    the dither too."""
 
     fs: int  # Hz; audio of another rate is resampled to it
     filters: Filters  # where fs is 8000
+    dither: float  # white noise, steps of 16 bits
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,19 @@ class TinyModel:
 
 @dataclass(frozen=True)
 class Base:
-    kind: Literal["tiny", "directory", "modelscope", "huggingface"]
-    path: str | None  # of a Fun-ASR-Nano model directory, where kind is directory
+    kind: Literal["tiny", "modelscope", "huggingface"]
+    path: str | None  # a Fun-ASR-Nano directory, to take instead of a hub's
     repo: str  # where kind is a hub
-    revision: str | None
-    sha256: str | None  # of model.pt; null: not checked
+    revision: str
+    pins: str | None  # a file with the SHA-256 of each of its files; null: not checked
     tiny: TinyModel
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.kind == "tiny" and self.path is None
+
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 @dataclass(frozen=True)
@@ -119,11 +128,14 @@ class LoraStage:
     r: int
     alpha: int
     dropout: float
+    targets: tuple[Projection, ...]  # of the language model
+    whole: bool  # no LoRA: the language model is trained whole
 
 
 @dataclass(frozen=True)
 class Train:
     lr: float  # the base learning rate of all three stages
+    weight_decay: float  # AdamW's
     warmup_share: float  # of the steps, linear from 0
     max_frames: int  # 60 ms frames a batch, padding counted
     batches_per_step: int  # shared out over the processes; their gradients are added
@@ -137,7 +149,7 @@ class Train:
     processes: int  # one a GPU
     accelerate: str | None  # a file of `accelerate config`: several machines
     workers: int  # processes that read sound ahead
-    cache_mb: int  # memory for features, of each process that reads sound
+    cache_mb: int  # memory for features, of all processes together; workers keep none
     cache_frozen_gb: float  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
     adapter: AdapterStage
@@ -156,8 +168,16 @@ class Decode:
 class Gate:
     """What a change may cost, in absolute CER; see report/gate.py."""
 
-    max_wideband_loss: float  # of wideband speech, by the adaptation: last checkpoint less base
+    max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
+
+
+@dataclass(frozen=True)
+class Export:
+    """How far FunASR's texts of the exported model may be from ours; see stages/export.py."""
+
+    max_different_share: float  # of the texts compared
+    max_cer_difference: float  # absolute
 
 
 @dataclass(frozen=True)
@@ -173,6 +193,7 @@ class Params:
     train: Train
     decode: Decode
     scoring: Scoring
+    export: Export
     gate: Gate
 
 
@@ -244,6 +265,7 @@ _RANGES = {
     "corpus.synthetic.wideband_minutes": (0, _MANY),
     "corpus.synthetic.calls_minutes": (0, _MANY),
     "corpus.synthetic.wrong_transcripts": (0, 1),
+    "frontend.dither": (0, _MANY),
     **{
         f"base.tiny.{name}": (1, _MANY)
         for name in ("encoder_blocks", "tp_blocks", "encoder_dim", "llm_layers", "llm_dim")
@@ -252,6 +274,7 @@ _RANGES = {
     "base.tiny.llm.epochs": (0, _MANY),
     "base.tiny.ctc.max_frames": (1, _MANY),
     "base.tiny.llm.max_frames": (1, _MANY),
+    "train.weight_decay": (0, 1),
     "train.warmup_share": (0, 1),
     "train.max_frames": (1, _MANY),
     "train.clip": (0, _MANY),
@@ -273,6 +296,8 @@ _RANGES = {
     "decode.batch_size": (1, _MANY),
     "decode.max_tokens": (1, _MANY),
     "decode.beams": (1, _MANY),
+    "export.max_different_share": (0, 1),
+    "export.max_cer_difference": (0, 1),
     "gate.max_wideband_loss": (0, 1),
     "gate.max_cer_increase": (0, 1),
 }
@@ -282,15 +307,6 @@ def _cross_check(params: Params) -> None:
     if params.frontend.fs not in (8_000, 16_000):
         raise InputError(
             f"params.yaml: frontend.fs: expected 8000 or 16000, got {params.frontend.fs}."
-        )
-    if params.base.kind == "directory" and not params.base.path:
-        raise InputError(
-            "params.yaml: base.path: expected a model directory, because base.kind is directory."
-        )
-    if params.base.kind in ("modelscope", "huggingface") and not params.base.revision:
-        raise InputError(
-            "params.yaml: base.revision: expected the revision to fetch (a commit or a tag), "
-            f"because base.kind is {params.base.kind}."
         )
     for key, (low, high) in _RANGES.items():
         value = operator.attrgetter(key)(params)

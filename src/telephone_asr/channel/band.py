@@ -9,8 +9,7 @@ phase is zero: nothing is delayed.
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
-import scipy.special
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 import soxr
 
 from telephone_asr.channel.handset import MARGIN_S, handset_response

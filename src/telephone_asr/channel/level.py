@@ -7,8 +7,7 @@ samples in -1..1 a level is 20 log10(rms), and a full-scale sine has -3.01 dBov.
 import math
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 
 from telephone_asr.channel.portable import decibels, energy
 

@@ -1,7 +1,7 @@
 """Pink noise: the same power in every octave, like much of what surrounds a telephone."""
 
 import numpy as np
-import scipy.fft
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import RAW, SCRATCH, SHARDS
+from telephone_asr.stages.launch import check_processes
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -60,6 +62,8 @@ def examine() -> Iterator[Finding]:
         ("base model", _base),
     ):
         yield _finding(subject, check, params)
+    if not params.base.is_tiny:
+        yield from _forecast(params)
 
 
 def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Finding:
@@ -69,16 +73,42 @@ def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Fi
         return Finding(subject, False, str(error))
 
 
-def _devices(_: Params) -> str:
+def _forecast(params: Params) -> Iterator[Finding]:
+    """What each stage will take, a line each; nothing that could be wrong."""
     import torch
 
-    cores = os.cpu_count()
-    gpus = [
-        f"{torch.cuda.get_device_name(i)} "
-        f"({torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB)"
-        for i in range(torch.cuda.device_count())
-    ]
-    return f"{cores} CPU cores, {', '.join(gpus) or 'no GPU'}; torch {torch.__version__}"
+    from telephone_asr.commands import forecast
+
+    gpu = torch.cuda.is_available()
+    machine = torch.cuda.get_device_name(0) if gpu else platform.processor()
+    rates, said = forecast.read_rates(machine, gpu)
+    try:
+        speech = {part: forecast.corpus_speech(part, params) for part in ("wideband", "calls")}
+    except InputError as error:
+        yield Finding("forecast", True, str(error))
+        return
+    yield Finding("forecast", True, f"{said}; a guess, to a factor of two:")
+    for stage in forecast.forecast(params, speech, rates):
+        yield Finding("forecast", True, str(stage))
+
+
+def _devices(params: Params) -> str:
+    import torch
+
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]
+    check_processes(params.train, len(gpus))
+    # As torch.cuda.is_bf16_supported has it, for each GPU; older ones emulate it, slowly.
+    old = [gpu.name for gpu in found if gpu.major < 8 and not torch.version.hip]
+    if params.train.precision == "bf16" and old:
+        raise InputError(
+            f"params.yaml: train.precision: {old[0]} does not compute in bf16: set it to fp32."
+        )
+    return (
+        f"{os.cpu_count()} CPU cores, {', '.join(gpus) or 'no GPU: everything runs on the CPU'}; "
+        f"train.processes {params.train.processes}, train.precision {params.train.precision}; "
+        f"torch {torch.__version__}"
+    )
 
 
 def _disk(_: Params) -> str:
@@ -120,17 +150,20 @@ def _data(_: Params) -> str:
 
 def _base(params: Params) -> str:
     base = params.base
-    if base.kind == "tiny":
+    if base.is_tiny:
         return "the tiny one is trained here"
     import torch
 
     from telephone_asr.manifests.messages import PROMPT
+    from telephone_asr.model import pins
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.hub import locate, weights_sha256
+    from telephone_asr.model.hub import locate
     from telephone_asr.model.pretrained import load
 
     directory = locate(base.kind, base.path, base.repo, base.revision)
-    found = weights_sha256(directory, base.sha256)
+    files, unknown = pins.model_files(directory), {}
+    if base.pins is not None:
+        unknown = pins.check(files, Path(base.pins))
     nano = load(directory, **vars(params.frontend))
     samples = torch.arange(params.frontend.fs).sin().mul(3000).short().numpy()
     width = Frontend(nano.config["frontend_conf"])(samples, params.frontend.fs).shape[1]
@@ -139,7 +172,8 @@ def _base(params: Params) -> str:
         raise InputError(f"{directory}: its tokenizer does not give '{PROMPT}' back.")
     size = sum(p.numel() for p in nano.model.parameters())
     ctc = "with" if nano.has_ctc else "without"
+    pinned = f"{len(files) - len(unknown)} of {len(files)} files pinned" if base.pins else "no pins"
     return (
         f"{directory}: {size / 1e6:,.1f} M parameters, {ctc} a CTC branch, {width} values a row, "
-        f"sha256 {found[:12]}..."
+        f"{pinned}"
     )

@@ -95,15 +95,17 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     from accelerate import Accelerator
     from tqdm import tqdm
 
-    from telephone_asr.model import pretrained
+    from telephone_asr.model import layout, pretrained
+    from telephone_asr.model.devices import allow_tf32
     from telephone_asr.scoring.corpus import score_items
     from telephone_asr.shards import whole_file
 
-    pretrained.check_directory(model, "--model")
+    layout.check_directory(model, "--model")
     items = _items(kind, path)
     if output and not output.absolute().parent.is_dir():
         raise InputError(f"--output: {output.absolute().parent} is no directory: make it first.")
     nano = pretrained.load(model)
+    allow_tf32(nano.config)
     nano.model.to(Accelerator().device)
     results = score_items(
         *(nano, items),

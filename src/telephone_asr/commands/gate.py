@@ -24,22 +24,24 @@ def guard(base: str | None) -> None:
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report.findings import LAST
-    from telephone_asr.report.gate import FIRST, check, passed
+    from telephone_asr.report.findings import BASE, FINAL
+    from telephone_asr.report.gate import check, passed
 
     params = load_params()
     revisions.require_revision(base or "HEAD")
     base = base or (MAIN if revisions.is_revision(MAIN) else None)
     before, after = revisions.metrics(base or "HEAD")
-    here, missing = revisions.results(after, (FIRST, LAST), None)
+    here, missing = revisions.results(after, (BASE, FINAL), None)
     there = None
     if base:
-        there, missing_there = revisions.results(before, (LAST,), base)
+        there, missing_there = revisions.results(before, (FINAL,), base)
         missing += missing_there
     checks = check(here, there, **vars(params.gate), seed=params.seed)
     words = {True: "ok    ", False: "BROKEN", None: "-     "}
     for one in checks:
         print(words[one.ok], one.sentence)
+    if base and (sentence := revisions.stand_in(before, base)):
+        print(words[None], sentence)
     if base is None:
         print(f"{words[None]} there is no {MAIN} to compare with: --base REV names a revision.")
     if missing:

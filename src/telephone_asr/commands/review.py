@@ -15,7 +15,7 @@ PICTURES = {"CER by stage": "cer.png", "Loss and validation CER by step": "curve
 
 def add(commands) -> None:
     parser = commands.add_parser("review", help="what a change did, as a pull request's comment")
-    parser.add_argument("base", metavar="BASE", help="the revision to compare with, such as main")
+    parser.add_argument("base", metavar="BASE", help="what to compare with: main, an experiment")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     parser.set_defaults(run=lambda a: write_review(a.base, a.output))
 
@@ -46,7 +46,7 @@ def gather(base: str, place: Path):
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
     from telephone_asr.report import changes, gate, review
-    from telephone_asr.report.findings import CHECKPOINTS, LAST
+    from telephone_asr.report.findings import CHECKPOINTS, FINAL
 
     params = load_params()
     revisions.require_revision(base)
@@ -63,9 +63,10 @@ def gather(base: str, place: Path):
         here=revisions.title_here(),
         before=before,
         after=after,
+        stand_in=revisions.stand_in(metrics[0], base),
         found=found,
         checks=gate.check(after, before, **vars(params.gate), seed=params.seed),
-        slices=changes.slice_changes(before, after, LAST, params.seed),
+        slices=changes.slice_changes(before, after, FINAL, params.seed),
         remeasured=changes.remeasured(*locks, [name for name in CHECKPOINTS if name in changed]),
         params=revisions.params_diff(base),
         data=(metrics[0].get(data, {}), metrics[1].get(data, {})),

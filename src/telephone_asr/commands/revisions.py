@@ -19,8 +19,8 @@ LOCK = Path("dvc.lock")
 
 
 def is_revision(name: str) -> bool:
-    """Whether git knows a branch, tag or commit of this name."""
-    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").returncode == 0
+    """Whether there is a branch, tag, commit or experiment of this name."""
+    return bool(_commit(name))
 
 
 def require_revision(name: str) -> None:
@@ -31,14 +31,14 @@ def require_revision(name: str) -> None:
         raise InputError(f"{LOCK} does not exist: run `dvc repro` and commit it.")
     if not is_revision(name):
         raise InputError(
-            f"{name}: git knows no such revision; expected a branch, tag or commit "
-            "(`git fetch origin` brings those of the remote)."
+            f"{name}: git knows no such revision; expected a branch, tag, commit or experiment "
+            "(`git fetch origin` and `dvc exp pull origin NAME` bring those of the remote)."
         )
 
 
 def title(name: str) -> str:
     """The revision's name with its commit, as in `main (1a2b3c4)`."""
-    commit = _git("rev-parse", "--short", f"{name}^{{commit}}").stdout.strip()
+    commit = _git("rev-parse", "--short", _commit(name)).stdout.strip()
     return commit if name.startswith(commit) else f"{name} ({commit})"
 
 
@@ -85,13 +85,25 @@ def locks(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
     """The stages of dvc.lock at `base` and here; DVC itself compares files, not stages."""
     from ruamel.yaml import YAML
 
-    shown = _git("show", f"{base}:./{LOCK}")
+    shown = _git("show", f"{_commit(base)}:./{LOCK}")
     if shown.returncode:
         raise InputError(f"{base} has no {LOCK}: compare with a revision that was reproduced.")
     texts = (shown.stdout, LOCK.read_text(encoding="utf-8"))
     return tuple(
         (YAML(typ="safe", pure=False).load(text) or {}).get("stages", {}) for text in texts
     )
+
+
+def has_final(metrics: Mapping[str, dict]) -> bool:
+    """Whether the exported model was scored; revisions from before that are still about."""
+    return bool(metrics.get(str(METRICS / "final.json")))
+
+
+def stand_in(metrics: Mapping[str, dict], base: str) -> str:
+    """A sentence where a revision's lora stands in for the final that it has not; else empty."""
+    if has_final(metrics):
+        return ""
+    return f"{base} has no {METRICS}/final.json: its stage 3 before merging is compared with final."
 
 
 def results(
@@ -101,26 +113,37 @@ def results(
 
     Args:
         metrics: of a revision, as `metrics` above gives them.
-        base: the revision; None: this checkout.
+        base: the revision, whose lora stands in for a final that it has not; None: this checkout.
 
     Returns:
         The results, and the checkpoints whose transcripts are not at hand.
+
+    Raises:
+        InputError: this checkout has no metrics of final.
     """
     from dvc.api import DVCFileSystem
 
     from telephone_asr.report.differences import Results
+    from telephone_asr.report.findings import FINAL, UNMERGED
 
+    last = FINAL if has_final(metrics) else UNMERGED
+    if base is None and last != FINAL:
+        raise InputError(
+            f"{METRICS}/{FINAL}.json does not exist: run `dvc repro`, which scores the exported "
+            "model."
+        )
     by_checkpoint, transcripts = {}, {}
     files = DVCFileSystem(rev=base)
     for name in checkpoints:
+        source = last if name == FINAL else name
         sets: dict[str, dict] = {}
-        for key, value in metrics.get(str(METRICS / f"{name}.json"), {}).items():
+        for key, value in metrics.get(str(METRICS / f"{source}.json"), {}).items():
             test_set, _, rest = key.partition(".")
             sets.setdefault(test_set, {})[rest] = value
-        for test_set, slices in _slices(name, base).items():
+        for test_set, slices in _slices(source, base).items():
             sets.setdefault(test_set, {}).update(_flat(slices))
         by_checkpoint[name] = sets
-        lines = _transcripts(files, name)
+        lines = _transcripts(files, source)
         if lines is not None and _belong(lines, sets):
             transcripts[name] = lines
     missing = [name for name in checkpoints if name not in transcripts]
@@ -131,7 +154,7 @@ def _slices(checkpoint: str, base: str | None) -> dict:
     """By test set; of a revision from git, since they are no metrics to DVC."""
     path = SLICES / f"{checkpoint}.json"
     if base is not None:
-        text = _git("show", f"{base}:./{path}").stdout
+        text = _git("show", f"{_commit(base)}:./{path}").stdout
     else:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return json.loads(text or "{}")
@@ -165,6 +188,14 @@ def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
         if any(sum(x[name] for x in own) != sets.get(test_set, {}).get(name) for name in counts):
             return False
     return True
+
+
+def _commit(name: str) -> str:
+    """The hash of the commit that a name stands for; empty where there is none."""
+    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout
+    # An experiment is refs/exps/<its baseline>/<name>, where git does not look for names.
+    found = found or _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout
+    return found.partition("\n")[0]
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess:

@@ -21,12 +21,12 @@ def transcribe_files(files: list[Path], model: Path) -> None:
     """Prints file and text, a line each."""
     from telephone_asr.corpora.items import Item, load
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
-    from telephone_asr.model import pretrained
+    from telephone_asr.model import layout, pretrained
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.scoring.corpus import recognise_utterances
     from telephone_asr.shards import Rejected
 
-    pretrained.check_directory(model, "telephone-asr transcribe: --model")
+    layout.check_directory(model, "telephone-asr transcribe: --model")
     nano = pretrained.load(model)
     frontend = Frontend(nano.config["frontend_conf"])
     failed = False

@@ -139,6 +139,7 @@ def _serve() -> None:
     if espeak.espeak_Initialize(_SYNCHRONOUS, 0, data, 0) != _ESPEAK_RATE_HZ:
         raise RuntimeError("espeak-ng does not initialise at 22,050 Hz.")
     espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))  # else seeded with the time of day
+    espeak.espeak_ListVoices(None)  # which each fork would do, reading some hundred files
     for line in sys.stdin:
         request = Request(**json.loads(line))
         if not (child := os.fork()):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+from copy import deepcopy
 from pathlib import Path
 
+from telephone_asr.model import layout
 from telephone_asr.model.frontend import TELEPHONE_FS, WIDEBAND_FS
 from telephone_asr.model.pretrained import FunASRNano
 
@@ -12,28 +13,19 @@ from telephone_asr.model.pretrained import FunASRNano
 def export(nano: FunASRNano, directory: Path) -> None:
     """Writes the model with all its checkpoints merged into one model.pt.
 
-    Everything beside the weights is copied from the base model's directory; config.yaml gets the
-    front end that the checkpoints were trained with. FunASR has none at 8 kHz with the filters of
-    16 kHz: it upsamples, and hears nearly the same.
+    Tokenizers are copied from the base model's directory. config.yaml is the base's, without a CTC
+    branch that it has no weights of, and gets the dtype of the weights, fp32 (in bf16 a merged LoRA
+    loses 2 to 18 % of its norm), and the front end that the checkpoints were trained with. FunASR
+    has none at 8 kHz with the filters of 16 kHz: it upsamples, and hears nearly the same.
     """
-    import torch
-    from omegaconf import OmegaConf
-
     if nano.peft is not None:
         nano.model.llm = nano.peft.merge_and_unload()
         nano.peft = None
-    source = nano.directory
-    shutil.copytree(
-        source, directory, ignore=lambda _, names: [n for n in names if n == "model.pt"]
-    )
-    config = OmegaConf.load(source / "config.yaml")
-    frontend = nano.config["frontend_conf"]
-    upsampled = frontend["fs"] == TELEPHONE_FS and frontend.get("filters") == "aligned"
-    config.frontend_conf.fs = WIDEBAND_FS if upsampled else frontend["fs"]
-    config.frontend_conf.dither = frontend["dither"]
-    OmegaConf.save(config, directory / "config.yaml")
-    # clone(): a tensor that is a view of another would be saved with all of it.
-    state = {
-        name: tensor.detach().cpu().clone() for name, tensor in nano.model.state_dict().items()
-    }
-    torch.save(state, directory / "model.pt")
+    layout.copy_beside(nano.config, directory)
+    config = deepcopy(nano.config)
+    config["llm_conf"]["llm_dtype"] = "fp32"
+    frontend = config["frontend_conf"]
+    if frontend.pop("filters", None) == "aligned" and frontend["fs"] == TELEPHONE_FS:
+        frontend["fs"] = WIDEBAND_FS
+    layout.write_config(directory, config)
+    layout.save_weights(nano.model.state_dict(), directory / "model.pt")

@@ -11,37 +11,23 @@ from pathlib import Path
 from typing import Literal
 
 from telephone_asr.errors import InputError
-from telephone_asr.model.pretrained import check_directory, file_sha256
+from telephone_asr.model.layout import check_directory
 
 Hub = Literal["modelscope", "huggingface"]
 
 
-def locate(kind: str, path: str | None, repo: str, revision: str | None) -> Path:
-    """The base model's directory: the user's own, or a hub's snapshot.
+def locate(kind: Hub, path: str | None, repo: str, revision: str) -> Path:
+    """Returns the base model's directory: the user's own at `path`, or a hub's snapshot.
 
     Raises InputError where it is not to be had or lacks a file that it must have.
     """
-    if kind == "directory":
+    if path is not None:
         directory = Path(path)
         check_directory(directory)
     else:
         directory = snapshot(kind, repo, revision)
         check_directory(directory, "params.yaml: base.repo")
     return directory
-
-
-def weights_sha256(directory: Path, expected: str | None) -> str:
-    """The SHA-256 of a model directory's model.pt, gigabytes of it.
-
-    Raises InputError where another one is expected.
-    """
-    found = file_sha256(directory / "model.pt")
-    if expected not in (None, found):
-        raise InputError(
-            f"params.yaml: base.sha256: expected {expected}, but {directory / 'model.pt'} has "
-            f"{found}: another version of the model?"
-        )
-    return found
 
 
 def snapshot(hub: Hub, repo: str, revision: str) -> Path:
@@ -67,7 +53,7 @@ def snapshot(hub: Hub, repo: str, revision: str) -> Path:
         raise InputError(
             f"params.yaml: base.repo: {repo} at revision {revision} is neither in the cache "
             f"{cache} nor to be had from {endpoint} ({type(error).__name__}: {reason}): check "
-            "base.repo and base.revision, or set base.kind to directory and base.path to a copy."
+            "base.repo and base.revision, or set base.path to a copy."
         ) from None
 
 

@@ -28,8 +28,8 @@ WEIGHTS = {
     "adapter": "adapter.safetensors",
     "lora": "adapter_model.safetensors",  # PEFT's own name
 }
-PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",)}
-LORA_TARGETS = ["q_proj", "v_proj"]
+WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
+PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",), "lora": ("llm.",)}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class LoraSize:
     r: int
     alpha: int
     dropout: float
+    targets: tuple[str, ...] = ("q_proj", "v_proj")  # of the language model's projections
 
 
 def choose_trained(nano: FunASRNano, prefixes: tuple[str, ...]) -> dict[str, torch.nn.Parameter]:
@@ -59,7 +60,7 @@ def choose_trained(nano: FunASRNano, prefixes: tuple[str, ...]) -> dict[str, tor
 
 
 def add_lora(nano: FunASRNano, size: LoraSize, seed: int) -> dict[str, torch.nn.Parameter]:
-    """Puts LoRA on the language model's q and v projections (in place); only it trains."""
+    """Puts LoRA on projections of the language model (in place); only it trains."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -71,7 +72,7 @@ def add_lora(nano: FunASRNano, size: LoraSize, seed: int) -> dict[str, torch.nn.
         r=size.r,
         lora_alpha=size.alpha,
         lora_dropout=size.dropout,
-        target_modules=LORA_TARGETS,
+        target_modules=list(size.targets),
         task_type="CAUSAL_LM",
     )
     nano.peft = get_peft_model(model.llm, config)  # the layers inside model.llm are replaced
@@ -98,6 +99,13 @@ def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+def weights_path(directory: Path, stage: str) -> Path:
+    """Returns the file that holds the weights of a stage's checkpoint."""
+    if stage == "lora" and (directory / WHOLE_LLM).is_file():
+        return directory / WHOLE_LLM
+    return directory / WEIGHTS[stage]
+
+
 def save_checkpoint(
     directory: Path, stage: str, nano: FunASRNano, weights: Mapping[str, Any], facts: dict[str, Any]
 ) -> None:
@@ -110,18 +118,19 @@ def save_checkpoint(
     from safetensors.torch import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
-    if stage == "lora":
+    if nano.peft is not None:
         # PEFT would look for the base model's configuration to see whether embeddings were trained.
         nano.peft.save_pretrained(directory, save_embedding_layers=False)
         (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
         _settle_config(directory / "adapter_config.json")
     else:
-        save_file({k: v.contiguous() for k, v in weights.items()}, directory / WEIGHTS[stage])
+        path = directory / (WHOLE_LLM if stage == "lora" else WEIGHTS[stage])
+        save_file({k: v.contiguous() for k, v in weights.items()}, path)
     models = directory.parent
     below = CHECKPOINTS[: CHECKPOINTS.index(stage)]
     content = {
         "stage": stage,
-        "sha256": file_sha256(directory / WEIGHTS[stage]),
+        "sha256": file_sha256(weights_path(directory, stage)),
         "stands_on": {name: file_sha256(models / name / WEIGHTS[name]) for name in below},
         "trainable_parameters": sum(w.numel() for w in weights.values()),
         **facts,
@@ -139,19 +148,21 @@ def _settle_config(path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_checkpoint(models: Path, name: str, fs: int, filters: Filters = "native") -> FunASRNano:
+def load_checkpoint(
+    models: Path, name: str, fs: int, filters: Filters = "native", dither: float | None = None
+) -> FunASRNano:
     """The base model with the checkpoints up to `name` (of CHECKPOINTS) on it, in eval mode, behind
-    a front end at `fs` Hz with these filters.
+    a front end at `fs` Hz with these filters and this dither (None: the base's own).
 
     Raises:
         InputError: a checkpoint is missing, was trained on another one than lies below it here,
             or does not hold exactly the weights of its part.
     """
-    nano = load(models / "base", fs, filters)
+    nano = load(models / "base", fs, filters, dither)
     hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
     for stage in CHECKPOINTS[1 : CHECKPOINTS.index(name) + 1]:
         directory = models / stage
-        path = directory / WEIGHTS[stage]
+        path = weights_path(directory, stage)
         if not path.is_file() or not (directory / "checkpoint.json").is_file():
             raise InputError(f"{directory} holds no checkpoint: run `dvc repro train_{stage}`.")
         note = json.loads((directory / "checkpoint.json").read_text(encoding="utf-8"))
@@ -170,9 +181,9 @@ def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
     """Loads a checkpoint's weights: exactly those of its part, each of the right shape."""
     from safetensors.torch import load_file
 
-    path = directory / WEIGHTS[stage]
-    weights = load_file(path)
-    if stage == "lora":
+    path = weights_path(directory, stage)
+    weights, is_lora = load_file(path), path.name == WEIGHTS["lora"]
+    if is_lora:
         expected = _with_lora(nano, directory)
     else:
         prefixes = PREFIXES[stage]
@@ -187,7 +198,7 @@ def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
             f"{path} is not the {stage} of this base model: {len(wrong)} weights missing, "
             f"unexpected or of another shape ({min(wrong)}): run `dvc repro train_{stage}`."
         )
-    if stage != "lora":
+    if not is_lora:
         nano.model.load_state_dict(weights, strict=False)
 
 

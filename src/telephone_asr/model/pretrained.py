@@ -1,26 +1,17 @@
-"""Fun-ASR-Nano model directories: loading them whole and strictly, or saying what is wrong.
-
-The layout is FunASR's own: config.yaml, configuration.json, model.pt, and the language model's
-config and tokenizer in a directory of their own.
-"""
+"""Fun-ASR-Nano as it is loaded: whole and strictly, or not at all and saying what is wrong."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib
-import io
-import json
-import logging
-import pkgutil
-import warnings
+import pickle
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.model import layout
+from telephone_asr.model.frontend import FUNASR_DITHER
 
 if TYPE_CHECKING:
     import torch
@@ -28,20 +19,14 @@ if TYPE_CHECKING:
     from telephone_asr.model.frontend import Filters
 
 CTC_BRANCH = ("ctc_decoder.", "ctc.")
-FUNASR_MODULES = (
-    "funasr.models.fun_asr_nano.model",
-    "funasr.models.sense_voice.model",  # the encoder
-    "funasr.models.llm_asr.adaptor",  # the adaptor, and the CTC branch's decoder
-    "funasr.tokenizer.hf_tokenizer",
-    "funasr.frontends.wav_frontend",
-)
+LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass
 class FunASRNano:
     """A loaded model with what belongs to it."""
 
-    model: torch.nn.Module  # funasr.models.fun_asr_nano.model.FunASRNano, in eval mode
+    model: torch.nn.Module  # funasr.models.fun_asr_nano.model.FunASRNano, in fp32 and eval mode
     tokenizer: Any  # transformers tokenizer of the language model
     config: dict[str, Any]  # config.yaml with the paths of configuration.json filled in
     directory: Path
@@ -60,149 +45,116 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_directory(directory: Path, key: str = "params.yaml: base.path") -> None:
-    """Raises InputError where a Fun-ASR-Nano directory lacks a file it must have."""
-    if not directory.is_dir():
-        raise InputError(
-            f"{key}: {directory.absolute()} is no directory; "
-            "expected a Fun-ASR-Nano model directory."
-        )
-    for name in ("config.yaml", "configuration.json", "model.pt"):
-        if not (directory / name).is_file():
-            raise InputError(
-                f"{key}: {directory.absolute()} has no {name}; "
-                "expected config.yaml, configuration.json and model.pt as FunASR ships them."
-            )
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """config.yaml, with the relative paths of configuration.json made into real ones."""
-    # FunASR's own merging, so that we and funasr.AutoModel see the same configuration.
-    from funasr.download.download_model_from_hub import add_file_root_path
-    from omegaconf import OmegaConf
-
-    paths: dict[str, Any] = {}
-    with _usable(directory / "configuration.json"):
-        metas = json.loads((directory / "configuration.json").read_text(encoding="utf-8"))
-        add_file_root_path(str(directory), metas.get("file_path_metas", {}), paths)
-    with _usable(directory / "config.yaml"):
-        merged = OmegaConf.merge(OmegaConf.load(directory / "config.yaml"), paths)
-        return OmegaConf.to_container(merged, resolve=True)
-
-
-@contextlib.contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """One sentence for what libraries raise, and that is anything, at a file they cannot use."""
-    try:
-        yield
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(
-            f"{path} cannot be used ({reason}): expected a Fun-ASR-Nano model as FunASR ships it; "
-            "fetch it anew."
-        ) from None
-
-
-def load(directory: Path, fs: int | None = None, filters: Filters = "native") -> FunASRNano:
-    """Builds the model of a directory and loads every weight of it.
+def load(
+    directory: Path,
+    fs: int | None = None,
+    filters: Filters = "native",
+    dither: float | None = None,
+) -> FunASRNano:
+    """Builds the model of a directory and loads every weight of it, into fp32.
 
     Args:
         fs: sample rate in Hz the front end is to work at; None keeps the directory's own.
         filters: of the front end, where it works at 8 kHz.
+        dither: of the front end; None keeps the directory's own, or FunASR's default of 1.
 
     Raises:
         InputError: a file is missing, the front end does not fit the encoder, or model.pt and
             config.yaml do not describe the same model.
     """
-    check_directory(directory)
-    import_funasr()
-    import torch
-    from funasr.register import tables
-    from transformers import AutoTokenizer
-
-    config = read_config(directory)
-    if config.get("model") != "FunASRNano" or "frontend_conf" not in config:
-        raise InputError(
-            f"{directory / 'config.yaml'}: expected model: FunASRNano and a frontend_conf, got "
-            f"model: {config.get('model')}."
-        )
-    config["frontend_conf"]["dither"] = 0.0  # FunASR's default of 1.0 makes features random
+    layout.check_directory(directory)
+    config = layout.read_config(directory)
+    config["frontend_conf"].setdefault("dither", FUNASR_DITHER)
+    if dither is not None:
+        config["frontend_conf"]["dither"] = dither
     if fs is not None:
         config["frontend_conf"] |= {"fs": fs, "filters": filters}
-    llm_directory = Path(config.get("llm_conf", {}).get("init_param_path", ""))
-    if not (llm_directory / "config.json").is_file():
-        raise InputError(
-            f"{directory / 'configuration.json'}: file_path_metas.llm_conf.init_param_path: "
-            "expected the language model's directory (config.json, tokenizer) in the model's."
-        )
-    with _usable(llm_directory):
-        tokenizer = AutoTokenizer.from_pretrained(config["tokenizer_conf"]["init_param_path"])
-    if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
-        raise InputError(f"{llm_directory} holds no tokenizer: fetch the model anew.")
-    with _usable(directory / "model.pt"):
-        # Mapped, where the file's format allows it: gigabytes of weights are in memory once.
-        path = directory / "model.pt"
-        mapped = zipfile.is_zipfile(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        state = state.get("state_dict", state)
-    if not any(key.startswith(CTC_BRANCH) for key in state):
+    tokenizer = _tokenizer(Path(config["tokenizer_conf"]["init_param_path"]))
+    state = read_weights(directory / "model.pt")
+    if not any(name.startswith(CTC_BRANCH) for name in state):
         # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
-        config.pop("ctc_decoder", None)
+        config = layout.without_ctc(config)
+    elif config.get("ctc_decoder"):
+        layout.check_vocabulary(config)
     _check_input_size(directory, config, state)
-    arguments = dict(config, input_size=_input_size(config))
-    with _usable(directory / "config.yaml"):
-        model = tables.model_classes[config["model"]](**arguments)
+    model = layout.build(config)
+    _fill(model, state, directory / "model.pt")
+    model.eval()
+    return FunASRNano(model, tokenizer, config, directory)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Reads the tensors of a model.pt by their names. No code that a file may hold is run.
+
+    Raises InputError where it holds no weights, or not all of its bytes are there.
+    """
+    import torch
+
+    # Mapped, where the file's format allows it: gigabytes of weights are in memory once.
+    mapped = zipfile.is_zipfile(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        with open(path, "rb") as file:
+            pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        advice = (
+            "it is Git LFS's pointer to them; run `git lfs pull` there"
+            if pointer
+            else f"{reason}; fetch the model anew if the download stopped half way"
+        )
+        raise InputError(f"{path} does not hold the weights of a model: {advice}.") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
+        raise InputError(
+            f"{path} does not hold the weights of a model: expected tensors by their names, as "
+            "FunASR saves them."
+        )
+    return state
+
+
+def _tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    except Exception as error:  # the library underneath raises a bare Exception
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{directory} holds no tokenizer that can be read ({reason}): expected the language "
+            "model's tokenizer.json; fetch the model anew."
+        ) from None
+    if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
+        raise InputError(f"{directory} holds no tokenizer: fetch the model anew.")
+    return tokenizer
+
+
+def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Loads every weight of the state; each of the model's must be in it."""
     own = model.state_dict()
     reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
     if reshaped:
         key = reshaped[0]
         shapes = f"{list(state[key].shape)}, not {list(own[key].shape)}"
         raise InputError(
-            f"{directory / 'model.pt'} is not the model of its config.yaml: {len(reshaped)} "
-            f"weights of another shape ({key}: {shapes})."
+            f"{path} is not the model of its config.yaml: {len(reshaped)} weights of another "
+            f"shape ({key}: {shapes})."
         )
     missing, unexpected = model.load_state_dict(state, strict=False)
     # Tied embeddings may be stored once; everything else must be there, and nothing more.
-    missing = [key for key in missing if not (key == "llm.lm_head.weight" and _tied(model))]
+    tied = bool(model.llm.config.tie_word_embeddings)
+    missing = [key for key in missing if not (key == "llm.lm_head.weight" and tied)]
     if missing or unexpected:
         raise InputError(
-            f"{directory / 'model.pt'} is not the model of its config.yaml: "
-            f"{len(missing)} weights missing ({', '.join(missing[:3])}), "
-            f"{len(unexpected)} unexpected ({', '.join(unexpected[:3])})."
+            f"{path} is not the model of its config.yaml: {len(missing)} weights missing "
+            f"({', '.join(missing[:3])}), {len(unexpected)} unexpected "
+            f"({', '.join(unexpected[:3])})."
         )
-    model.eval()
-    return FunASRNano(model, tokenizer, config, directory)
-
-
-def import_funasr() -> None:
-    """Imports what Fun-ASR-Nano is made of from FunASR (and so registers it), quietly.
-
-    `import funasr` imports every model that FunASR has, which takes longer than a short stage; it
-    finds them with pkgutil, which is told here that there are none.
-    """
-    from unittest import mock  # brings asyncio, which a short command has no use for
-
-    with mock.patch.object(pkgutil, "walk_packages", return_value=()):
-        importlib.import_module("funasr")
-    with contextlib.redirect_stdout(io.StringIO()):  # it says so where ffmpeg is missing
-        for name in FUNASR_MODULES:
-            importlib.import_module(name)
-    logging.getLogger().setLevel(logging.WARNING)
-    # PEFT calls what Transformers has deprecated.
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-
-
-def _tied(model: torch.nn.Module) -> bool:
-    return bool(model.llm.config.tie_word_embeddings)
-
-
-def _input_size(config: dict[str, Any]) -> int:
-    return config["frontend_conf"]["n_mels"] * config["frontend_conf"]["lfr_m"]
 
 
 def _check_input_size(directory: Path, config: dict[str, Any], state: dict[str, Any]) -> None:
     first_norm = state.get("audio_encoder.encoders0.0.norm1.weight")
-    expected = _input_size(config)
+    expected = layout.input_size(config)
     if first_norm is not None and len(first_norm) != expected:
         frontend = config["frontend_conf"]
         raise InputError(

@@ -1,149 +1,143 @@
-"""A Fun-ASR-Nano small enough to train on a laptop, in FunASR's own classes and layout."""
+"""A Fun-ASR-Nano small enough to train on a laptop, in FunASR's own classes.
+
+It is written in the published layout, so that what runs on it runs on the real one. Where it has to
+differ, a comment says why.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telephone_asr.model import layout
+
 if TYPE_CHECKING:
+    import torch
+
     from telephone_asr.params import TinyModel
 
-LLM_DIRECTORY = "Qwen3-tiny"
 
-
-def write_tiny(directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed: int) -> None:
+def write_tiny(
+    directory: Path, size: TinyModel, tokenizer: Path, fs: int, seed: int, dither: float = 0.0
+) -> None:
     """Writes a model directory with random weights, to be trained.
 
     Args:
-        tokenizer: directory of the tokenizer to copy in (see model/tokenizer.py).
+        tokenizer: directory of the tokenizer and the CTC vocabulary (see model/tokenizer.py).
         fs: sample rate of the front end in Hz.
+        dither: of the front end, in steps of 16 bits.
+    """
+    from transformers import AutoTokenizer
+
+    vocabulary = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+    with open(tokenizer / layout.CTC_VOCABULARY, encoding="ascii") as file:
+        ranks = sum(1 for _ in file)
+    llm = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": size.llm_dim,
+        "intermediate_size": 3 * size.llm_dim,
+        "num_hidden_layers": size.llm_layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": size.llm_dim // 4,
+        "max_position_embeddings": 4096,
+        # The default of 0.02 is meant for a width of 1024 and keeps a narrow model from listening.
+        "initializer_range": size.llm_dim**-0.5,
+        "eos_token_id": vocabulary.eos_token_id,
+        "pad_token_id": vocabulary.pad_token_id,
+    }
+    write_model(directory, _config(size, ranks, fs, dither), llm, tokenizer, seed)
+
+
+def write_model(
+    directory: Path, config: Mapping[str, Any], llm: Mapping[str, Any], tokenizer: Path, seed: int
+) -> None:
+    """Writes a model directory in the published layout, with random weights.
+
+    Args:
+        config: the published config.yaml with what differs.
+        llm: of the language model's config.json, which is a Qwen3's.
+        tokenizer: directory of the language model's tokenizer and of the CTC vocabulary.
     """
     import torch
-    from omegaconf import OmegaConf
-    from transformers import AutoTokenizer, Qwen3Config
 
-    from telephone_asr.model.pretrained import import_funasr
+    write_beside(directory, config, llm, tokenizer)
+    torch.manual_seed(seed)
+    model = layout.build(layout.read_config(directory))
+    layout.save_weights(as_published(model), directory / "model.pt")
 
-    import_funasr()
-    llm_directory = directory / LLM_DIRECTORY
+
+def write_beside(
+    directory: Path, config: Mapping[str, Any], llm: Mapping[str, Any], tokenizer: Path
+) -> None:
+    """Writes all of such a directory but the weights."""
+    from transformers import Qwen3Config
+
+    llm_directory = directory / config["llm_conf"]["init_param_path"]
     llm_directory.mkdir(parents=True)
     for file in sorted(tokenizer.iterdir()):
-        shutil.copyfile(file, llm_directory / file.name)
-    vocabulary = AutoTokenizer.from_pretrained(llm_directory)
+        beside = file.name == layout.CTC_VOCABULARY
+        shutil.copyfile(file, (directory if beside else llm_directory) / file.name)
     Qwen3Config(
-        vocab_size=len(vocabulary),
-        hidden_size=size.llm_dim,
-        intermediate_size=3 * size.llm_dim,
-        num_hidden_layers=size.llm_layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=size.llm_dim // 4,
-        max_position_embeddings=4096,
-        # The default of 0.02 is meant for a width of 1024 and keeps a narrow model from listening.
-        initializer_range=size.llm_dim**-0.5,
-        tie_word_embeddings=True,
-        eos_token_id=vocabulary.eos_token_id,
-        pad_token_id=vocabulary.pad_token_id,
-        architectures=["Qwen3ForCausalLM"],
+        architectures=["Qwen3ForCausalLM"], tie_word_embeddings=True, **llm
     ).save_pretrained(llm_directory)
-    config = _config(size, len(vocabulary), fs)
-    OmegaConf.save(config, directory / "config.yaml")
-    paths = {
-        "init_param": "model.pt",
-        "config": "config.yaml",
-        "llm_conf": {"init_param_path": LLM_DIRECTORY},
-        "tokenizer_conf": {"init_param_path": LLM_DIRECTORY},
-        "ctc_tokenizer_conf": {"init_param_path": LLM_DIRECTORY},
-    }
-    description = {"framework": "pytorch", "task": "auto-speech-recognition"}
-    (directory / "configuration.json").write_text(
-        json.dumps(description | {"file_path_metas": paths}, indent=2) + "\n", encoding="utf-8"
-    )
-    torch.manual_seed(seed)
-    torch.save(_random_state(directory), directory / "model.pt")
+    layout.write_config(directory, config)
 
 
-def _random_state(directory: Path) -> dict[str, Any]:
-    from funasr.register import tables
+def as_published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Returns a model's weights in the published dtypes: bf16, the CTC branch in fp32."""
+    import torch
 
-    from telephone_asr.model.pretrained import _input_size, read_config
+    halved: dict[int, torch.Tensor] = {}  # tied embeddings stay one tensor
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if name.startswith(("ctc_decoder.", "ctc.")):
+            state[name] = tensor
+        else:
+            state[name] = halved.setdefault(tensor.data_ptr(), tensor.to(torch.bfloat16))
+    return state
 
-    config = read_config(directory)
-    model = tables.model_classes[config["model"]](**config, input_size=_input_size(config))
-    return model.state_dict()
 
-
-def _config(size: TinyModel, vocabulary: int, fs: int) -> dict[str, Any]:
-    """config.yaml with the keys of Fun-ASR-Nano-2512 and smaller numbers.
+def _config(size: TinyModel, ranks: int, fs: int, dither: float) -> dict[str, Any]:
+    """The published config.yaml with smaller numbers.
 
     Dropout costs a quarter of a step of so small a model and brings nothing in a few epochs.
     """
-    dim, llm_dim = size.encoder_dim, size.llm_dim
-    return {
-        "model": "FunASRNano",
-        "audio_encoder": "SenseVoiceEncoderSmall",
-        "audio_encoder_conf": {
-            "output_size": dim,
-            "attention_heads": 4,
-            "linear_units": 4 * dim,
-            "num_blocks": size.encoder_blocks,
-            "tp_blocks": size.tp_blocks,
-            "dropout_rate": 0.0,
-            "positional_dropout_rate": 0.0,
-            "attention_dropout_rate": 0.0,
-            "input_layer": "pe",
-            "pos_enc_class": "SinusoidalPositionEncoder",
-            "normalize_before": True,
-            "kernel_size": 11,
-            "sanm_shfit": 0,
-            "selfattention_layer_type": "sanm",
-            "freeze": False,
-        },
-        "llm": LLM_DIRECTORY,
-        "llm_conf": {"hub": "hf", "freeze": False, "llm_dtype": "fp32"},
-        "audio_adaptor": "Transformer",
-        "audio_adaptor_conf": {
-            # `use_low_frame_rate` gives the language model an eighth of the rows. Stacking eight
-            # rows in the adaptor makes each of them hold its own half second; the full-size model
-            # stacks none and learns to gather them, which takes more speech than there is here.
-            "downsample_rate": 8,
-            "use_low_frame_rate": True,
-            "ffn_dim": 4 * dim,
-            "llm_dim": llm_dim,
-            "encoder_dim": dim,
-            "attention_heads": 4,
-            "n_layer": 2,
-            "freeze": False,
-        },
-        "ctc_decoder": "Transformer",
-        "ctc_decoder_conf": {
-            "downsample_rate": 1,
-            "ffn_dim": 2 * dim,
-            "llm_dim": dim,
-            "encoder_dim": dim,
-            "attention_heads": 4,
-            "n_layer": 1,
-            "freeze": False,
-        },
-        "ctc_vocab_size": vocabulary + 1,  # the last one is blank
-        "ctc_tokenizer": "HuggingfaceTokenizer",
-        "detach_ctc_decoder": True,
-        "frontend": "WavFrontend",
-        "frontend_conf": {
-            "fs": fs,
-            "window": "hamming",
-            "n_mels": 80,
-            "frame_length": 25,
-            "frame_shift": 10,
-            "lfr_m": 7,
-            "lfr_n": 6,
-            "cmvn_file": None,
-            "dither": 0.0,
-        },
-        "tokenizer": "HuggingfaceTokenizer",
-        # A prompt of few tokens: the less there is between speech and transcript, the sooner a
-        # small model learns to listen.
-        "dataset_conf": {"sys_prompt": False, "do_think": True},
+    config = layout.published()
+    dim = size.encoder_dim
+    # Where there is no dither, as published, FunASR's is 1.
+    config["frontend_conf"] |= {"fs": fs, "dither": dither}
+    config["audio_encoder_conf"] |= {
+        "output_size": dim,
+        "linear_units": 4 * dim,
+        "num_blocks": size.encoder_blocks,
+        "tp_blocks": size.tp_blocks,
+        **dict.fromkeys(("dropout_rate", "positional_dropout_rate", "attention_dropout_rate"), 0.0),
     }
+    config["audio_adaptor_conf"] |= {
+        # `use_low_frame_rate` gives the language model an eighth of the rows. Stacking eight rows
+        # in the adaptor makes each of them hold its own half second; the full-size model stacks
+        # none and learns to gather them, which takes more speech than there is here.
+        "downsample_rate": 8,
+        "ffn_dim": 4 * dim,
+        "llm_dim": size.llm_dim,
+        "encoder_dim": dim,
+        "attention_heads": 4,
+    }
+    config["ctc_decoder_conf"] |= {
+        "ffn_dim": 2 * dim,
+        "llm_dim": dim,
+        "encoder_dim": dim,
+        "attention_heads": 4,
+        "n_layer": 1,
+    }
+    # The published number, FunASR's default, is that of the published vocabulary. The last is
+    # blank; SenseVoice's 1,700 special tokens behind the ranks are never written, and have no
+    # class here.
+    config["ctc_vocab_size"] = ranks + 1
+    # A prompt of few tokens: the less there is between speech and transcript, the sooner a small
+    # model learns to listen.
+    config["dataset_conf"]["sys_prompt"] = False
+    return config

@@ -9,11 +9,12 @@ from itertools import pairwise
 from telephone_asr.report.blocks import Answer, literal
 from telephone_asr.report.findings import (
     CHECKPOINTS,
-    LAST,
+    FINAL,
     SETS,
     Change,
     Check,
     Findings,
+    rewritten,
     speakers_of,
 )
 from telephone_asr.report.slices import Slice
@@ -30,7 +31,7 @@ Changes = Mapping[tuple[str, str, str], Change]  # test set, before, after
 
 def lead(changes: Changes, hardest: Sequence[Slice]) -> str:
     """The run in three sentences."""
-    calls, wideband = (changes[name, "base", LAST] for name in ("telecall", "wideband"))
+    calls, wideband = (changes[name, "base", FINAL] for name in ("telecall", "wideband"))
     sentences = [
         f"The three stages took **telephone calls from {percent(calls.cer_before)} to "
         f"{percent(calls.cer_after)} % character error rate (CER)**, {relative(calls)}: "
@@ -60,7 +61,7 @@ def _merge(gate: Sequence[Check], changes: Changes) -> Answer:
     if not gate:
         sides = []
         for name in ("telecall", "wideband"):
-            change = changes[name, "base", LAST]
+            change = changes[name, "base", FINAL]
             sides.append(
                 (TONES[change.verdict], f"{capital(SETS[name])}: {AGAINST[change.verdict]}")
             )
@@ -79,16 +80,18 @@ def _brought(findings: Findings, changes: Changes) -> Answer:
 
 
 def _price(changes: Changes) -> Answer:
-    whole = changes["wideband", "base", LAST]
+    whole = changes["wideband", "base", FINAL]
     text = f"In all {points(whole)}. {BRACKETS}"
     return _by_stage("What did it cost on wideband speech?", "wideband", text, changes)
 
 
 def _by_stage(question: str, test_set: str, text: str, changes: Changes) -> Answer:
-    whole = changes[test_set, "base", LAST]
+    whole = changes[test_set, "base", FINAL]
     headline = f"{percent(whole.cer_before)} → {percent(whole.cer_after)} % CER: {whole.verdict}"
     found = []
     for before, after in pairwise(CHECKPOINTS):
+        if (test_set, before, after) not in changes:  # merging, which changed no text
+            continue
         change = changes[test_set, before, after]
         rates = f"{percent(change.cer_before)} → {percent(change.cer_after)} %"
         stage = f"{capital(CHECKPOINTS[after])}: **{change.verdict}**, {rates}, {points(change)}"
@@ -98,7 +101,7 @@ def _by_stage(question: str, test_set: str, text: str, changes: Changes) -> Answ
 
 def _still_bad(findings: Findings, hardest: Sequence[Slice]) -> Answer:
     question = "On which calls is it still bad?"
-    whole = findings.metrics[LAST]["telecall"]
+    whole = findings.metrics[FINAL]["telecall"]
     text = f"All calls: {percent(whole['cer'])} % ({interval(whole)})."
     if not hardest:
         return Answer(question, f"{percent(whole['cer'])} % CER on all calls", "neutral", text)
@@ -128,14 +131,25 @@ def notes(findings: Findings) -> list[str]:
             "This report holds transcripts of calls, and on its page recordings: show it to nobody "
             "who may not hear the calls."
         )
-    found.append(
-        f"The exported model gives the same text in FunASR as here for {findings.export['equal']} "
-        f"of {findings.export['utterances']} test utterances."
-    )
+    found.append(_shipped(findings))
     missing = [one.name for one in findings.stages if not one.ran]
     if missing:
         found.append(f"Not run: {', '.join(f'`{name}`' for name in missing)}.")
     return [note for note in found if note]
+
+
+def _shipped(findings: Findings) -> str:
+    """What the rates are of: the exported model, here and in FunASR."""
+    utterances = len(findings.transcripts[FINAL])
+    others = sum(rewritten(findings.transcripts, name) for name in SETS)
+    changed = f"the text of {others:,} of {utterances:,} utterances" if others else "no text"
+    equal, compared = findings.export["equal"], findings.export["utterances"]
+    rates = [percent(findings.export[key]) for key in ("funasr_cer", "cer")]
+    return (
+        "The model that ships is final: stage 3 merged into models/final, and loaded anew to be "
+        f"scored. Merging changed {changed}. FunASR's AutoModel gives the same text as we do for "
+        f"{equal} of {compared} test utterances (CER {rates[0]} % there, {rates[1]} % here)."
+    )
 
 
 def _synthetic(synthetic: frozenset[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from telephone_asr.report import answers, figures, slice_tables, tables, utterances
 from telephone_asr.report.blocks import FEW_CHARACTERS, Block, Document, Pictures, Section
 from telephone_asr.report.data_tables import data_table, quality_table
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Findings, compare, lines_of
+from telephone_asr.report.findings import CHECKPOINTS, FINAL, SETS, Findings, compare, lines_of
 from telephone_asr.report.slices import KINDS, heat_map, worse_than_all
 
 SHOWN_SLICES = 10
@@ -31,15 +31,14 @@ def document(
     synthetic, data = findings.synthetic, findings.data
     found = compare(findings.transcripts, findings.seed)
     changes = {(one.test_set, one.before, one.after): one for one in found}
-    calls = lines_of(findings.transcripts, LAST, "telecall")
+    calls = lines_of(findings.transcripts, FINAL, "telecall")
     random = utterances.drawn(calls, findings.seed)
-    hardest = worse_than_all(findings.metrics[LAST]["telecall"])
+    hardest = worse_than_all(findings.metrics[FINAL]["telecall"])
 
     def section(name: str, title: str, blocks: Iterable[Block | None], *sets: str) -> Section:
         whole = titled(title, synthetic, sets or tuple(SETS))
         return Section(name, title, whole, [block for block in blocks if block])
 
-    last = CHECKPOINTS[LAST]
     sections = [
         section("cer", "Character error rates", _rates(findings, found)),
         section("calls", "Where calls are still bad", _calls(findings, hardest), "telecall"),
@@ -52,8 +51,8 @@ def document(
             "worst",
             "The worst utterances of the calls",
             [
-                f"Of the last checkpoint, {last}, by CER. Texts are aligned as they are scored: "
-                "S is a substituted, D a deleted, I an inserted character.",
+                f"Of the model that ships, {CHECKPOINTS[FINAL]}, by CER. Texts are aligned as they "
+                "are scored: S is a substituted, D a deleted, I an inserted character.",
                 utterances.shown(utterances.worst(calls), read_call, findings.scoring),
             ],
             "telecall",
@@ -116,9 +115,7 @@ def _calls(findings: Findings, hardest: Sequence) -> list[Block | None]:
         *by_kind,
         note if any(by_kind) else None,
         *(
-            heat_map(
-                findings.transcripts, name, f"CER % on {SETS[name]} by SNR and codec, last stage"
-            )
+            heat_map(findings.transcripts, name, f"CER % on {SETS[name]} by SNR and codec, final")
             for name in ("telecall", "simulated")
         ),
         slice_tables.measure_table(findings.metrics),

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from telephone_asr.report.findings import CHECKPOINTS, SETS
+from telephone_asr.report.findings import COLUMNS, SETS
 
 PANEL_IN = (3.6, 2.5)  # a telephone is 3.6 inches of CSS wide
 PNG_DPI = 130
@@ -61,7 +61,7 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "axes.edgecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-SHORT = {"base": "base", "encoder": "stage 1", "adapter": "stage 2", "lora": "stage 3"}
+SHORT = {"base": "base", "encoder": "stage 1", "adapter": "stage 2", "final": "final"}
 TRAININGS = {
     "base_ctc": "Base: encoder (CTC)",
     "base_llm": "Base: adapter and LLM",
@@ -128,7 +128,7 @@ def cer(metrics: Mapping[str, dict]) -> list[Panel]:
     """CER with its interval, a panel for each test set, a point for each checkpoint."""
     panels = []
     for name, title in SETS.items():
-        ones = {checkpoint: metrics[checkpoint][name] for checkpoint in CHECKPOINTS}
+        ones = {checkpoint: metrics[checkpoint][name] for checkpoint in COLUMNS}
         known = {label: one for label, one in ones.items() if one["cer"] is not None}
         alt = "; ".join(
             f"{SHORT[label]} {100 * one['cer']:.1f} %, 95 % interval "

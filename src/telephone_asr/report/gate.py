@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
+from telephone_asr.report.findings import BASE, CHECKPOINTS, FINAL, SETS, Check
 from telephone_asr.report.words import percent, points
 
-FIRST = next(iter(CHECKPOINTS))
 TELEPHONE = ("telecall", "simulated")
 
 
@@ -26,16 +25,16 @@ def check(
     """The checks of a revision, those against another one only where `before` is given.
 
     Args:
-        max_wideband_loss: CER of the last checkpoint less that of base, on wideband speech.
-        max_cer_increase: CER of the last checkpoint less the same before, on telephone speech.
+        max_wideband_loss: CER of the model that ships less that of base, on wideband speech.
+        max_cer_increase: CER of the model that ships less the same before, on telephone speech.
         seed: of the paired bootstrap.
     """
-    loss = compare("wideband", (after, FIRST), (after, LAST), seed)
-    labels = (CHECKPOINTS[FIRST], CHECKPOINTS[LAST])
+    loss = compare("wideband", (after, BASE), (after, FINAL), seed)
+    labels = (CHECKPOINTS[BASE], CHECKPOINTS[FINAL])
     checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
     if before is not None:
         for test_set in TELEPHONE:
-            increase = compare(test_set, (before, LAST), (after, LAST), seed)
+            increase = compare(test_set, (before, FINAL), (after, FINAL), seed)
             limit = (max_cer_increase, "gate.max_cer_increase")
             checks.append(_check(test_set, increase, ("before", "after"), *limit))
     return checks

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from telephone_asr.report.findings import LAST, Findings, lines_of
+from telephone_asr.report.findings import FINAL, Findings, lines_of
 from telephone_asr.report.slices import KINDS, name_of
 from telephone_asr.scoring.confusion import confusions
 
@@ -16,13 +16,13 @@ NOTHING = "∅"  # deleted or inserted
 
 
 def write(directory: Path, findings: Findings) -> None:
-    """CER by slice and the confusions of the last checkpoint, a CSV each."""
+    """CER by slice and the confusions of the model that ships, a CSV each."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "slices.csv", ("slice", "cer"), _slices(findings.metrics[LAST]["telecall"]))
+    _write(directory / "slices.csv", ("slice", "cer"), _slices(findings.metrics[FINAL]["telecall"]))
     telephone = [
         line
         for name in ("telecall", "simulated")
-        for line in lines_of(findings.transcripts, LAST, name)
+        for line in lines_of(findings.transcripts, FINAL, name)
     ]
     pairs = _pairs(confusions(telephone, findings.scoring))
     _write(directory / "confusions.csv", ("said", "recognised"), pairs)

@@ -18,7 +18,7 @@ from telephone_asr.report.changes import (
     stage_section,
 )
 from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, Check
+from telephone_asr.report.findings import CHECKPOINTS, FINAL, SETS, Check
 from telephone_asr.report.gate import TELEPHONE, passed
 from telephone_asr.report.markdown import table
 from telephone_asr.report.tables import SIGNS as CHANGES
@@ -41,6 +41,7 @@ class Review:
     here: str
     before: Results
     after: Results
+    stand_in: str  # a sentence where another checkpoint is compared with final; empty: none is
     found: Found
     checks: Sequence[Check]
     slices: Sequence[SliceChange]
@@ -66,17 +67,18 @@ def comment(review: Review) -> str:
     gate = "passed" if passed(review.checks) else "**not passed**"
     sections = [
         f"## {verdict(review.found)}; gate {gate}",
-        f"{CHECKPOINTS[LAST]} of {review.here} against {review.base}. {LEGEND}",
+        f"{CHECKPOINTS[FINAL]} of {review.here} against {review.base}. {LEGEND}",
+        review.stand_in,
         _warning(review.remeasured),
-        cer_table(review.found, [LAST]),
+        cer_table(review.found, [FINAL]),
         gate_list(review.checks),
         _folded("Every checkpoint on every test set", cer_table(review.found, CHECKPOINTS)),
         "### What it cost elsewhere",
-        _wideband(review.found["wideband", LAST]),
+        _wideband(review.found["wideband", FINAL]),
         slice_section(review.slices),
         _folded(
             "Digits, names, repetitions, words where nobody speaks: what is worse, noise or not",
-            content_section(review.before, review.after, LAST),
+            content_section(review.before, review.after, FINAL),
         ),
         "### What was changed",
         param_section(review.params),
@@ -90,16 +92,16 @@ def comment(review: Review) -> str:
 
 
 def verdict(found: Found) -> str:
-    """What became of telephone speech; the last checkpoint speaks for the change.
+    """What became of telephone speech; the model that ships speaks for the change.
 
     >>> calls, simulated = Difference(0.3, 0.2, -0.2, -0.05), Difference(0.2, 0.21, -0.01, 0.03)
-    >>> verdict({("telecall", "lora"): calls, ("simulated", "lora"): simulated})
+    >>> verdict({("telecall", "final"): calls, ("simulated", "final"): simulated})
     '▼ Better on telephone calls, ≈ within noise on simulated telephone speech'
     """
     order = ("worse", "better", "within noise", "unchanged", "not comparable")
     sets: dict[str, list[str]] = {word: [] for word in order}
     for test_set in TELEPHONE:
-        sets[_verdict(found[test_set, LAST])].append(SETS[test_set])
+        sets[_verdict(found[test_set, FINAL])].append(SETS[test_set])
     parts = [
         f"{SIGNS[word][0]} {word} on {' and '.join(names)}" for word, names in sets.items() if names
     ]

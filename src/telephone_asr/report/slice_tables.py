@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from telephone_asr.report.blocks import FEW_CHARACTERS, Table, literal
-from telephone_asr.report.findings import CHECKPOINTS, LAST, SETS, lines_of
+from telephone_asr.report.findings import COLUMNS, FINAL, SETS, lines_of
 from telephone_asr.report.slices import KINDS, Slice, name_of
 from telephone_asr.report.words import percent
 from telephone_asr.scoring.confusion import confusions
@@ -28,22 +28,22 @@ def hardest_table(hardest: Sequence[Slice]) -> Table:
         for one in hardest
     ]
     heads = ["by", "calls", "CER %", "95 % interval", "share of all errors", "characters"]
-    return Table(heads, rows, "Where calls are worst after the last stage", left=2)
+    return Table(heads, rows, "Where calls are worst with the final model", left=2)
 
 
 def slice_table(metrics: Mapping[str, dict], test_set: str, kind: str) -> Table | None:
     """CER of every checkpoint by one property; None where no utterance has it."""
-    by_checkpoint = {name: metrics[name][test_set].get(kind, {}) for name in CHECKPOINTS}
+    by_checkpoint = {name: metrics[name][test_set].get(kind, {}) for name in COLUMNS}
     rows = []
-    for name, one in by_checkpoint[LAST].items():
-        rates = [percent(by_checkpoint[c].get(name, {}).get("cer")) for c in CHECKPOINTS]
+    for name, one in by_checkpoint[FINAL].items():
+        rates = [percent(by_checkpoint[c].get(name, {}).get("cer")) for c in COLUMNS]
         if one["characters"] < FEW_CHARACTERS:
             rates = [f"({rate})" for rate in rates]
         rows.append([literal(name_of(kind, name)), *rates, f"{one['characters']:,}"])
     if not rows:
         return None
     title = KINDS[kind][0]
-    heads = [title, *CHECKPOINTS.values(), "characters"]
+    heads = [title, *COLUMNS.values(), "characters"]
     return Table(heads, rows, f"CER % on {SETS[test_set]} by {title}")
 
 
@@ -64,19 +64,19 @@ def measure_table(metrics: Mapping[str, dict]) -> Table | None:
     """What telephone teams ask for besides CER; None where nobody measured it."""
     rows = []
     for (kind, key), title in MEASURES.items():
-        found = {name: metrics[name]["telecall"].get(kind, {}) for name in CHECKPOINTS}
-        if found[LAST].get(key) is not None:
-            n = found[LAST].get("n", "")
+        found = {name: metrics[name]["telecall"].get(kind, {}) for name in COLUMNS}
+        if found[FINAL].get(key) is not None:
+            n = found[FINAL].get("n", "")
             rates = [percent(one.get(key)) for one in found.values()]
             rows.append([title, *rates, "" if kind == "loops" else f"{n:,}" if n else ""])
     for kind, title in NO_SPEECH.items():
-        found = [metrics[name].get("no_speech", {}).get(kind, {}) for name in CHECKPOINTS]
+        found = [metrics[name].get("no_speech", {}).get(kind, {}) for name in COLUMNS]
         if found[-1]:
             rates = [f"{one['insertions_per_minute']:.1f}" if one else "–" for one in found]
             rows.append([f"characters made up in a minute of {title}", *rates, ""])
     if not rows:
         return None
-    heads = ["on calls", *CHECKPOINTS.values(), "of how many"]
+    heads = ["on calls", *COLUMNS.values(), "of how many"]
     return Table(heads, rows, "Numbers, names, loops and made-up speech")
 
 
@@ -85,7 +85,7 @@ def confusion_tables(
 ) -> list[Table | None]:
     """The characters most often taken for others, missed or made up, on telephone speech."""
     sets = ("telecall", "simulated")
-    found = {name: confusions(lines_of(transcripts, LAST, name), options) for name in sets}
+    found = {name: confusions(lines_of(transcripts, FINAL, name), options) for name in sets}
     both = sum(found.values(), Counter())
     said = Counter()
     for (character, _), times in both.items():
@@ -112,10 +112,10 @@ def confusion_tables(
         "of all times it is said",
     ]
     return [
-        Table(heads, rows(swapped), "Characters taken for another, after the last stage", 2)
+        Table(heads, rows(swapped), "Characters that the final model takes for another", 2)
         if swapped
         else None,
-        Table(heads, rows(single), "Characters missed or made up, after the last stage", 2)
+        Table(heads, rows(single), "Characters that the final model misses or makes up", 2)
         if single
         else None,
     ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephone_asr.report.blocks import FEW_CHARACTERS, Cell, HeatMap
-from telephone_asr.report.findings import LAST, lines_of
+from telephone_asr.report.findings import FINAL, lines_of
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.slices import SNR_DB, band, codec_family
 
@@ -89,10 +89,10 @@ def worse_than_all(metrics: Mapping) -> list[Slice]:
 def heat_map(
     transcripts: Mapping[str, Sequence[dict]], test_set: str, title: str
 ) -> HeatMap | None:
-    """CER of the last checkpoint by SNR and codec; None where no utterance has both."""
+    """CER of the model that ships by SNR and codec; None where no utterance has both."""
     cells: dict[tuple[str, str], list[ErrorRate]] = defaultdict(list)
     lowest_db: dict[str, float] = {}
-    for line in lines_of(transcripts, LAST, test_set):
+    for line in lines_of(transcripts, FINAL, test_set):
         snr_db, codec = line.get("snr_db"), codec_family(line.get("codec"))
         if snr_db is not None and codec:
             name = band(snr_db, SNR_DB)

@@ -18,6 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import (
     adapt,
     chat_tokens,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 T, R = TypeVar("T"), TypeVar("R")
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
+LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
 
 
@@ -96,15 +98,17 @@ def _recognise_batch(
     beams: int,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
-    hidden = pad_sequence(list(rows), batch_first=True).to(device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    if level == "features":
-        hidden, lengths = _encode(nano, hidden, lengths)
-    if by_ctc:
-        return ctc_greedy(nano, hidden, lengths)
-    if level != "adapted":
-        hidden, lengths = adapt(nano, hidden, lengths)
-    return transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
+    inputs = pad_sequence(list(rows), batch_first=True)
+    with enough_memory("decoding", inputs, LOWER_BATCH_SIZE):
+        hidden = inputs.to(device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        if level == "features":
+            hidden, lengths = _encode(nano, hidden, lengths)
+        if by_ctc:
+            return ctc_greedy(nano, hidden, lengths)
+        if level != "adapted":
+            hidden, lengths = adapt(nano, hidden, lengths)
+        return transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
 
 
 def _ahead(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:

@@ -19,13 +19,16 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
     """A stage of dvc.yaml: trains one part on top of those before it, writes its checkpoint."""
     below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
     nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
-    if stage == "lora":
-        lora = params.train.lora
-        size = parts.LoraSize(lora.r, lora.alpha, lora.dropout)
+    if plan.ctc_weight and not nano.has_ctc:
+        print(f"{stage}: no CTC branch: trained by the language model's loss alone, no timestamps")
+        plan = dataclasses.replace(plan, llm_weight=1.0, ctc_weight=0.0)
+    lora = params.train.lora
+    if stage == "lora" and not lora.whole:
+        size = parts.LoraSize(lora.r, lora.alpha, lora.dropout, lora.targets)
         trained = parts.add_lora(nano, size, params.seed)
     else:
         prefixes = parts.PREFIXES[stage]
-        if plan.ctc_weight and nano.has_ctc:
+        if plan.ctc_weight:
             prefixes += parts.CTC_BRANCH
         trained = parts.choose_trained(nano, prefixes)
     training = Training(plan, params, nano)
@@ -36,7 +39,7 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
         cost = {
             "seconds": round(result.seconds, 1),
             "peak_memory_mb": round(result.peak_memory_mb),
-            "checkpoint_mb": round((directory / parts.WEIGHTS[stage]).stat().st_size / 2**20, 2),
+            "checkpoint_mb": round(parts.weights_path(directory, stage).stat().st_size / 2**20, 2),
         }
         write_json(COST / f"train_{stage}.json", cost)
         print(f"{directory}: step {result.step} of {result.steps}, CER {result.cer:.4f}")

@@ -1,16 +1,17 @@
-"""base: the model to adapt. A directory, a hub's snapshot, or the tiny one, trained here."""
+"""base: the model to adapt. A hub's snapshot, a directory, or the tiny one, trained here."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from telephone_asr.model import parts
+from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
-from telephone_asr.model.hub import locate, weights_sha256
+from telephone_asr.model.hub import locate
+from telephone_asr.model.layout import save_weights
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
+from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -18,26 +19,29 @@ BASE = MODELS / "base"
 
 def main() -> None:
     params = load_params()
-    if params.base.kind != "tiny":
-        copy_directory(params.base, BASE)
-        load(BASE)  # says at once whether it is whole
+    if not params.base.is_tiny:
+        copy_model(params.base, BASE)
         for name in ("base_ctc", "base_llm"):  # no training, no curves
             (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
     else:
         train_tiny(params)
 
 
-def copy_directory(base: Base, target: Path) -> None:
-    """Copies a Fun-ASR-Nano directory, the user's or a hub's snapshot, as it is.
+def copy_model(base: Base, target: Path) -> None:
+    """Copies the files of a Fun-ASR-Nano, the user's or a hub's snapshot, that are used.
 
-    Raises InputError where it is not to be had, is incomplete, or its model.pt is not the one named
-    by base.sha256.
+    Raises InputError where it is not to be had, is incomplete, or has other files than its pins.
     """
     source = locate(base.kind, base.path, base.repo, base.revision)
-    found = weights_sha256(source, base.sha256)
-    if base.sha256 is None:
-        print(f"{source / 'model.pt'}: to pin it, set base.sha256 to {found}")
-    shutil.copytree(source, target)
+    files = pins.model_files(source)
+    unknown = pins.check(files, Path(base.pins)) if base.pins is not None else {}
+    if not load(source).has_ctc:  # which says whether it is whole
+        print(f"{source} has no CTC branch: adapted without it, and without timestamps")
+    if unknown:
+        pins.record(unknown, Path(base.pins))
+    for name, path in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / name)
 
 
 def train_tiny(params: Params) -> None:
@@ -48,12 +52,13 @@ def train_tiny(params: Params) -> None:
     all of it at once, with the language model's loss alone, or without splicing, ends in a model
     that knows the sentences and does not listen.
     """
-    from telephone_asr.model.tiny import write_tiny
+    from telephone_asr.model.tiny import as_published, write_tiny
 
     tiny = params.base.tiny
-    building = SCRATCH / "base"  # becomes models/base when it is whole
+    building = OWN_SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
-    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed)
+    dither = params.frontend.dither
+    write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)
     nano = load(building)
     data = ("wideband",)
 
@@ -82,9 +87,7 @@ def train_tiny(params: Params) -> None:
     second = Training(writing, params, nano)
     by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
 
-    import torch
-
-    torch.save(nano.model.state_dict(), building / "model.pt")
+    save_weights(as_published(nano.model), building / "model.pt")
     shutil.rmtree(BASE, ignore_errors=True)
     building.rename(BASE)
     first.finish()

@@ -1,6 +1,7 @@
 """evaluate: how well one checkpoint recognises calls, simulated and wideband test speech.
 
-Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora.
+Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora and
+final: the exported directory as it ships, loaded anew and heard through its own front end.
 docs/scoring.md says what every number means.
 """
 
@@ -10,13 +11,16 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
+from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
@@ -31,40 +35,67 @@ from telephone_asr.stages import (
     SHARDS,
     SLICES,
     TRANSCRIPTS,
+    launch,
     run,
     write_json,
 )
 
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
+FINAL = "final"
+CHECKPOINTS = (*parts.CHECKPOINTS, FINAL)
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or sys.argv[1] not in parts.CHECKPOINTS:
-        raise InputError(f"expected one checkpoint of {', '.join(parts.CHECKPOINTS)}.")
+    if len(sys.argv) != 2 or sys.argv[1] not in CHECKPOINTS:
+        raise InputError(f"expected one checkpoint of {', '.join(CHECKPOINTS)}.")
     checkpoint = sys.argv[1]
     params = load_params()
-    options = params.scoring
-    from accelerate import Accelerator
+    launch.on_processes(
+        "telephone_asr.stages.evaluate",
+        _on_gpus_at_hand(params),
+        lambda: evaluate(checkpoint, params),
+        [checkpoint],
+    )
 
-    nano = parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
-    nano.model.to(Accelerator().device)
-    metrics, slices, lines, decoding_s = {}, {}, [], 0.0
+
+def _on_gpus_at_hand(params: Params) -> Params:
+    """Returns params with no more processes than there are GPUs: the texts are the same, and what
+    was trained on two is scored on one without a param that changes."""
+    import torch
+
+    processes = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
+    return replace(params, train=replace(params.train, processes=processes))
+
+
+def evaluate(checkpoint: str, params: Params) -> None:
+    """Each process decodes its share; the main one writes. All decode in fp32, as FunASR does."""
+    accelerator = launch.accelerator("fp32")
+    nano = load_model(checkpoint, params)
+    allow_tf32(nano.config)
+    nano.model.to(accelerator.device)
+    share = accelerator.process_index, accelerator.num_processes
+    examples = {name: read_examples(name) for name in TEST_SETS}
+    started_s = time.perf_counter()
+    sounds = {name: sound_index(SHARDS[name]) for name in TEST_SETS}
+    texts = {
+        name: _transcribe(nano, examples[name], sounds[name], params.decode, share)
+        for name in TEST_SETS
+    }
+    decoding_s = time.perf_counter() - started_s
+    if not accelerator.is_main_process:
+        return
+    metrics, slices, lines = {}, {}, []
     for name in TEST_SETS:
-        examples = read_examples(name)
-        started_s = time.perf_counter()
-        sounds = sound_index(SHARDS[name])
-        texts = _transcribe(nano, examples, sounds, params.decode)
-        decoding_s += time.perf_counter() - started_s
-        errors = score([e.text for e in examples], texts, **vars(options))
-        own = transcript_lines(examples, texts, errors, sounds, SHARDS[name])
-        found = summary(own, params.seed, options.fillers, options.erhua)
+        errors = score([e.text for e in examples[name]], texts[name], **vars(params.scoring))
+        own = transcript_lines(examples[name], texts[name], errors, sounds[name], SHARDS[name])
+        found = summary(own, params.seed, params.scoring.fillers, params.scoring.erhua)
         slices[name] = {key: part for key, part in found.items() if isinstance(part, dict)}
         metrics[name] = {key: part for key, part in found.items() if key not in slices[name]}
         lines += own
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}")
-    prompt = read_examples("telecall")[0].prompt
-    metrics["no_speech"] = made_up(nano, prompt, params.decode, options)
+    prompt = examples["telecall"][0].prompt
+    metrics["no_speech"] = made_up(nano, prompt, params.decode, params.scoring)
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
@@ -74,6 +105,18 @@ def main() -> None:
     TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     (TRANSCRIPTS / f"{checkpoint}.jsonl").write_text(text, encoding="utf-8")
+
+
+def load_model(checkpoint: str, params: Params) -> FunASRNano:
+    """A checkpoint on those it stands on, or the exported model as anybody gets it.
+
+    Raises InputError where it is missing.
+    """
+    if checkpoint != FINAL:
+        return parts.load_checkpoint(MODELS, checkpoint, **vars(params.frontend))
+    if not (MODELS / FINAL / "model.pt").is_file():
+        raise InputError(f"{MODELS / FINAL} holds no model: run `dvc repro export`.")
+    return load(MODELS / FINAL)
 
 
 def read_examples(name: str) -> list[Example]:
@@ -161,15 +204,19 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
     }
 
 
-def _transcribe(nano, examples: Sequence[Example], sounds, decode: Decode) -> list[str]:
+def _transcribe(
+    nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
+) -> list[str]:
+    """Returns all texts, of which this process decodes its share (rank, of how many)."""
     from telephone_asr.training.objective import transcribe
 
-    inputs = _inputs(nano, examples, sounds)
-    return transcribe(
-        *(nano, inputs, decode.batch_size, decode.max_tokens),
+    texts = transcribe(
+        *(nano, _inputs(nano, examples, sounds), decode.batch_size, decode.max_tokens),
+        share=share,
         beams=decode.beams,
         hotwords=decode.hotwords,
     )
+    return texts if share == (0, 1) else launch.put_together(texts)
 
 
 def _inputs(nano, examples: Sequence[Example], sounds):

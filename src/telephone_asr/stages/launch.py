@@ -1,4 +1,4 @@
-"""A training stage on as many processes as params.yaml asks for."""
+"""A stage on as many processes as params.yaml asks for, one a GPU."""
 
 from __future__ import annotations
 
@@ -6,16 +6,32 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from telephone_asr.params import Params
+from telephone_asr.errors import InputError
+from telephone_asr.params import Params, Train
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+# For the others while one saves, or is later done with its share: accelerate's ten minutes on GPUs
+# are soon over on a slow disk.
+PATIENCE = timedelta(hours=2)
 
 
-def on_processes(module: str, params: Params, main: Callable[[], None]) -> None:
+def on_processes(
+    module: str, params: Params, main: Callable[[], None], arguments: Sequence[str] = ()
+) -> None:
     """Runs a stage: here, or in `train.processes` new processes, or as `train.accelerate` says.
 
     Args:
         module: the stage's, which the new processes run; they come here again and run `main`.
+        arguments: of its command line.
+
+    Raises:
+        InputError: there are GPUs, but fewer than processes.
     """
     train = params.train
     launched = "LOCAL_RANK" in os.environ
@@ -24,19 +40,57 @@ def on_processes(module: str, params: Params, main: Callable[[], None]) -> None:
     elif train.accelerate is not None:
         launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
         options = ["--config_file", train.accelerate, "--num_processes", str(train.processes)]
-        done = subprocess.run([*launcher, *options, "-m", module], check=False)
+        done = subprocess.run([*launcher, *options, "-m", module, *arguments], check=False)
         sys.exit(done.returncode)
     else:
-        _on_this_machine(module, train.processes)
+        import torch
+
+        check_processes(train, torch.cuda.device_count())
+        _on_this_machine(["-m", module, *arguments], train.processes)
 
 
-def _on_this_machine(module: str, processes: int) -> None:
+def check_processes(train: Train, gpus: int) -> None:
+    """Raises InputError where GPUs are fewer than processes; without any, the CPU is shared."""
+    if train.accelerate is None and 0 < gpus < train.processes:
+        raise InputError(
+            f"params.yaml: train.processes: expected at most {gpus}, one for each GPU of this "
+            f"machine, got {train.processes}; lower it, or name a file of `accelerate config` in "
+            "train.accelerate for several machines."
+        )
+
+
+def accelerator(precision: str) -> Accelerator:
+    """Returns accelerate's view of this process: its device, and its place among the stage's.
+
+    Args:
+        precision: fp32 or bf16, in which what runs under its autocast computes.
+    """
+    import torch
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    mixed = {"fp32": "no", "bf16": "bf16"}[precision]
+    # Several processes without a GPU: accelerate has to be told.
+    cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
+    patience = InitProcessGroupKwargs(timeout=PATIENCE)
+    return Accelerator(mixed_precision=mixed, cpu=cpu, kwargs_handlers=[patience])
+
+
+def put_together(texts: list[str]) -> list[str]:
+    """Returns all texts, on each process, from each one's share with '' for those of others."""
+    from accelerate.utils import gather_object
+
+    return ["".join(one) for one in zip(*gather_object([texts]), strict=True)]
+
+
+def _on_this_machine(command: Sequence[str], processes: int) -> None:
     """As torchrun does it, without its traceback when a process has said what is wrong."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # Threads of each would wait for a core that another has; torchrun gives each process one alone.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -46,7 +100,7 @@ def _on_this_machine(module: str, processes: int) -> None:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", module)
+        elastic_launch(config, sys.executable)(*command)
     except ChildFailedError:
         sys.exit(1)
     except SignalException:

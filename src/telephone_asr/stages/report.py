@@ -19,7 +19,7 @@ from telephone_asr.report import corpora, data_tables, figures, plots, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
 from telephone_asr.report.content import document, titled
 from telephone_asr.report.differences import Results
-from telephone_asr.report.findings import CHECKPOINTS, SETS, Findings
+from telephone_asr.report.findings import CHECKPOINTS, SETS, STAGES, Findings
 from telephone_asr.report.gate import check
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
@@ -107,9 +107,7 @@ def read_findings(params: Params) -> Findings:
         # Of this run alone: what it did to another one is for the review of the change.
         gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
         data=_json(METRICS / "data.json"),
-        checkpoints={
-            name: _json(MODELS / name / "checkpoint.json") for name in CHECKPOINTS if name != "base"
-        },
+        checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in STAGES},
         export=_json(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,

@@ -1,4 +1,4 @@
-"""train_lora: stage 3, LoRA on the language model's q and v projections, on real calls."""
+"""train_lora: stage 3, LoRA on the language model (or all of it), on real calls."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,16 +12,17 @@ import telephone_asr
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
+from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, SCRATCH, SHARDS
+from telephone_asr.stages import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
 from telephone_asr.stages.curves import curves
+from telephone_asr.stages.launch import accelerator, put_together
 from telephone_asr.training.resume import Scratch, fingerprint
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
 
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Of the train section: what every training depends on.
 COMMON_OPTIONS = (
     *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "precision"),
-    *("processes", "valid_utterances", "warmup_share"),
+    *("processes", "valid_utterances", "warmup_share", "weight_decay"),
 )
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
@@ -69,7 +69,8 @@ class Training:
 
     def __init__(self, plan: Plan, params: Params, nano: FunASRNano):
         self.plan, self.params, self.nano = plan, params, nano
-        self.accelerator = _accelerator(params.train.precision)
+        self.accelerator = accelerator(params.train.precision)
+        allow_tf32(nano.config)
         self.is_main = self.accelerator.is_main_process
         self.scratch: Scratch | None = None
         self._share = self.accelerator.process_index, self.accelerator.num_processes
@@ -90,9 +91,12 @@ class Training:
         examples = _read(plan.train, "train")
         if plan.mix:
             examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
-        train_inputs = self._inputs(examples, frozen)
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
-        valid_inputs = self._inputs(valid, frozen)
+        # Of all processes together; a process reads its share of `valid` at every validation.
+        cache_mb = options.cache_mb / self.accelerator.num_processes
+        valid_mb = min(cache_mb, batches.features_mb(valid))
+        train_inputs = self._inputs(examples, frozen, cache_mb - valid_mb)
+        valid_inputs = self._inputs(valid, frozen, valid_mb)
         self._announce(trained, train_inputs, valid_inputs)
         schedule = batches.schedule(
             train_inputs.lengths, plan.max_frames, plan.epochs, self.params.seed
@@ -107,6 +111,7 @@ class Training:
             batches_per_step=options.batches_per_step,
             average=options.average,
             workers=options.workers,
+            weight_decay=options.weight_decay,
         )
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
@@ -114,7 +119,7 @@ class Training:
                 trained,
                 self._batch_at(train_inputs, schedule),
                 len(schedule),
-                batches.largest(schedule, train_inputs.lengths) if schedule else 0,
+                batches.largest(schedule, train_inputs.lengths, [e.text_length for e in examples]),
                 lambda: self._cer(valid_inputs),
                 recipe,
                 self.scratch,
@@ -130,8 +135,6 @@ class Training:
 
     def _cer(self, inputs: Inputs) -> float:
         """Of the model as it is now; each process transcribes its share."""
-        from accelerate.utils import gather_object
-
         from telephone_asr.training.objective import total_error, transcribe
 
         decode = self.params.decode
@@ -140,8 +143,7 @@ class Training:
             texts = transcribe(
                 self.nano, inputs, decode.batch_size, decode.max_tokens, by_ctc, self._share
             )
-        shares = gather_object([texts])
-        return total_error(inputs, ["".join(parts) for parts in zip(*shares, strict=True)]).rate
+        return total_error(inputs, put_together(texts)).rate
 
     def _batch_at(self, inputs: Inputs, schedule: list[list[int]]) -> Callable[[int], Batch]:
         from telephone_asr.training.splice import Splicer, character_borders
@@ -151,47 +153,56 @@ class Training:
         borders = character_borders(self.nano, inputs, self.plan.max_frames)
         return Splicer(inputs, borders, schedule, self.params.seed).batch
 
-    def _inputs(self, examples: list[Example], frozen: str) -> Inputs:
+    def _inputs(self, examples: list[Example], frozen: str, cache_mb: float) -> Inputs:
         """What the model is given of the examples: as far as the plan says, if disk allows it."""
-        from telephone_asr.training.batches import Inputs, output_width
+        from accelerate.utils import broadcast_object_list
+
+        from telephone_asr.training.batches import Inputs, output_bytes
         from telephone_asr.training.frozen import make_room
 
         plan, options = self.plan, self.params.train
         sources = sorted({e.source for e in examples})
         frontend = Frontend(self.nano.config["frontend_conf"])
         sounds = [sound_index(SHARDS[source]) for source in sources]
-        inputs = Inputs(examples, sounds, frontend, options.cache_mb)
+        inputs = Inputs(examples, sounds, frontend, cache_mb)
         if plan.level == "features" or not examples:
             return inputs
         texts = [plan.level, frozen, repr(self.nano.config["frontend_conf"])]
+        texts += [options.precision, self.accelerator.device.type]
         texts += [str(plan.max_frames), *(e.key for e in examples), *map(version, VERSIONS)]
         texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
         key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.level}-{key[:16]}"
-        needed = sum(inputs.lengths) * output_width(self.nano, plan.level) * 4
-        with self.accelerator.main_process_first():
-            fits = make_room(directory, needed, round(options.cache_frozen_gb * 1e9))
-        if fits:
-            inputs.advance(self.nano, plan.level, plan.max_frames, directory, self._share)
+        needed, limit = output_bytes(self.nano, plan.level, inputs.lengths), options.cache_frozen_gb
+        fits = [self.is_main and make_room(directory, needed, round(limit * 1e9))]
+        if broadcast_object_list(fits) == [True]:
+            with self.accelerator.autocast():
+                inputs.advance(self.nano, plan.level, plan.max_frames, directory, self._share)
             self.accelerator.wait_for_everyone()
         else:
             self.accelerator.print(
-                f"{plan.name}: frozen parts' outputs would take {needed / 1e9:.1f} GB, more than "
-                "train.cache_frozen_gb: they are computed in every step"
+                f"{plan.name}: frozen parts' outputs for {len(examples)} utterances would take "
+                f"{needed / 1e9:.1f} GB, which train.cache_frozen_gb has no room for: they are "
+                "computed in every step"
             )
         return inputs
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Named by everything the result depends on: plan, params, model, data, code, versions."""
+        from accelerate.utils import broadcast_object_list
+
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
         decode = self.params.decode
         texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
-        texts += [str(self.params.seed), frozen]
+        texts += [str(self.params.seed), frozen, repr(self.nano.config["frontend_conf"])]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in self.plan.sources]
         paths += [SHARDS[source] for source in self.plan.sources]
         texts += map(self._print_of, [*sorted(paths), CODE])
-        return Scratch(SCRATCH, self.plan.name, fingerprint(texts, []), self.is_main)
+        key = fingerprint(texts, [])
+        scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
+        [scratch.directory] = broadcast_object_list([scratch.directory])
+        return scratch
 
     def _print_of(self, path: Path) -> str:
         """A hash of a directory's files, read once: corpora are large."""
@@ -207,16 +218,6 @@ class Training:
             f"utterances of {' and '.join(plan.trains_on)}, validates on {len(valid_inputs)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
-
-
-def _accelerator(precision: str) -> Accelerator:
-    import torch
-    from accelerate import Accelerator
-
-    mixed = {"fp32": "no", "bf16": "bf16"}[precision]
-    # Several processes without a GPU: accelerate has to be told.
-    cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
-    return Accelerator(mixed_precision=mixed, cpu=cpu)
 
 
 def _read(sources: tuple[str, ...], split: str) -> list[Example]:

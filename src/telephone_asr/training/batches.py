@@ -14,7 +14,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from telephone_asr.errors import InputError
-from telephone_asr.model.fun_asr_nano import Batch, adapt, encode
+from telephone_asr.model.devices import enough_memory
+from telephone_asr.model.fun_asr_nano import Batch, adapt, adapted_rows, encode
 from telephone_asr.training.frozen import FrozenOutputs
 
 if TYPE_CHECKING:
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.shards import SoundIndex
 
+ROW_BYTES = 560 * 4  # 7 frames of 80 mel bands, float32
+LOWER_MAX_FRAMES = "lower train.max_frames in params.yaml"
 LEVELS = ("features", "encoded", "adapted")  # how far frozen parts have been computed beforehand
 
 
 def low_rate_frames(example: Example) -> int:
     """Rows of the encoder's input: 60 ms each."""
     return -(-example.speech_length // 6)
+
+
+def features_mb(examples: Sequence[Example]) -> float:
+    """Returns the memory that their features take, in MiB."""
+    return sum(map(low_rate_frames, examples)) * ROW_BYTES / 2**20
 
 
 def schedule(lengths: Sequence[int], max_frames: int, epochs: int, seed: int) -> list[list[int]]:
@@ -56,10 +64,23 @@ def in_order(lengths: Sequence[int], max_frames: int) -> list[list[int]]:
     return _cut_up(order, lengths, max_frames)
 
 
-def largest(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> int:
-    """Which of the batches has most rows, padding counted."""
+def largest(
+    batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: Sequence[int]
+) -> list[int]:
+    """Returns the places of the batches that may take most memory.
+
+    Those with most rows (padding counted), with most attention (rows by rows of an utterance) and
+    with most predicted tokens: each of these takes gigabytes, and which takes most depends on the
+    model, the stage and the speech.
+
+    Args:
+        lengths: rows of each utterance.
+        tokens: of each transcript.
+    """
     rows = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
-    return rows.index(max(rows))
+    attention = [n * max(lengths[i] for i in batch) for n, batch in zip(rows, batches, strict=True)]
+    logits = [sum(tokens[i] + 1 for i in batch) for batch in batches]
+    return sorted({sizes.index(max(sizes)) for sizes in (rows, attention, logits) if sizes})
 
 
 def _cut_up(order: list[int], lengths: Sequence[int], max_frames: int) -> list[list[int]]:
@@ -86,7 +107,8 @@ class Inputs(torch.utils.data.Dataset):
     """What the model is given of each example: its features, or a frozen part's output for them.
 
     Features are kept in memory as far as `cache_mb` goes, and computed again each time beyond that;
-    a frozen part's outputs are read from disk.
+    a frozen part's outputs are read from disk. Processes that read ahead keep nothing: an utterance
+    seldom comes to the same of them again.
     """
 
     def __init__(
@@ -94,7 +116,7 @@ class Inputs(torch.utils.data.Dataset):
         examples: Sequence[Example],
         sounds: Sequence[SoundIndex],
         frontend: Frontend,
-        cache_mb: int,
+        cache_mb: float,
     ):
         self.examples = list(examples)
         self.lengths = [low_rate_frames(example) for example in examples]
@@ -102,7 +124,7 @@ class Inputs(torch.utils.data.Dataset):
         self._sounds = sounds
         self._frontend = frontend
         self._kept: dict[int, torch.Tensor] = {}
-        self._room_bytes = cache_mb * 2**20
+        self._room_bytes = round(cache_mb * 2**20)
         self._outputs: FrozenOutputs | None = None
 
     def __len__(self) -> int:
@@ -159,7 +181,7 @@ class Inputs(torch.utils.data.Dataset):
 
     def _keep(self, index: int, features: torch.Tensor) -> None:
         size = features.numel() * features.element_size()
-        if size <= self._room_bytes:
+        if size <= self._room_bytes and torch.utils.data.get_worker_info() is None:
             self._kept[index] = features
             self._room_bytes -= size
 
@@ -173,16 +195,19 @@ def frozen_rows(
     rows: dict[int, torch.Tensor] = {}
     for places in in_order([inputs.lengths[i] for i in indices], max_frames):
         batch = inputs.batch([indices[place] for place in places])
-        hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
-        if level == "adapted":
-            hidden, lengths = adapt(nano, hidden, lengths)
+        with enough_memory("frozen parts' outputs", batch.inputs, LOWER_MAX_FRAMES):
+            hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
+            if level == "adapted":
+                hidden, lengths = adapt(nano, hidden, lengths)
         for place, row, length in zip(places, hidden, lengths.tolist(), strict=True):
             rows[place] = row[:length]
     return [rows[place] for place in range(len(indices))]
 
 
-def output_width(nano: FunASRNano, level: str) -> int:
-    """Values a row at a level of LEVELS beyond the features."""
+def output_bytes(nano: FunASRNano, level: str, lengths: Sequence[int]) -> int:
+    """Returns what frozen parts' outputs take on disk, of utterances of so many rows."""
+    rows = torch.tensor(lengths)
     if level == "encoded":
-        return nano.model.audio_encoder.output_size()
-    return nano.model.llm.get_input_embeddings().embedding_dim
+        return int(rows.sum()) * nano.model.audio_encoder.output_size() * 4
+    width = nano.model.llm.get_input_embeddings().embedding_dim
+    return int(adapted_rows(nano, rows).sum()) * width * 4

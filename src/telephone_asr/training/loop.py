@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Recipe:
     batches_per_step: int = 1  # over all processes
     average: int = 1  # so many of the best checkpoints
     workers: int = 0  # processes that make batches ahead
+    weight_decay: float = 0.01
 
 
 @dataclass
@@ -59,7 +60,7 @@ def train(
     trained: Mapping[str, torch.nn.Parameter],
     batch_at: Callable[[int], Batch],
     n_batches: int,
-    largest: int,
+    largest: Sequence[int],
     validate: Callable[[], float],
     recipe: Recipe,
     scratch: Scratch,
@@ -69,9 +70,9 @@ def train(
     """Trains the parameters `trained` and returns the best of them by validation CER.
 
     Args:
-        loss_of: a module that maps a Batch to its loss.
+        loss_of: a module that maps a Batch to its loss, see `training.objective.Objective`.
         batch_at: the batch of a number below `n_batches`, always the same.
-        largest: the number of the batch that takes most memory; it is tried first.
+        largest: the numbers of the batches that take most memory; they are tried first.
         validate: the CER of the model as it is now, on decoded text, the same on every process.
         on_row: told each row of the history, the earlier ones too after an interruption.
 
@@ -89,27 +90,29 @@ def train(
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
     }
-    optimizer = torch.optim.AdamW(trained.values(), lr=recipe.lr, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        trained.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_cosine(recipe, steps))
-    loss_of, optimizer = accelerator.prepare(loss_of, optimizer)
-    stepper = Stepper(accelerator, loss_of, trained, optimizer, recipe)
+    wrapped, optimizer = accelerator.prepare(loss_of, optimizer)
+    stepper = Stepper(accelerator, wrapped, loss_of.tokens, trained, optimizer, recipe)
 
     # 2. Where an interrupted run stopped, or the state before training.
     state = scratch.load("state.pt")
+    if state is not None:
+        _restore(trained, state.pop("weights"))
+        optimizer.load_state_dict(state.pop("optimizer"))
+        scheduler.load_state_dict(state.pop("scheduler"))
+        accelerator.print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
+    if (state["step"] if state else 0) < steps:
+        stepper.try_out(map(batch_at, largest))
     if state is None:
         cer = validate()
         state = {"step": 0, "best": [[cer, 0]], "history": [{"step": 0, "cer": cer}]}
         state |= {"running": [], "skipped": 0, "in_a_row": 0, "seconds": 0.0}
         scratch.save("best.0.pt", _weights(trained))
-    else:
-        _restore(trained, state.pop("weights"))
-        optimizer.load_state_dict(state.pop("optimizer"))
-        scheduler.load_state_dict(state.pop("scheduler"))
-        accelerator.print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
     for row in state["history"]:
         on_row(row)
-    if state["step"] < steps:
-        stepper.try_out(batch_at(largest))
 
     # 3. The steps.
     seconds_before = state["seconds"]

@@ -18,7 +18,8 @@ class Objective(torch.nn.Module):
     """Maps a batch to its loss. The parts below `level` have been computed already.
 
     Args:
-        llm_weight, ctc_weight: of the two losses; a loss of weight 0 is not computed.
+        llm_weight, ctc_weight: of the two losses; a loss of weight 0 is not computed, nor that of
+            the CTC branch beyond the level of features.
     """
 
     def __init__(self, nano: FunASRNano, level: str, llm_weight: float, ctc_weight: float):
@@ -27,23 +28,40 @@ class Objective(torch.nn.Module):
         self._nano = nano
         self._level = level
         self._llm_weight = llm_weight
-        self._ctc_weight = ctc_weight
+        self._ctc_weight = ctc_weight if level == "features" else 0.0
         frozen = not any(p.requires_grad for p in nano.model.llm.parameters())
         self._prefixes: dict | None = {} if frozen else None
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def tokens(self, batch: Batch) -> tuple[int, int]:
+        """How many the language model's loss and the CTC branch's are the mean over."""
+        nano, texts = self._nano, batch.texts
+        llm = ctc = 0
+        if self._llm_weight:
+            llm = sum(map(len, fun_asr_nano.transcript_tokens(nano, texts)))
+        if self._ctc_weight:
+            ctc = sum(len(fun_asr_nano.ctc_tokens(nano, text)) for text in texts)
+        return llm, ctc
+
+    def forward(self, batch: Batch, totals: Sequence[float] | None = None) -> torch.Tensor:
+        """A batch's share of its step's loss, or its own loss.
+
+        Args:
+            totals: `tokens` of all batches of the step; None: this batch is the only one.
+        """
+        llm_tokens, ctc_tokens = totals or self.tokens(batch)
         hidden, lengths = self._move(batch)
         loss = hidden.new_zeros(())
         if self._level == "features":
             hidden, lengths = fun_asr_nano.encode(self._nano, hidden, lengths)
             if self._ctc_weight:
-                ctc = fun_asr_nano.ctc_loss(self._nano, batch.texts, hidden, lengths)
+                ctc = fun_asr_nano.ctc_loss(self._nano, batch.texts, hidden, lengths, ctc_tokens)
                 loss = loss + self._ctc_weight * ctc
         if self._llm_weight:
             if self._level != "adapted":
                 hidden, lengths = fun_asr_nano.adapt(self._nano, hidden, lengths)
             transcript = fun_asr_nano.transcript_loss(
-                self._nano, batch.prompts, batch.texts, hidden, lengths, self._prefixes
+                *(self._nano, batch.prompts, batch.texts, hidden, lengths, self._prefixes),
+                llm_tokens,
             )
             loss = loss + self._llm_weight * transcript
         return loss

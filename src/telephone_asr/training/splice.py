@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, encode
-from telephone_asr.training.batches import Inputs, collate, in_order
+from telephone_asr.model.devices import enough_memory
+from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
+from telephone_asr.training.batches import LOWER_MAX_FRAMES, Inputs, collate, in_order
 
 if TYPE_CHECKING:
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
 
+UNFINISHED = "\ufffd"  # in what tokens of half a character are decoded to
 LONGEST = 15  # characters of a spliced utterance
 LONGEST_PIECE = 8
 SHARE = 0.5  # of a batch that is spliced
@@ -82,6 +84,8 @@ class Splicer:
                 start, size, borders = 0, len(whole), [0] * len(whole) + [len(self.inputs[index])]
             else:
                 start = int(rng.integers(0, len(whole) - size + 1))
+            if borders[start] == borders[start + size]:  # punctuation alone: there is no sound
+                continue
             pieces.append(self.inputs[index][borders[start] : borders[start + size]])
             text += whole[start : start + size]
         return torch.cat(pieces), text
@@ -91,23 +95,49 @@ class Splicer:
 def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list[list[int]]:
     """For each utterance the rows (60 ms) where its characters begin, and the end of the last.
 
-    An utterance with fewer rows than characters, or with characters that are no single token, gets
-    an empty list.
+    Characters that are one token together (digits, letters) share its rows evenly; punctuation, for
+    which the branch writes nothing, has none. An utterance with fewer rows than tokens gets an
+    empty list.
     """
     borders: list[list[int]] = [[]] * len(inputs)
     device = next(nano.model.parameters()).device
     for indices in in_order(inputs.lengths, max_frames):
         batch = inputs.batch(indices)
-        hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
-        if inputs.level == "features":  # the encoder's outputs did not fit into memory
-            hidden, lengths = encode(nano, hidden, lengths)
-        log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
+        with enough_memory("borders between characters", batch.inputs, LOWER_MAX_FRAMES):
+            hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
+            if inputs.level == "features":  # the encoder's outputs did not fit on the disk
+                hidden, lengths = encode(nano, hidden, lengths)
+            log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
         for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
             text = inputs.examples[index].text
-            tokens = nano.model.ctc_tokenizer.encode(text)
-            if len(tokens) == len(text):
-                borders[index] = _borders(row[:length], tokens, nano.model.blank_id)
+            tokens = ctc_tokens(nano, text)
+            by_token = _borders(row[:length], tokens, nano.model.blank_id) if tokens else []
+            borders[index] = _by_character(nano, text, tokens, by_token)
     return borders
+
+
+def _by_character(nano: FunASRNano, text: str, tokens: list[int], borders: list[int]) -> list[int]:
+    """Borders of a text's characters from those of its tokens; none where there are none."""
+    if not borders:
+        return []
+    starts: list[int] = []
+    begun = 0  # the token with which the next character begins: it may be of several
+    for n in range(len(tokens)):
+        written = nano.model.ctc_tokenizer.decode(tokens[: n + 1]).rstrip(UNFINISHED)
+        new = len(written) - len(starts)
+        if new > 0:
+            first, rows = borders[begun], borders[n + 1] - borders[begun]
+            starts += [first + rows * i // new for i in range(new)]
+            begun = n + 1
+    if len(starts) != len(ctc_text(nano, text)):
+        return []
+    places = iter([*starts, borders[-1]])
+    place, found = next(places), []
+    for character in text:
+        found.append(place)
+        if ctc_text(nano, character):
+            place = next(places)
+    return [*found, borders[-1]]
 
 
 def _borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from telephone_asr.errors import InputError
+from telephone_asr.model.devices import enough_memory
+from telephone_asr.training.batches import LOWER_MAX_FRAMES
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,17 +35,24 @@ class Figures(NamedTuple):
 
 class Stepper:
     """Takes steps. A step is of `batches_per_step` batches, shared out over the processes, so that
-    their number does not change what is learnt."""
+    their number does not change what is learnt.
+
+    Args:
+        loss_of: maps a batch, and the tokens of all batches of the step, to its share of the loss.
+        tokens_of: how many tokens of a batch each part of the loss is the mean over.
+    """
 
     def __init__(
         self,
         accelerator: Accelerator,
         loss_of: torch.nn.Module,
+        tokens_of: Callable[[Batch], Sequence[int]],
         trained: Mapping[str, torch.nn.Parameter],
         optimizer: torch.optim.Optimizer,
         recipe: Recipe,
     ):
-        self._accelerator, self._loss_of, self._recipe = accelerator, loss_of, recipe
+        self._accelerator, self._recipe = accelerator, recipe
+        self._loss_of, self._tokens_of = loss_of, tokens_of
         self._trained, self._optimizer = list(trained.values()), optimizer
         self.device = accelerator.device
         self.skipped = self.in_a_row = 0
@@ -55,9 +64,17 @@ class Stepper:
         first = self._accelerator.process_index
         return [n for step in steps for n in range(step * size + first, (step + 1) * size, world)]
 
-    def try_out(self, batch: Batch) -> None:
+    def try_out(self, batches: Iterable[Batch]) -> None:
         """Forward and backward without a step: if memory is to run out, it does so now."""
-        self._backward(batch, 1.0)
+        adds = self._recipe.batches_per_step > self._accelerator.num_processes
+        moments: list[torch.Tensor] = []
+        for batch in batches:
+            with self._enough_memory(batch):
+                if not moments and not self._optimizer.state:  # AdamW makes them in its first step
+                    moments = [torch.empty_like(p) for p in 2 * self._trained]
+            self._backward(batch, self._tokens_of(batch))
+            if not adds:  # a step of several batches has gradients from the second on
+                self._optimizer.zero_grad(set_to_none=True)
         self._optimizer.zero_grad(set_to_none=True)
 
     def take(self, step: int, batches: Iterator[Batch]) -> Figures:
@@ -65,14 +82,15 @@ class Stepper:
         started = time.monotonic()
         numbers = self.numbers([step])
         own = [next(batches) for _ in numbers]
-        total = self._sum([[float(batch.weight) for batch in own]])[0]
+        # Each part of the loss is the mean over its tokens of the whole step, as of one batch.
+        tokens = self._sum(list(zip(*map(self._tokens_of, own), strict=True)))
         loss = 0.0
         for number, batch in zip(numbers, own, strict=True):
             # Dropout: the same after an interruption, and on any number of processes.
-            torch.manual_seed((self._recipe.seed * 1_000_003 + number) % 2**63)
+            _seed(self.device, (self._recipe.seed * 1_000_003 + number) % 2**63)
             last = number == numbers[-1]
             with nullcontext() if last else self._accelerator.no_sync(self._loss_of):
-                loss += self._backward(batch, batch.weight / total)
+                loss += self._backward(batch, tokens)
         norm = self._accelerator.clip_grad_norm_(self._trained, self._recipe.clip).item()
         loss, rows, padded = self._sum(
             [[loss], [float(b.lengths.sum()) for b in own], [float(b.rows) for b in own]]
@@ -92,21 +110,20 @@ class Stepper:
         """Speech per time, while steps were taken."""
         return self._rows * ROW_S / max(self._seconds, 1e-9)
 
-    def _backward(self, batch: Batch, share: float) -> float:
-        """Adds this share of the batch's gradient; returns that share of its loss."""
-        try:
-            loss = self._loss_of(batch) * share
+    def _backward(self, batch: Batch, tokens: Sequence[float]) -> float:
+        """Adds the batch's gradient; returns its loss. Both are a share, by a step's tokens."""
+        with self._enough_memory(batch):
+            loss = self._loss_of(batch, tokens)
             # Gradients are averaged over the processes, but a step's batches are to be added.
             self._accelerator.backward(loss * self._accelerator.num_processes)
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            raise InputError(
-                f"{self._recipe.name}: memory ran out at a batch of {len(batch.texts)} utterances "
-                f"and {batch.rows} rows: lower train.max_frames in params.yaml (and raise "
-                "train.batches_per_step), or set train.gradient_checkpointing."
-            ) from None
         return loss.item()
+
+    def _enough_memory(self, batch: Batch) -> AbstractContextManager[None]:
+        advice = (
+            f"{LOWER_MAX_FRAMES} (and raise train.batches_per_step), or set "
+            "train.gradient_checkpointing"
+        )
+        return enough_memory(self._recipe.name, batch.inputs, advice)
 
     def _skip(self, step: int, batches: Sequence[Batch]) -> None:
         self.skipped += 1
@@ -122,7 +139,7 @@ class Stepper:
                 f"step {step + 1} ({named}): lower train.lr in params.yaml, or look at that speech."
             )
 
-    def _sum(self, values: list[list[float]]) -> list[float]:
+    def _sum(self, values: Sequence[Sequence[float]]) -> list[float]:
         """Each list's sum over all processes."""
         totals = torch.tensor([sum(column) for column in values], dtype=torch.float64)
         if self._accelerator.num_processes > 1:
@@ -168,5 +185,10 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _seed(device: torch.device, seed: int) -> None:
+    """torch.manual_seed, which without a GPU takes a twentieth of a small model's step: it keeps
+    the call, with its traceback, for every kind of device that may still be initialised."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -1,0 +1,216 @@
+"""Should the front end dither? Models trained with it and without, each heard both ways.
+
+    dvc repro
+    python bench/dither.py --seeds 3 --directory ../dither
+
+Trains the tiny base and the three stages with either dither, for each seed, in copies of the
+repository under the directory (ten minutes each on two cores; what is there is not trained again).
+"trained 1, heard 0" is the published model behind a front end without dither.
+
+The test utterances are recognised as they are and with digital zeros in them, as a muted line or a
+gateway that suppresses silence puts them there: 0.2 to 1 s before and after the speech (`ends`), as
+much at its quietest place (`middle`), and in place of the pauses (`pauses`). Intervals are
+bootstrapped by speaker, pooled over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from telephone_asr.channel.level import active_level_db
+from telephone_asr.channel.line import generator
+from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.model import parts
+from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.pretrained import FunASRNano
+from telephone_asr.params import Params, change_key, load_params
+from telephone_asr.scoring import no_speech
+from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+from telephone_asr.shards import SoundIndex, sound_index
+from telephone_asr.training.batches import Inputs
+from telephone_asr.training.objective import transcribe
+
+DITHERS = (0.0, 1.0)
+WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
+TEST_SETS = ("telecall", "simulated", "wideband")
+FRAME_S = 0.02
+PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
+STAGES = ("base", "train_encoder", "train_adapter", "train_lora")
+
+
+# --- Muted sound
+
+
+def mute_ends(samples: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    before, after = (np.zeros(round(s * rate_hz), np.int16) for s in rng.uniform(0.2, 1, 2))
+    return np.concatenate([before, samples, after])
+
+
+def mute_middle(samples: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Nothing of the speech is lost: the zeros go in between."""
+    power = frame_powers(samples, rate_hz)
+    first, last = len(power) // 4, max(len(power) // 4 + 1, 3 * len(power) // 4)
+    place = (first + int(power[first:last].argmin())) * round(FRAME_S * rate_hz)
+    zeros = np.zeros(round(rng.uniform(0.2, 1) * rate_hz), np.int16)
+    return np.concatenate([samples[:place], zeros, samples[place:]])
+
+
+def mute_pauses(samples: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    power = frame_powers(samples, rate_hz)
+    level_db = active_level_db(samples.astype(np.float32) / 32768, rate_hz)
+    quiet = power < 10 ** ((level_db - PAUSE_DB) / 10)
+    borders = np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]])))
+    muted, frame = samples.copy(), round(FRAME_S * rate_hz)
+    for start, end in borders.reshape(-1, 2):
+        if (end - start) * FRAME_S >= PAUSE_S:
+            muted[start * frame : end * frame] = 0
+    return muted
+
+
+def frame_powers(samples: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Of each 20 ms, on the scale of dBov; what is left at the end is no frame."""
+    frame = round(FRAME_S * rate_hz)
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame) / 32768
+    return frames.var(axis=1)
+
+
+MUTED: dict[str, Callable] = {
+    "as they are": lambda samples, rate_hz, rng: samples,
+    "ends": mute_ends,
+    "middle": mute_middle,
+    "pauses": mute_pauses,
+}
+
+
+class Muted:
+    """Sound by key, read as `shards.SoundIndex` is."""
+
+    def __init__(self, sounds: SoundIndex, mute: Callable):
+        self._sounds, self._mute = sounds, mute
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._sounds
+
+    def read(self, key: str) -> tuple[np.ndarray, int]:
+        samples, rate_hz = self._sounds.read(key)
+        return self._mute(samples, rate_hz, generator(0, key)), rate_hz
+
+
+# --- Training and hearing
+
+
+def train(root: Path, seed: int, dither: float) -> None:
+    """The base and the three stages, in a copy of the repository."""
+    if (root / "trained").exists():
+        return
+    shutil.rmtree(root, ignore_errors=True)
+    ignored = shutil.ignore_patterns(".venv", ".dvc", ".git", ".scratch", "report")
+    shutil.copytree(Path.cwd(), root, ignore=ignored)
+    yaml = YAML()
+    yaml.width = 4096
+    tree = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
+    for change in (f"seed={seed}", f"frontend.dither={dither}"):
+        change_key(tree, change)
+    with open(root / "params.yaml", "w", encoding="utf-8") as file:
+        yaml.dump(tree, file)
+    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "TQDM_MININTERVAL": "60"}
+    for name in STAGES:
+        command = [sys.executable, "-m", f"telephone_asr.stages.{name}"]
+        subprocess.run(command, cwd=root, env=environment, check=True)
+    (root / "trained").touch()
+
+
+def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Params) -> list[str]:
+    frontend = Frontend(nano.config["frontend_conf"])
+    heard = []
+    for example in examples:
+        samples, rate_hz = sounds.read(example.key)
+        frames = fbank_frames(len(samples), rate_hz, frontend.fs)
+        heard.append(replace(example, speech_length=frames))
+    inputs = Inputs(heard, [sounds], frontend, cache_mb=0)
+    return transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
+
+
+def hear(root: Path, dither: float) -> tuple[dict[tuple[str, str], list[ErrorRate]], float]:
+    """Errors of each test set under each muting, by the last checkpoint; and the characters it
+    makes up in a minute of digital silence."""
+    params = load_params(root / "params.yaml")
+    options = {**vars(params.frontend), "dither": dither}
+    nano = parts.load_checkpoint(root / "models", "lora", **options)
+    errors = {}
+    for name in TEST_SETS:
+        examples = test_set(root, name)
+        sounds = sound_index(root / "data" / ("raw/wideband" if name == "wideband" else name))
+        for muting, mute in MUTED.items():
+            texts = recognise(nano, examples, Muted(sounds, mute), params)
+            errors[name, muting] = score([e.text for e in examples], texts, **vars(params.scoring))
+    clips = no_speech.clips()
+    silence = [replace(examples[0], key=key) for key in clips.samples if key.startswith("silence")]
+    texts = recognise(nano, silence, clips, params)
+    made_up = no_speech.insertions([e.key for e in silence], texts, params.scoring)
+    return errors, made_up["silence"]["insertions_per_minute"]
+
+
+def test_set(root: Path, name: str) -> list[Example]:
+    return read_manifest(root / "data" / "manifests" / name / "test.jsonl")
+
+
+# --- The table
+
+
+def percent(errors: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
+    low, high = bootstrap_interval(errors, speakers, seed=0)
+    rate = sum(errors, ErrorRate()).rate
+    return f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def change(a: Sequence[ErrorRate], b: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
+    difference, low, high = paired_difference(a, b, speakers, seed=0)
+    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--directory", type=Path, required=True, help="outside the repository")
+    arguments = parser.parse_args()
+    pooled: dict[tuple, list[ErrorRate]] = {}
+    silence: dict[tuple, list[float]] = {way: [] for way in WAYS}
+    for seed in range(arguments.seeds):
+        for trained, heard in WAYS:
+            root = arguments.directory / f"dither-{trained:g}-seed-{seed}"
+            train(root, seed, trained)
+            errors, made_up = hear(root, heard)
+            silence[trained, heard].append(made_up)
+            for key, own in errors.items():
+                pooled.setdefault((trained, heard, *key), []).extend(own)
+                rate = sum(own, ErrorRate()).rate
+                print(f"seed {seed}, trained {trained:g}, heard {heard:g}, {key}: {rate:.4f}")
+    heads = [f"trained {trained:g}, heard {heard:g}" for trained, heard in WAYS]
+    print(f"\n| test set | zeros | {' | '.join(heads)} | 1, 1 less 0, 0 | 1, 1 less 1, 0 |")
+    print("|:--|:--|" + "--:|" * (len(WAYS) + 2))
+    for name in TEST_SETS:
+        speakers = [e.speaker for e in test_set(root, name)] * arguments.seeds
+        for muting in MUTED:
+            ways = {way: pooled[(*way, name, muting)] for way in WAYS}
+            cells = [percent(errors, speakers) for errors in ways.values()]
+            cells.append(change(ways[0.0, 0.0], ways[1.0, 1.0], speakers))
+            cells.append(change(ways[1.0, 0.0], ways[1.0, 1.0], speakers))
+            print(f"| {name} | {muting} | {' | '.join(cells)} |")
+    cells = [f"{np.mean(silence[way]):.0f}" for way in WAYS]
+    print(f"| silence | made up a minute | {' | '.join(cells)} | | |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""What a long run will take: steps, hours, memory and disk of each stage, before it starts.
+
+The rates are those that bench/training.py and bench/gpu.py measured and noted in bench/rates.yaml,
+on the machine that is named there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephone_asr.errors import InputError
+
+if TYPE_CHECKING:
+    from telephone_asr.params import Params
+
+RATES = Path("bench/rates.yaml")
+ROW_S = 0.06
+# Of Fun-ASR-Nano (tests/test_full_size.py counts them), with the CTC branch in stage 1.
+TRAINED = {"encoder": 221_136_992 + 51_620_195, "adapter": 12_604_928, "lora": 2_293_760}
+WIDTH = {"encoder": 0, "adapter": 512, "lora": 1024}  # values a row of what is kept of frozen parts
+GIVEN_ON = {"encoder": 1.0, "adapter": 1.0, "lora": 1 / 8}  # of the rows
+WHOLE_LLM = 596_049_920
+FINAL_GB = 4.1
+TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
+WIDEBAND_GB_PER_HOUR = 0.067
+PADDING = 1.1  # of batches of similar length
+DATA = {"encoder": ("wideband",), "adapter": ("wideband", "calls"), "lora": ("calls",)}
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What one corpus has to train and to test on."""
+
+    utterances: int
+    hours: float
+
+    def share(self, share: float) -> Speech:
+        return Speech(round(self.utterances * share), self.hours * share)
+
+    def __add__(self, other: Speech) -> Speech:
+        return Speech(self.utterances + other.utterances, self.hours + other.hours)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one stage. Hours and memory are None where no rate is known for such a machine."""
+
+    stage: str
+    speech: Speech
+    steps: int
+    hours: float | None
+    memory_gb: float | None  # of each process
+    disk_gb: float
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.stage}: {self.speech.utterances:,} utterances, {self.speech.hours:,.1f} hours"
+        )
+        if self.steps:
+            text += f", {self.steps:,} steps"
+        if self.hours is not None:
+            text += f", {_time(self.hours)}"
+        if self.memory_gb is not None:
+            text += f", {self.memory_gb:.0f} GB of memory a process"
+        return f"{text}, {self.disk_gb:.1f} GB of disk"
+
+
+def forecast(
+    params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
+) -> Iterator[Forecast]:
+    """Yields a Forecast for each stage that takes long.
+
+    Args:
+        speech: by corpus, wideband and calls, before it is split.
+        rates: one machine's of bench/rates.yaml; None: hours and memory are not known.
+    """
+    own_share = 1 - params.split.valid - params.split.test
+    train = {name: part.share(own_share) for name, part in speech.items()}
+    everything = speech["wideband"] + speech["calls"]
+    # Imported as it is, then as the telephone carries it.
+    disk_gb = everything.hours * (WIDEBAND_GB_PER_HOUR + TELEPHONE_GB_PER_HOUR)
+    yield Forecast("data", everything, 0, None, None, disk_gb)
+    for stage in DATA:
+        yield _training(stage, params, train, rates)
+    test = speech["wideband"].share(2 * params.split.test) + speech["calls"].share(
+        params.split.test
+    )
+    decoding = _decoding_hours(5 * test.hours, rates, params.train.processes)
+    yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)
+
+
+def _training(
+    stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
+) -> Forecast:
+    options, common = getattr(params.train, stage), params.train
+    own = Speech(0, 0.0)
+    for name in DATA[stage]:
+        own += speech[name]
+    wideband = speech["wideband"]
+    mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
+    own += wideband.share(mixed)
+    rows = own.hours * 3600 / ROW_S * PADDING
+    steps = math.floor(rows / common.max_frames) * options.epochs // common.batches_per_step
+    frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
+    kept = frozen_gb <= common.cache_frozen_gb
+    trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]
+    # Weights and Adam's two moments, the best checkpoints beside them, and the one that is written.
+    disk_gb = trained * 4 * (3 + common.average + 1) / 1e9 + (frozen_gb if kept else 0.0)
+    hours = memory_gb = None
+    if rates is not None and stage in rates:
+        rate = rates[stage]
+        seconds = rows * options.epochs / rate["rows_a_second"]
+        if kept and "frozen_rows_a_second" in rate:
+            seconds += rows / rate["frozen_rows_a_second"]
+        hours = seconds / 3600 / common.processes
+        validated = min(common.valid_utterances, own.utterances * params.split.valid)
+        validated_hours = validated * own.hours / max(1, own.utterances) * (common.evaluations + 2)
+        hours += _decoding_hours(validated_hours, rates, common.processes) or 0.0
+        memory_gb = rate["weights_gb"] + rate["gb_a_1000_rows"] * common.max_frames / 1000
+    return Forecast(f"train_{stage}", own, steps, hours, memory_gb, disk_gb)
+
+
+def _decoding_hours(hours: float, rates: Mapping[str, Any] | None, processes: int) -> float | None:
+    if rates is None or "decoding" not in rates:
+        return None
+    return hours / rates["decoding"]["seconds_a_second"] / processes
+
+
+def read_rates(machine: str, gpu: bool, path: Path = RATES) -> tuple[dict[str, Any] | None, str]:
+    """Returns the rates of this machine, or of one of its kind, and a sentence that says whose.
+
+    Args:
+        machine: the GPU's name, or the processor's.
+        gpu: whether it is a GPU: rates of the other kind are not taken.
+    """
+    from ruamel.yaml import YAML
+
+    entries: Sequence[dict] = YAML(typ="safe").load(path) if path.is_file() else []
+    kind = [entry for entry in entries if (entry["device"] == "cuda") == gpu]
+    command = "bench/gpu.py" if gpu else "bench/training.py"
+    if not kind:
+        what = "GPU" if gpu else "processor"
+        return (
+            None,
+            f"no rate of a {what} is known: `python {command} --rates {path}` measures them",
+        )
+    found = next((entry for entry in kind if entry["machine"] == machine), kind[0])
+    said = f"by rates that {command} measured on {found['machine']} ({found['precision']})"
+    return found, said
+
+
+def corpus_speech(part: str, params: Params) -> Speech:
+    """Returns what a corpus holds, from a sample of its entries.
+
+    Raises InputError where only its import can tell: a corpus as it was downloaded.
+    """
+    source = getattr(params.corpus, part)
+    if source.kind not in ("kaldi", "calls", "lhotse"):
+        raise InputError(
+            f"corpus.{part}: how much speech {source.kind} holds its import will tell."
+        )
+    from telephone_asr.corpora.imported import list_items
+    from telephone_asr.corpora.items import load
+    from telephone_asr.shards import Utterance
+
+    items = [
+        item
+        for item in list_items(source.kind, Path(source.path), f"corpus.{part}", source.part)
+        if not item.problem
+    ]
+    opened = [u for u in map(load, _spread(items, 100)) if isinstance(u, Utterance)]
+    if not opened:
+        raise InputError(f"corpus.{part}: none of {len(items)} entries could be opened.")
+    mean_s = sum(len(u.samples) / u.sample_rate_hz for u in opened) / len(opened)
+    n = min(len(items), params.corpus.sample_size or len(items))
+    return Speech(n, n * mean_s / 3600)
+
+
+def _spread(items: Sequence[Any], at_most: int) -> Iterator[Any]:
+    step = max(1, len(items) // at_most)
+    return iter(items[::step])
+
+
+def _time(hours: float) -> str:
+    if hours < 2:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.1f} days"

@@ -1,0 +1,375 @@
+"""The directory of a Fun-ASR-Nano, as it is published: read, checked and written.
+
+It holds config.yaml, configuration.json (which of the directory's files config.yaml's paths are),
+model.pt, the vocabulary of the CTC branch, and the language model's config and tokenizer in a
+directory of their own. `published.yaml` has the keys and values of Fun-ASR-Nano-2512; Hugging
+Face's copy of it and MLT-Nano come without the weights of the CTC branch.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib
+import io
+import json
+import logging
+import pkgutil
+import shutil
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephone_asr.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+CTC_VOCABULARY = "multilingual.tiktoken"
+# What config.yaml names, and the module of FunASR that registers it. Nothing else is looked up.
+PARTS = {
+    "audio_encoder": {"SenseVoiceEncoderSmall": "funasr.models.sense_voice.model"},
+    "audio_adaptor": {"Transformer": "funasr.models.llm_asr.adaptor"},
+    "ctc_decoder": {"Transformer": "funasr.models.llm_asr.adaptor"},
+    "frontend": {"WavFrontend": "funasr.frontends.wav_frontend"},
+    "tokenizer": {"HuggingfaceTokenizer": "funasr.tokenizer.hf_tokenizer"},
+    "dataset_conf.ctc_tokenizer": {"SenseVoiceTokenizer": "funasr.tokenizer.whisper_tokenizer"},
+}
+CTC_PARTS = ("ctc_decoder", "dataset_conf.ctc_tokenizer")
+# Sections that FunASR's classes are given whole. Of each, what must be there, since FunASR's own
+# default would silently be another model, and what may be there beside the published keys.
+SECTIONS = {
+    "frontend_conf": (
+        ("fs", "window", "n_mels", "frame_length", "frame_shift", "lfr_m", "lfr_n"),
+        {"dither": 1.0},
+    ),
+    "audio_encoder_conf": (
+        (
+            *("output_size", "attention_heads", "linear_units", "num_blocks", "tp_blocks"),
+            *("input_layer", "normalize_before", "kernel_size", "sanm_shfit"),
+            "selfattention_layer_type",
+        ),
+        {},
+    ),
+    "audio_adaptor_conf": (
+        ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
+        {"attention_heads": 8},
+    ),
+    "llm_conf": (("init_param_path",), {}),
+    "tokenizer_conf": (("init_param_path",), {}),
+}
+CTC_SECTIONS = {
+    "ctc_decoder_conf": (
+        ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
+        {"attention_heads": 8},
+    ),
+    "ctc_conf": ((), {}),
+    "dataset_conf.ctc_tokenizer_conf": ((), {}),
+}
+# Everything in config.yaml that is about the CTC branch.
+CTC_KEYS = ("ctc_decoder", "ctc_decoder_conf", "ctc_conf", "ctc_weight", "ctc_vocab_size")
+CTC_KEYS += ("detach_ctc_decoder", "ctc_tokenizer", "ctc_tokenizer_conf")
+# Of the language model's directory: its config and tokenizer, and no code.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
+TOKENIZER_FILES += ("special_tokens_map.json", "added_tokens.json")
+LLM_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES)
+
+
+@cache
+def _published() -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(PUBLISHED))
+
+
+def published() -> dict[str, Any]:
+    """Returns the published config.yaml; what names other keys (`${...}`) stays as it is."""
+    return deepcopy(_published())
+
+
+def import_funasr() -> None:
+    """Imports what Fun-ASR-Nano is made of from FunASR (and so registers it), quietly.
+
+    `import funasr` imports every model that FunASR has, which takes longer than a short stage; it
+    finds them with pkgutil, which is told here that there are none.
+    """
+    from unittest import mock  # brings asyncio, which a short command has no use for
+
+    with mock.patch.object(pkgutil, "walk_packages", return_value=()):
+        importlib.import_module("funasr")
+    modules = {module for names in PARTS.values() for module in names.values()}
+    with contextlib.redirect_stdout(io.StringIO()):  # it says so where ffmpeg is missing
+        for name in ("funasr.models.fun_asr_nano.model", *sorted(modules)):
+            importlib.import_module(name)
+    logging.getLogger().setLevel(logging.WARNING)
+    # PEFT calls what Transformers has deprecated.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+# --- Reading
+
+
+def check_directory(directory: Path, key: str = "params.yaml: base.path") -> None:
+    """Raises InputError where a directory is none of Fun-ASR-Nano, or lacks a file of it."""
+    place = directory.absolute()
+    if not directory.is_dir():
+        raise InputError(
+            f"{key}: {place} is no directory; expected a Fun-ASR-Nano model directory."
+        )
+    names = ("config.yaml", "configuration.json", "model.pt")
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing and (directory / "config.json").is_file():
+        raise InputError(
+            f"{key}: {place} holds {_transformers_model(directory / 'config.json')} in the format "
+            "of Transformers (config.json), which FunASR does not read; expected config.yaml, "
+            "configuration.json and model.pt, as FunAudioLLM/Fun-ASR-Nano-2512 (not its -hf copy) "
+            "has them."
+        )
+    if missing:
+        raise InputError(
+            f"{key}: {place} has no {' and no '.join(missing)}; expected config.yaml, "
+            "configuration.json and model.pt as FunASR ships them: fetch the model anew if the "
+            "download stopped half way."
+        )
+
+
+def _transformers_model(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str((content.get("architectures") or [content["model_type"]])[0])
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):
+        return "a model"
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Reads config.yaml, with the paths that configuration.json names made into real ones.
+
+    The CTC branch's tokenizer is under `dataset_conf`, where it is published, wherever it stood.
+
+    Raises:
+        InputError: it is not Fun-ASR-Nano's: another model's, with a part that no published one
+            has, or without a key or a file that it needs.
+    """
+    path = directory / "config.yaml"
+    config = _merged(directory)
+    if config.get("model") != "FunASRNano":
+        raise InputError(
+            f"{path} is that of another model: expected model: FunASRNano, got model: "
+            f"{config.get('model')}."
+        )
+    dataset = config["dataset_conf"] = config.get("dataset_conf") or {}
+    for key in ("ctc_tokenizer", "ctc_tokenizer_conf"):
+        dataset[key] = config.pop(key, None) or dataset.get(key)
+    optional = () if config.get("ctc_decoder") else CTC_PARTS
+    for name, known in PARTS.items():
+        found = _at(config, name)
+        if found not in known and not (found is None and name in optional):
+            raise InputError(
+                f"{path}: {name}: expected {' or '.join(known)}, as in the published models, got "
+                f"{found}."
+            )
+    sections = SECTIONS | (CTC_SECTIONS if config.get("ctc_decoder") else {})
+    for name, (needed, optional) in sections.items():
+        _check_section(path, config, name, needed, optional)
+    _find_files(directory, config)
+    return config
+
+
+def _merged(directory: Path) -> dict[str, Any]:
+    """FunASR's own merging, so that we and funasr.AutoModel see the same configuration."""
+    import_funasr()
+    from funasr.download.download_model_from_hub import add_file_root_path
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path, paths = directory / "configuration.json", {}
+    try:
+        metas = json.loads(path.read_text(encoding="utf-8")).get("file_path_metas", {})
+    except (ValueError, AttributeError) as error:
+        raise _unreadable(path, "JSON with file_path_metas", error) from None
+    add_file_root_path(str(directory), metas, paths)
+    path = directory / "config.yaml"
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), paths)
+        return OmegaConf.to_container(merged, resolve=True)
+    except (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError) as error:
+        raise _unreadable(path, "the YAML of a Fun-ASR-Nano", error) from None
+
+
+def _unreadable(path: Path, expected: str, error: Exception) -> InputError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return InputError(f"{path} cannot be read ({reason}): expected {expected}; fetch it anew.")
+
+
+def _at(config: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name, or None."""
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _check_section(
+    path: Path,
+    config: dict[str, Any],
+    name: str,
+    needed: tuple[str, ...],
+    optional: Mapping[str, Any],
+) -> None:
+    """Checks a section's keys and types, in place: what no published model has is left out, so that
+    nothing unknown reaches FunASR's classes."""
+    section = _at(config, name)
+    if section is None and not needed:
+        return
+    if not isinstance(section, dict):
+        raise InputError(f"{path}: {name}: expected a section with keys, got {section!r}.")
+    known = _at(_published(), name) | optional
+    missing = [key for key in needed if section.get(key) is None]
+    if missing:
+        raise InputError(
+            f"{path}: {name}.{missing[0]} is missing: expected a value, as the published "
+            f"{known[missing[0]]!r}."
+        )
+    for key in [key for key in section if key not in known]:
+        print(f"{path}: {name}.{key} is no key of Fun-ASR-Nano's: not used")
+        del section[key]
+    for key, value in section.items():
+        kind = type(known[key])
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if not fits and value is not None and known[key] is not None:
+            raise InputError(
+                f"{path}: {name}.{key}: expected a value such as {known[key]!r}, got {value!r}."
+            )
+
+
+def _find_files(directory: Path, config: dict[str, Any]) -> None:
+    """Checks the language model's directory, and says where the CTC vocabulary is (in place)."""
+    llm = Path(config["llm_conf"]["init_param_path"])
+    if not (llm / "config.json").is_file():
+        raise InputError(
+            f"{directory / 'configuration.json'}: file_path_metas.llm_conf.init_param_path: "
+            "expected the language model's directory (config.json, tokenizer) in the model's, got "
+            f"{llm}."
+        )
+    if config["dataset_conf"]["ctc_tokenizer"] == "SenseVoiceTokenizer":
+        options = config["dataset_conf"]["ctc_tokenizer_conf"] or {}
+        # FunASR would look for it among its own files, where it is not.
+        options["vocab_path"] = options.get("vocab_path") or str(directory / CTC_VOCABULARY)
+        config["dataset_conf"]["ctc_tokenizer_conf"] = options
+
+
+def check_vocabulary(config: Mapping[str, Any]) -> None:
+    """Raises InputError where the CTC vocabulary is missing, or is not what tiktoken reads: a token
+    in base64 and its rank a line."""
+    path = Path(config["dataset_conf"]["ctc_tokenizer_conf"]["vocab_path"])
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist: expected the vocabulary of the CTC branch, {CTC_VOCABULARY} "
+            "in the published model: fetch it anew."
+        )
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                token, rank = line.split()
+                base64.b64decode(token, validate=True), int(rank)
+            except ValueError:
+                raise InputError(
+                    f"{path} line {number}: expected a token in base64 and its rank: fetch the "
+                    "model anew."
+                ) from None
+
+
+# --- Building
+
+
+def input_size(config: Mapping[str, Any]) -> int:
+    """Returns the values a row of features has: 560 in the published models."""
+    return config["frontend_conf"]["n_mels"] * config["frontend_conf"]["lfr_m"]
+
+
+def build(config: Mapping[str, Any]) -> torch.nn.Module:
+    """Builds FunASR's model of a configuration that `read_config` gave, with random weights.
+
+    The language model is built in fp32, in which FunASR computes with it, whatever the file holds.
+    """
+    import_funasr()
+    from funasr.register import tables
+
+    arguments = deepcopy(dict(config))
+    arguments["llm_conf"]["llm_dtype"] = "fp32"
+    return tables.model_classes["FunASRNano"](**arguments, input_size=input_size(config))
+
+
+def without_ctc(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration without the CTC branch."""
+    rest = {key: value for key, value in config.items() if key not in CTC_KEYS}
+    dataset = dict(rest.get("dataset_conf") or {})
+    return rest | {"dataset_conf": {k: v for k, v in dataset.items() if k not in CTC_KEYS}}
+
+
+# --- Writing
+
+
+def write_config(directory: Path, config: Mapping[str, Any]) -> None:
+    """Writes config.yaml and configuration.json, without a path of this machine."""
+    from omegaconf import OmegaConf
+
+    config, llm = deepcopy(dict(config)), Path(config["llm_conf"]["init_param_path"]).name
+    config["llm_conf"]["init_param_path"] = config["tokenizer_conf"]["init_param_path"] = llm
+    config["init_param"] = None
+    config.pop("config", None)  # configuration.json's, of where config.yaml itself is
+    if config["dataset_conf"].get("ctc_tokenizer_conf"):
+        config["dataset_conf"]["ctc_tokenizer_conf"]["vocab_path"] = None
+    OmegaConf.save(OmegaConf.create(config), directory / "config.yaml")
+    paths: dict[str, Any] = {
+        "init_param": "model.pt",
+        "config": "config.yaml",
+        "llm_conf": {"init_param_path": llm},
+        "tokenizer_conf": {"init_param_path": llm},
+    }
+    if config.get("ctc_decoder"):
+        vocabulary = {"vocab_path": CTC_VOCABULARY}
+        paths["dataset_conf"] = {"ctc_tokenizer_conf": vocabulary}
+    content = {"framework": "pytorch", "task": "auto-speech-recognition", "file_path_metas": paths}
+    text = json.dumps(content, indent=2) + "\n"
+    (directory / "configuration.json").write_text(text, encoding="utf-8")
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Writes model.pt as it is published: the weights under `state_dict`.
+
+    Tensors that share their memory (tied embeddings) are written once, and none with more than its
+    own values.
+    """
+    import torch
+
+    copies: dict[tuple, torch.Tensor] = {}
+    for tensor in weights.values():
+        copies.setdefault(_place(tensor), tensor.detach().cpu().clone())
+    state = {name: copies[_place(tensor)] for name, tensor in weights.items()}
+    torch.save({"state_dict": state}, path)
+
+
+def _place(tensor: torch.Tensor) -> tuple:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def files_beside(config: Mapping[str, Any]) -> dict[str, Path]:
+    """Returns what a model has beside its weights and configurations, by its name in a directory:
+    the language model's config and tokenizer, and the CTC vocabulary."""
+    llm = Path(config["llm_conf"]["init_param_path"])
+    files = {f"{llm.name}/{name}": llm / name for name in LLM_FILES}
+    files[CTC_VOCABULARY] = Path(_at(config, "dataset_conf.ctc_tokenizer_conf.vocab_path") or "")
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def copy_beside(config: Mapping[str, Any], directory: Path) -> None:
+    """Copies a model's `files_beside` to another directory."""
+    for name, path in files_beside(config).items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, directory / name)

@@ -1,0 +1,76 @@
+"""Memory that runs out is known by what is said of it, and is one sentence wherever it happens."""
+
+import pytest
+import torch
+
+from telephone_asr.errors import InputError
+from telephone_asr.model.devices import allow_tf32, enough_memory
+from telephone_asr.training.objective import transcribe
+from telephone_asr.training.splice import character_borders
+
+SAID = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has a total ..."),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("NCCL Error 1: unhandled cuda error: Cuda failure 2 'out of memory'"),
+    MemoryError("Unable to allocate 4.00 EiB for an array"),
+]
+
+
+@pytest.mark.parametrize("error", SAID, ids=lambda error: str(error)[:40])
+def test_whoever_runs_out_of_memory_it_is_one_sentence(error):
+    said = "decoding: memory ran out at a batch of 4 utterances and 28 rows: lower it."
+    with pytest.raises(InputError) as caught, enough_memory("decoding", rows(), "lower it"):
+        raise error
+    assert str(caught.value) == said
+
+
+def test_the_machines_own_memory_runs_out():
+    with pytest.raises(InputError, match="memory ran out"), enough_memory("a", rows(), "b"):
+        torch.empty(2**55)
+
+
+def test_other_errors_are_what_they_were():
+    with (
+        pytest.raises(RuntimeError, match="CUBLAS_STATUS_EXECUTION_FAILED"),
+        enough_memory("decoding", rows(), "lower it"),
+    ):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")
+
+
+def rows() -> torch.Tensor:
+    return torch.zeros(4, 7, 2)
+
+
+@pytest.fixture
+def full(nano, monkeypatch):
+    """A model whose encoder runs out of memory."""
+
+    def forward(*_):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr(nano.model.audio_encoder, "forward", forward)
+    return nano
+
+
+def test_decoding_frozen_parts_and_borders_say_what_to_lower(full, make_inputs, tmp_path):
+    inputs = make_inputs(full)
+    with pytest.raises(InputError, match=r"decoding: .* 5 utterances .*lower decode\.batch_size"):
+        transcribe(full, inputs, batch_size=5, max_tokens=3)
+    with pytest.raises(InputError, match=r"frozen parts' outputs: .*lower train\.max_frames"):
+        inputs.advance(full, "encoded", 120, tmp_path)
+    with pytest.raises(InputError, match=r"borders .*lower train\.max_frames"):
+        character_borders(full, make_inputs(full), 120)
+
+
+@pytest.mark.parametrize(("config", "allowed"), [({}, True), ({"enable_tf32": False}, False)])
+def test_tf32_is_as_config_yaml_has_it(config, allowed):
+    before = torch.backends.cuda.matmul.allow_tf32
+    try:
+        allow_tf32(config)
+        assert torch.backends.cuda.matmul.allow_tf32 is allowed
+        assert torch.backends.mkldnn.matmul.fp32_precision == "none"  # the CPU's stay as they are
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

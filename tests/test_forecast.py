@@ -1,0 +1,135 @@
+"""The forecast before a long run, against counting by hand and against what a run makes."""
+
+from pathlib import Path
+
+import pytest
+
+from model_fixtures import ROOT, smaller, write_params
+from telephone_asr.commands import forecast
+from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
+from telephone_asr.errors import InputError
+from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.params import load_params
+from telephone_asr.training.batches import low_rate_frames, schedule
+
+RATES = {
+    "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
+    "adapter": {
+        **{"rows_a_second": 2000.0, "weights_gb": 4.0, "gb_a_1000_rows": 1.0},
+        "frozen_rows_a_second": 5000.0,
+    },
+    "lora": {"rows_a_second": 2000.0, "weights_gb": 4.0, "gb_a_1000_rows": 1.0},
+    "decoding": {"seconds_a_second": 100.0, "tokens": 20},
+}
+SPEECH = {"wideband": Speech(10_000, 10.0), "calls": Speech(4_000, 2.0)}
+
+
+@pytest.fixture
+def params():
+    return smaller(
+        load_params(ROOT / "params.yaml"),
+        split={"valid": 0.1, "test": 0.1},
+        train={
+            **{"mix": 0.0, "max_frames": 4000, "batches_per_step": 2, "evaluations": 4},
+            **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
+        },
+    )
+
+
+def by_stage(params, rates=RATES) -> dict[str, forecast.Forecast]:
+    return {found.stage: found for found in forecast.forecast(params, SPEECH, rates)}
+
+
+def test_a_stage_takes_its_rows_times_its_epochs_at_the_rate_that_was_measured(params):
+    found = by_stage(params)["train_encoder"]
+    rows = 8 * 3600 / 0.06 * forecast.PADDING  # eight of ten hours train, 60 ms a row
+    validations = 6 * 100 * (8 * 3600 / 8000) / 100  # six of 100 utterances, 100 x real time
+    assert found.hours == pytest.approx((2 * rows / 1000 + validations) / 3600)
+    assert found.steps == pytest.approx(2 * rows / 4000 / 2, abs=2)
+    assert found.memory_gb == 4.0 + 2.0 * 4
+    assert (found.speech.utterances, found.speech.hours) == (8000, pytest.approx(8.0))
+
+
+def test_two_processes_take_half_the_time_and_each_the_same_memory(params):
+    one = by_stage(params)["train_adapter"]
+    two = by_stage(smaller(params, train={"processes": 2}))["train_adapter"]
+    assert two.hours == pytest.approx(one.hours / 2)
+    assert two.memory_gb == one.memory_gb
+
+
+def test_frozen_outputs_take_disk_where_they_are_kept_and_an_eighth_of_the_rows_in_stage_3(params):
+    kept = by_stage(params)
+    none = by_stage(smaller(params, train={"cache_frozen_gb": 0.0}))
+    rows = 0.8 * 12 * 3600 / 0.06 * forecast.PADDING
+    saved = kept["train_adapter"].disk_gb - none["train_adapter"].disk_gb
+    assert saved == pytest.approx(rows * 512 * 4 / 1e9)
+    rows = 0.8 * 2 * 3600 / 0.06 * forecast.PADDING
+    saved = kept["train_lora"].disk_gb - none["train_lora"].disk_gb
+    assert saved == pytest.approx(rows / 8 * 1024 * 4 / 1e9)
+
+
+def test_wideband_speech_that_is_mixed_in_counts(params):
+    mixed = by_stage(smaller(params, train={"mix": 0.5}))["train_lora"]
+    assert mixed.speech.utterances == 3200 + 1600
+    assert mixed.speech.hours == pytest.approx(1.6 + 1.6)
+
+
+def test_without_a_rate_there_are_still_steps_and_disk(params):
+    found = by_stage(params, None)
+    assert found["train_lora"].steps > 0
+    assert found["train_lora"].hours is None
+    assert "GB of disk" in str(found["train_lora"])
+    assert "memory" not in str(found["train_lora"])
+
+
+def test_the_steps_are_about_those_of_the_schedule_that_is_made(data_repository):
+    params = load_params(data_repository.path / "params.yaml")
+    manifest = data_repository.path / "data" / "manifests" / "simulated" / "train.jsonl"
+    examples = read_manifest(manifest)
+    lengths = [low_rate_frames(example) for example in examples]
+    made = len(schedule(lengths, params.train.max_frames, params.train.encoder.epochs, 0))
+    train = Speech(len(examples), sum(e.duration_s for e in examples) / 3600)
+    share = 1 - params.split.valid - params.split.test
+    speech = {"wideband": train.share(1 / share), "calls": Speech(0, 0.0)}
+    params = smaller(params, train={"mix": 0.0})
+    found = {f.stage: f for f in forecast.forecast(params, speech, None)}["train_encoder"]
+    assert made / 2 <= found.steps <= 2 * made
+
+
+def test_how_much_speech_there_is_is_read_off_the_corpus(repository):
+    params = load_params()
+    found = corpus_speech("calls", params)
+    assert found.utterances == pytest.approx(28, abs=4)  # some are broken
+    assert found.hours * 3600 / found.utterances == pytest.approx(1.2, rel=0.2)
+    write_params(repository, {"corpus.sample_size": 5})
+    assert corpus_speech("calls", load_params()).utterances == 5
+    write_params(repository, {"corpus.wideband.kind": "aishell"})
+    with pytest.raises(InputError, match=r"corpus\.wideband: how much speech aishell holds"):
+        corpus_speech("wideband", load_params())
+
+
+def test_rates_are_those_of_the_machine_or_of_one_of_its_kind_and_it_is_said_whose(tmp_path):
+    path = tmp_path / "rates.yaml"
+    path.write_text(
+        "- {machine: a laptop, device: cpu, precision: fp32}\n"
+        "- {machine: a card, device: cuda, precision: bf16}\n"
+        "- {machine: another card, device: cuda, precision: bf16}\n"
+    )
+    for machine, gpu, expected in (
+        ("another card", True, "another card"),
+        ("a third card", True, "a card"),
+        ("a server", False, "a laptop"),
+    ):
+        found, said = read_rates(machine, gpu, path)
+        assert found["machine"] == expected
+        assert expected in said
+    found, said = read_rates("a card", True, tmp_path / "none.yaml")
+    assert found is None
+    assert "bench/gpu.py" in said
+
+
+def test_the_rates_of_the_repository_are_read():
+    found, said = read_rates("whatever", False, ROOT / forecast.RATES)
+    assert {"encoder", "adapter", "lora"} <= set(found)
+    assert Path(forecast.RATES).name == "rates.yaml"
+    assert "bench/training.py" in said
