@@ -227,6 +227,9 @@ class Repository:
     def start(
         self, module: str, before: str = "", arguments: Sequence[str] = (), processes: int = 1
     ) -> subprocess.Popen:
+        own = self.path / "models" / module.removeprefix("train_")
+        if own.is_symlink():  # not written into: others stand on it
+            own.unlink()
         script = self.path / f"{module}.py"
         script.write_text(STAGE.format(before=before, module=module), encoding="utf-8")
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
