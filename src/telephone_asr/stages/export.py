@@ -99,7 +99,12 @@ def funasr_texts(
 
     torch.manual_seed(0)  # it draws its dither from the generator of the process
     recogniser = AutoModel(
-        model=str(model), disable_update=True, disable_pbar=True, device="cpu", log_level="ERROR"
+        model=str(model),
+        disable_update=True,
+        disable_pbar=True,
+        device="cpu",
+        log_level="ERROR",
+        ncpu=torch.get_num_threads(),  # left to itself it sets four for the whole process
     )
     texts = []
     with tempfile.TemporaryDirectory() as folder:
