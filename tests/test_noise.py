@@ -77,6 +77,8 @@ def test_a_piece_is_as_loud_as_its_samples(n):
         piece, loudness = track.piece(place, n)
         np.testing.assert_array_equal(piece, circular(track.samples, int(10 * place), n))
         assert loudness == pytest.approx(rms(piece))
+    pause = Track.of(np.array([0.1, 0.1, 0.1, 0.7] + 6 * [0.0], np.float32))
+    assert pause.piece(0.4, 6)[1] == 0
 
 
 def test_snr_is_against_the_active_level():

@@ -41,7 +41,7 @@ class Track:
         n = len(self.samples)
         start = int(place * n)
         rounds, end = divmod(start + n_samples, n)
-        total = rounds * self.energy[-1] + self.energy[end] - self.energy[start]
+        total = max(0.0, rounds * self.energy[-1] + self.energy[end] - self.energy[start])
         return circular(self.samples, start, n_samples), math.sqrt(total / max(n_samples, 1))
 
 

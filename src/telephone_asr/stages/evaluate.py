@@ -69,7 +69,8 @@ def _on_gpus_at_hand(params: Params) -> Params:
 
 
 def evaluate(checkpoint: str, params: Params) -> None:
-    """Each process decodes its share; the main one writes. All decode in fp32, as FunASR does."""
+    """Scores a checkpoint: each process decodes its share, in fp32 (TF32 on GPUs, see allow_tf32),
+    and the main one writes."""
     accelerator = launch.accelerator("fp32")
     nano = load_model(checkpoint, params)
     allow_tf32(nano.config)
