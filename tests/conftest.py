@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterator
 # read when the libraries are imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import hypothesis
 import numpy as np
 import pytest
+
+# No example fails for taking long on a busy machine. The same ones each time, so that a test that
+# passes passes again; `--hypothesis-profile other` tries others, once a week.
+SLOW_TOO = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, **SLOW_TOO)
+hypothesis.settings.register_profile("other", **SLOW_TOO)
+hypothesis.settings.load_profile("same")
 
 pytest_plugins = ["corpus_fixtures", "model_fixtures", "published_fixtures", "review_fixtures"]
 
