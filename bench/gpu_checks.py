@@ -570,5 +570,5 @@ def rates(out: Path) -> dict[str, Any]:
     names = (*training.STAGES, "decoding")
     found = {n: results["checks"].get(n, {}).get("rates") for n in names}
     kept = {name: rates for name, rates in found.items() if rates}
-    training.write_rates(out / "rates.yaml", results["machine"], "bf16", kept)
+    training.write_rates(out / "rates.yaml", results["machine"], device(), "bf16", kept)
     return verdict(True, f"{out / 'rates.yaml'}")

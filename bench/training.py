@@ -344,14 +344,16 @@ def rates(run: Run, found: Mapping[str, Any]) -> dict[str, float]:
     return kept
 
 
-def write_rates(path: Path, machine: str, precision: str, stages: Mapping[str, Any]) -> None:
+def write_rates(
+    path: Path, machine: str, device: str, precision: str, stages: Mapping[str, Any]
+) -> None:
     """Puts a machine's rates into a file of them, in place of its earlier ones."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.default_flow_style = None
     rows = yaml.load(path.read_text(encoding="utf-8")) if path.exists() else []
-    new = {"machine": machine, "precision": precision} | dict(stages)
+    new = {"machine": machine, "device": device, "precision": precision} | dict(stages)
     same = [n for n, row in enumerate(rows) if row["machine"] == machine]
     same = [n for n in same if rows[n]["precision"] == precision]
     if same:
@@ -411,7 +413,7 @@ def main() -> None:
                 run = replace(run, ctc_weight=CTC_WEIGHT)
                 found[stage] = rates(run, measure("ours", run))
         if arguments.rates:
-            write_rates(arguments.rates, processor(), "fp32", found)
+            write_rates(arguments.rates, processor(), "cpu", "fp32", found)
 
 
 def loaded(directory: Path) -> Any:

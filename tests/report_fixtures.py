@@ -98,7 +98,10 @@ def findings(**fields) -> Findings:
             "telecall": corpus(rejected=rejected, annotation_errors=20, share_audio_exists=0.9999),
         },
         checkpoints={name: {**checkpoint, "step": 0 if name == "lora" else 200} for name in STAGES},
-        export={"utterances": 60, "equal": 59, "cer": 0.4, "funasr_cer": 0.405},
+        export={
+            **{"utterances": 60, "equal": 57, "cer": 0.4, "funasr_cer": 0.405},
+            "without_dither": {"utterances": 60, "equal": 60},
+        },
         synthetic=frozenset(),
         seed=0,
         costs={"evaluate_lora": {"seconds": 95.2, "real_time_factor": 0.0123}},

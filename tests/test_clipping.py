@@ -59,7 +59,7 @@ def test_hard_is_a_limit_and_nothing_else():
 def test_soft_is_odd_rises_and_stays_below_the_level():
     out = clip(RAMP, LEVEL, "soft")
     np.testing.assert_array_equal(out, -clip(-RAMP, LEVEL, "soft"))
-    assert np.all(np.diff(out) >= 0)
+    assert np.all(np.diff(out) >= -3e-7 * LEVEL)  # the last bits of what is flat
     assert np.all(np.diff(out[np.abs(RAMP) < 4 * LEVEL]) > 0)
     assert np.abs(out).max() <= LEVEL
     assert np.all(np.abs(out) <= np.abs(RAMP))

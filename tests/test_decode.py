@@ -288,7 +288,7 @@ def collapsed(fitted, monkeypatch, path: list[int], lengths: list[int]) -> list[
 
 
 def test_ctc_drops_repetitions_then_blanks(fitted, monkeypatch):
-    nin, hao = fitted.tokenizer.encode("您好")
+    nin, hao = fitted.model.ctc_tokenizer.encode("您好")
     path = [None, nin, nin, None, nin, hao, hao, None, None, hao]
     found = collapsed(fitted, monkeypatch, path, [10, 9, 7, 5, 1])
     assert found == ["您您好好", "您您好", "您您好", "您您", ""]

@@ -11,6 +11,7 @@ from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import file_sha256, load, read_weights
+from telephone_asr.stages.export import funasr_texts
 from telephone_asr.training.objective import transcribe
 
 MAX_TOKENS = 12
@@ -79,6 +80,15 @@ def test_funasr_writes_the_same_texts(models, merged, make_inputs, utterances, t
         text = recogniser.generate(str(path), itn=False, max_length=MAX_TOKENS)[0]["text"]
         theirs.append(text.strip())
     assert theirs == transcribe(merged, make_inputs(merged), 4, MAX_TOKENS)
+
+
+def test_funasrs_own_dither_gives_the_same_texts_again(models, corpus):
+    """Drawn anew in each call, but AutoModel seeds torch when it is made: metrics stay the same."""
+    plain, once, again = (
+        funasr_texts(models / "final", corpus.examples, [corpus.sounds], MAX_TOKENS, dither)
+        for dither in (0.0, 1000.0, 1000.0)  # as loud as the speech
+    )
+    assert once == again != plain
 
 
 def test_it_has_the_layout_and_the_weights_of_the_base(models):

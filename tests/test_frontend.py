@@ -250,7 +250,7 @@ def test_dither_is_a_function_of_the_sound(config, speech):
 def test_other_sound_has_other_noise():
     frontend = Frontend(CONFIG | {"dither": 1.0})
     one, other = frontend(SILENCE[:8000], 8000), frontend(SILENCE[:8160], 8000)
-    assert not torch.equal(one, other[: len(one)])
+    assert (one - other[: len(one)])[:10].abs().mean() > 0.3
     quieter = Frontend(CONFIG | {"dither": 0.5})(SILENCE[:8000], 8000)
     torch.testing.assert_close(one - quieter, torch.full_like(one, math.log(4)), rtol=0, atol=1e-3)
 

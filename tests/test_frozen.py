@@ -111,11 +111,17 @@ def test_what_would_never_fit_deletes_nothing(tmp_path):
     assert [d.name for d in tmp_path.iterdir()] == ["other"]
 
 
-def test_what_this_training_reads_itself_stays(tmp_path):
-    for name in ("own", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "rows").write_bytes(bytes(100))
-    own = [tmp_path / "own"]
-    assert not make_room(tmp_path / "next", 201, 300, own)
-    assert make_room(tmp_path / "next", 150, 300, own)
-    assert sorted(d.name for d in tmp_path.iterdir()) == ["next", "own"]
+def test_what_a_training_reads_stays(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "rows").write_bytes(bytes(100))
+    outputs = FrozenOutputs(tmp_path / "read", order())
+    outputs.fill(Computing(), (0, 1))
+    size = sum(file.stat().st_size for file in (tmp_path / "read").iterdir())
+    assert not make_room(tmp_path / "next", needed_bytes=201, limit_bytes=size + 200)
+    assert sorted(d.name for d in tmp_path.iterdir()) == ["other", "read"]
+    assert make_room(tmp_path / "next", 150, size + 200)
+    assert sorted(d.name for d in tmp_path.iterdir()) == ["next", "read"]
+    assert all(torch.equal(outputs[i], rows_of(i)) for i in range(N))
+    del outputs
+    assert make_room(tmp_path / "next", size, size + 200)
+    assert [d.name for d in tmp_path.iterdir()] == ["next"]

@@ -104,7 +104,7 @@ MUTATIONS = {
     ),
     "the interval of few speakers is not widened": (
         "compare.py",
-        "return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))",
+        "return _alike(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))",
         "return tail",
     ),
     "a 90 % interval is called one of 95 %": (

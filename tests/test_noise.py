@@ -8,6 +8,7 @@ import pytest
 from telephone_asr.channel.level import active_level_db, rms
 from telephone_asr.channel.noise import (
     TRACK_SAMPLES,
+    Track,
     add_at_snr,
     circular,
     hum_track,
@@ -19,7 +20,7 @@ RATE_HZ = 16000
 
 @pytest.mark.parametrize("frequency_hz", [50.0, 60.0])
 def test_hum_lines(frequency_hz):
-    hum = circular(hum_track(frequency_hz, harmonics=5), 7, RATE_HZ)
+    hum, _ = hum_track(frequency_hz, harmonics=5).piece(0.1, RATE_HZ)
     assert rms(hum) == pytest.approx(1.0, abs=1e-3)
     amplitude = 2 * np.abs(np.fft.rfft(hum.astype(np.float64))) / len(hum)  # bins of 1 Hz
     k = np.arange(1, 6)
@@ -33,14 +34,14 @@ def test_hum_lines(frequency_hz):
 
 @pytest.mark.parametrize("frequency_hz", [50.0, 59.94, 440.0])
 def test_hum_goes_round_without_a_step(frequency_hz):
-    track = hum_track(frequency_hz, 3)
+    track = hum_track(frequency_hz, 3).samples
     assert len(track) >= 2 * RATE_HZ
     steps = np.abs(np.diff(circular(track, 0, 2 * len(track))))
     assert steps[len(track) - 1] <= steps[: len(track) - 1].max()
 
 
 def test_white_noise_is_white():
-    track = noise_track("white")
+    track = noise_track("white").samples
     assert track.dtype == np.float32
     assert len(track) == TRACK_SAMPLES
     assert rms(track) == pytest.approx(1.0, abs=0.01)
@@ -50,17 +51,17 @@ def test_white_noise_is_white():
 
 
 def test_pink_noise_has_the_same_power_in_every_octave():
-    power = np.abs(np.fft.rfft(noise_track("pink"))) ** 2
+    power = np.abs(np.fft.rfft(noise_track("pink").samples)) ** 2
     hz = np.fft.rfftfreq(TRACK_SAMPLES, 1 / RATE_HZ)
     octaves = [power[(hz >= low) & (hz < 2 * low)].sum() for low in (125, 250, 500, 1000, 2000)]
     assert max(octaves) / min(octaves) < 1.1
-    assert rms(noise_track("pink")) == pytest.approx(1.0, abs=0.01)
+    assert rms(noise_track("pink").samples) == pytest.approx(1.0, abs=0.01)
 
 
 def test_tracks_cannot_be_changed_by_their_users():
     for track in (noise_track("white"), noise_track("pink"), hum_track(50.0, 5)):
         with pytest.raises(ValueError, match="read-only"):
-            track[0] = 0
+            track.samples[0] = 0
 
 
 @pytest.mark.parametrize("n", [0, 1, 9, 10, 25])
@@ -69,17 +70,28 @@ def test_circular_goes_round(n):
     np.testing.assert_array_equal(circular(period, 7, n), np.arange(7, 7 + n) % 10)
 
 
+@pytest.mark.parametrize("n", [0, 1, 9, 10, 35])
+def test_a_piece_is_as_loud_as_its_samples(n):
+    track = Track.of(np.random.default_rng(0).standard_normal(10).astype(np.float32))
+    for place in (0.0, 0.45, 0.9999):
+        piece, loudness = track.piece(place, n)
+        np.testing.assert_array_equal(piece, circular(track.samples, int(10 * place), n))
+        assert loudness == pytest.approx(rms(piece))
+    pause = Track.of(np.array([0.1, 0.1, 0.1, 0.7] + 6 * [0.0], np.float32))
+    assert pause.piece(0.4, 6)[1] == 0
+
+
 def test_snr_is_against_the_active_level():
     t = np.arange(2 * RATE_HZ) / RATE_HZ
     speech = (0.1 * np.sin(2 * np.pi * 500 * t) * (t < 1)).astype(np.float32)
     before = speech.copy()
     level_db = active_level_db(speech, RATE_HZ)
-    add_at_snr(speech, noise_track("white")[: len(speech)], level_db, 15.0)
+    add_at_snr(speech, *noise_track("white").piece(0.0, len(speech)), level_db, 15.0)
     assert level_db - 20 * math.log10(rms(speech - before)) == pytest.approx(15.0, abs=0.1)
 
 
 def test_silence_is_not_blown_up_to_noise():
     speech = np.zeros(100, np.float32)
-    add_at_snr(speech, np.full(100, 1e-6, np.float32), -20.0, 10.0)
+    add_at_snr(speech, np.full(100, 1e-6, np.float32), 1e-6, -20.0, 10.0)
     assert np.abs(speech).max() < 1e-4
-    add_at_snr(speech[:0], speech[:0], -20.0, 10.0)
+    add_at_snr(speech[:0], speech[:0], 0.0, -20.0, 10.0)

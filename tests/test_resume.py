@@ -172,6 +172,22 @@ def test_a_second_process_is_told_who_trains_until_that_one_is_killed(tmp_path):
     Scratch(tmp_path, "encoder", PRINT).close(remove=True)
 
 
+def test_an_experiment_beside_another_that_does_the_same_has_a_place_of_its_own(tmp_path):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    first = Scratch(shared, "encoder", PRINT, spare=tmp_path / "first")
+    second = Scratch(shared, "encoder", PRINT, spare=own)
+    assert first.directory.parent == shared
+    assert second.directory.parent == own
+    with pytest.raises(InputError, match=f"process {os.getpid()} .*{own}"):
+        Scratch(shared, "encoder", PRINT, spare=own)
+    second.close(remove=True)
+    assert first.directory.exists()
+    first.close(remove=True)
+    last = Scratch(shared, "encoder", PRINT, spare=own)
+    assert last.directory == first.directory
+    last.close(remove=True)
+
+
 def test_trainings_of_other_parts_run_beside_it(scratch, tmp_path):
     Scratch(tmp_path / ".scratch", "adapter", PRINT).close(remove=True)
 

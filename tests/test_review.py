@@ -172,6 +172,19 @@ def test_stage_3_of_a_revision_without_a_final_stands_in_for_it(comment, older, 
 # --- refusals
 
 
+def test_an_experiment_is_a_base_as_a_branch_is(branch, telephone_asr):
+    edit = (branch / "params.yaml").read_text(encoding="utf-8").replace("seed: 0", "seed: 0 # ")
+    (branch / "params.yaml").write_text(edit, encoding="utf-8")
+    dvc(branch, "exp", "save", "--name", "tried")
+    shell(branch, "git", "checkout", "--force", "--quiet", "main")
+    by_name = telephone_asr(branch, "review", "tried").out
+    hash_ = shell(branch, "git", "for-each-ref", "--format=%(objectname:short)", "refs/exps").stdout
+    assert f"tried ({hash_.split()[0]})" in by_name
+    by_branch = telephone_asr(branch, "review", BRANCH).out
+    head = shell(branch, "git", "rev-parse", "--short", BRANCH).stdout.strip()
+    assert by_name == by_branch.replace(f"{BRANCH} ({head})", f"tried ({hash_.split()[0]})")
+
+
 def test_an_unknown_base_is_named(two_commits, telephone_asr):
     error = telephone_asr(two_commits, "review", "nosuch", fails=True).error
     assert error.startswith("error: nosuch: git knows no such revision")

@@ -21,7 +21,7 @@ from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
-from telephone_asr.model.pretrained import file_sha256
+from telephone_asr.model.pretrained import file_sha256, read_weights
 from telephone_asr.params import load_params, stage_lr
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
 
@@ -634,24 +634,6 @@ def test_export_fails_beyond_the_limits_and_not_before(trained, monkeypatch, sha
     assert found["equal"] == found["utterances"] - 1
 
 
-def test_funasr_with_dither_writes_the_same_texts_again(trained):
-    """It draws its noise anew in each call; metrics must not change for that."""
-    from omegaconf import OmegaConf
-
-    from telephone_asr.manifests.messages import read_manifest
-    from telephone_asr.stages import export
-
-    config = OmegaConf.load("models/final/config.yaml")
-    config.frontend_conf.dither = 300.0  # to be heard by a model as raw as this
-    OmegaConf.save(config, "models/final/config.yaml")
-    examples = read_manifest(Path("data/manifests/telecall/test.jsonl"))
-    sounds = [sound_index(Path("data/telecall"))]
-    once, again = (
-        export.funasr_texts(Path("models/final"), examples, sounds, max_tokens=6) for _ in range(2)
-    )
-    assert once == again
-
-
 @pytest.fixture
 def trained(trained_repository, tmp_path, monkeypatch) -> Path:
     path = tmp_path / "trained"
@@ -729,9 +711,9 @@ def test_a_stage_of_no_epochs_leaves_the_model_as_it_is(trained):
     write_params(trained, {"train.encoder.epochs": 0})
     run_stage(trained, "train_encoder")
     found = load_file("models/encoder/encoder.safetensors")
-    base = torch.load("models/base/model.pt", weights_only=True)
+    base = read_weights(Path("models/base/model.pt"))
     assert found
-    assert all(torch.equal(tensor, base[name]) for name, tensor in found.items())
+    assert all(torch.equal(tensor, base[name].float()) for name, tensor in found.items())
     note = json.loads(Path("models/encoder/checkpoint.json").read_text())
     assert (note["step"], note["steps"]) == (0, 0)
 

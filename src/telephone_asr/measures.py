@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from telephone_asr.channel.level import active_level_db
+from telephone_asr.channel.portable import decibels
 from telephone_asr.shards import Utterance
 
 FLOOR_DB = -120.0  # stands for the level of digital silence
@@ -67,7 +68,7 @@ def with_measures(utterance: Utterance) -> Utterance:
 
 
 def _db(power: float) -> float:
-    return max(FLOOR_DB, 10 * float(np.log10(power + 1e-30)))
+    return max(FLOOR_DB, decibels(power))
 
 
 def _frames(wave: np.ndarray, frame: int) -> np.ndarray:
@@ -95,7 +96,7 @@ def _high_band_db(wave: np.ndarray, sample_rate_hz: int) -> float | None:
         return None
     frames = _frames(wave, SPECTRUM_SAMPLES)
     window = np.hanning(frames.shape[1]).astype(np.float32)
-    power = (np.abs(np.fft.rfft(frames * window)) ** 2).sum(axis=0)
+    power = _power(np.fft.rfft(frames * window)).sum(axis=0)
     frequency_hz = np.fft.rfftfreq(frames.shape[1], 1 / sample_rate_hz)
     low, high = (
         float(power[(frequency_hz >= band[0]) & (frequency_hz <= band[1])].sum())
@@ -136,4 +137,9 @@ def _pitch_hz(wave: np.ndarray, sample_rate_hz: int, level_db: float) -> float |
 def _autocorrelation(frames: np.ndarray) -> np.ndarray:
     n = frames.shape[1]
     spectrum = np.fft.rfft(frames, 1 << (2 * n - 1).bit_length())
-    return np.fft.irfft(np.abs(spectrum) ** 2)[:, :n]
+    return np.fft.irfft(_power(spectrum))[:, :n]
+
+
+def _power(spectrum: np.ndarray) -> np.ndarray:
+    """Without the magnitude, which processors round otherwise."""
+    return spectrum.real**2 + spectrum.imag**2

@@ -111,8 +111,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _gzip(content: bytes) -> bytes:
-    """One gzip member; zlib, unlike the gzip module, leaves the time of day out of it."""
-    packer = zlib.compressobj(wbits=31)
+    """One gzip member, without the time of day, by the zlib-ng that is installed with its version:
+    Python's own zlib is whichever the system has, and they pack alike no more."""
+    packer = zlib_ng.compressobj(wbits=31)
     return packer.compress(content) + packer.flush()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ, to_wideband
 from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.noise import circular
+from telephone_asr.channel.portable import amplitude
 from telephone_asr.errors import InputError
 
 TRACK_RMS = 0.1  # of a babble track
@@ -103,7 +104,7 @@ def _voices(
         wideband = to_wideband(samples, sample_rate_hz)
         level_db = active_level_db(wideband, WIDEBAND_RATE_HZ)
         if level_db > SILENCE_DB:
-            kept.append(wideband * np.float32(10 ** (-level_db / 20)))
+            kept.append(wideband * amplitude(-level_db))
     return {s: np.resize(np.concatenate(kept), n_samples) for s, kept in utterances.items() if kept}
 
 

@@ -9,11 +9,11 @@ phase is zero: nothing is delayed.
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
-import scipy.special
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 import soxr
 
 from telephone_asr.channel.handset import MARGIN_S, handset_response
+from telephone_asr.channel.portable import rounded
 from telephone_asr.errors import InputError
 
 TELEPHONE_RATE_HZ = 8000
@@ -43,7 +43,7 @@ def telephone_band(
     n_out = -(-len(samples) // ratio)
     if n_out == 0:
         return np.zeros(0, dtype=np.float32)
-    response, margin = _response(float(band_hz[0]), float(band_hz[1]), handset)
+    response, margin = _response(float(band_hz[0]), float(band_hz[1]), handset, ratio)
     block = 2 * (len(response) - 1)
     hop = block - 2 * margin
     n_blocks = -(-n_out // hop)
@@ -51,8 +51,8 @@ def telephone_band(
     padded = np.zeros((n_blocks * hop + 2 * margin) * ratio, dtype=np.float32)
     padded[margin * ratio : margin * ratio + len(samples)] = samples
     blocks = np.lib.stride_tricks.sliding_window_view(padded, block * ratio)[:: hop * ratio]
-    # Dropping the bins above 4 kHz is the decimation; 1 / ratio keeps the scale.
-    spectra = scipy.fft.rfft(blocks)[:, : len(response)] * (response / np.float32(ratio))
+    # Dropping the bins above 4 kHz is the decimation.
+    spectra = scipy.fft.rfft(blocks)[:, : len(response)] * response
     filtered = scipy.fft.irfft(spectra, n=block, overwrite_x=True)
     return filtered[:, margin : margin + hop].reshape(-1)[:n_out]
 
@@ -70,9 +70,10 @@ def to_wideband(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _response(low_hz: float, high_hz: float, handset: bool) -> tuple[np.ndarray, int]:
+def _response(low_hz: float, high_hz: float, handset: bool, ratio: int) -> tuple[np.ndarray, int]:
     """Amplitude at the bins of one block, 0 to 4 kHz, and how many samples at 8 kHz its impulse
-    response reaches to each side."""
+    response reaches to each side. Divided by `ratio`, which a decimation by it multiplies by, and
+    complex, as the spectra are."""
     # The skirts end where the band does: a sixth of the way to 0 Hz, a fifth of that to 4 kHz
     # (standard deviations), but never steeper than a response of 0.1 s can be.
     low_width_hz = max(low_hz / 6, 10.0)
@@ -91,4 +92,4 @@ def _response(low_hz: float, high_hz: float, handset: bool) -> tuple[np.ndarray,
     if handset:
         response *= handset_response(frequency_hz)
     response[-1] = 0.0  # the decimated signal cannot hold a phase at its Nyquist frequency
-    return response.astype(np.float32), margin
+    return (rounded(response, 7) / ratio).astype(np.complex64), margin

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from telephone_asr.channel.portable import tanh
 from telephone_asr.errors import InputError
 
 KINDS = ("hard", "soft")
@@ -22,7 +23,4 @@ def clip(samples: np.ndarray, level: float, kind: str) -> np.ndarray:
         raise InputError(f"clipping level: expected above 0, got {level}")
     if kind == "hard":
         return np.clip(samples, -limit, limit)
-    rounded = samples / limit
-    np.tanh(rounded, out=rounded)
-    rounded *= limit
-    return rounded
+    return tanh(samples / limit) * limit

@@ -6,6 +6,7 @@ loss (ITU-T G.131 says what people still bear of it). One reflection, with all f
 
 import numpy as np
 
+from telephone_asr.channel.portable import amplitude
 from telephone_asr.errors import InputError
 
 
@@ -17,7 +18,6 @@ def add_echo(samples: np.ndarray, delay_samples: int, loss_db: float) -> np.ndar
     """
     if delay_samples < 0:
         raise InputError(f"echo delay: expected 0 samples or more, got {delay_samples}")
-    gain = np.float32(10 ** (-loss_db / 20))
     # The product is a copy made before anything is added, so the echo has no echo.
-    samples[delay_samples:] += gain * samples[: max(0, len(samples) - delay_samples)]
+    samples[delay_samples:] += amplitude(-loss_db) * samples[: max(0, len(samples) - delay_samples)]
     return samples

@@ -7,8 +7,7 @@ for the telephones of the wired network. Subjective tests shape their speech wit
 from functools import lru_cache
 
 import numpy as np
-import scipy.interpolate
-import scipy.signal
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 
 # ITU-T P.48, table 1: nominal sending sensitivity (dB V/Pa) at each frequency (Hz).
 HANDSET_TABLE = (

@@ -7,8 +7,9 @@ samples in -1..1 a level is 20 log10(rms), and a full-scale sine has -3.01 dBov.
 import math
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
+
+from telephone_asr.channel.portable import decibels, energy
 
 FRAME_S = 0.005  # at which the envelope is sampled
 TIME_CONSTANT_S = 0.03  # P.56: of each of the two stages that smooth the envelope
@@ -30,24 +31,24 @@ def active_level_db(samples: np.ndarray, sample_rate_hz: int) -> float:
     frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     if frames.size == 0:
         return -math.inf
-    frames = frames - _row_sums(frames).mean(dtype=np.float64).astype(samples.dtype) / frame
-    flat = frames.reshape(-1)
-    energy = float(np.dot(flat, flat))
-    if not energy > 0:
+    mean = float(_row_sums(frames).sum(dtype=np.float64)) / frames.size
+    frames = frames - mean
+    total = energy(frames)
+    if not total > 0:
         return -math.inf
     envelope = _row_sums(np.abs(frames, out=frames)).astype(np.float64) / frame
     held = _hold(_smooth(envelope, frame / sample_rate_hz), frame / sample_rate_hz)
     # With the k loudest frames active, the level is energy / k and the threshold the k-th.
     loudest = np.sort(held)[::-1]
-    level = energy / (frame * np.arange(1, len(loudest) + 1))
+    level = total / (frame * np.arange(1, len(loudest) + 1))
     # The standard comes from below: the lowest threshold within the margin. A click has none.
     within = np.flatnonzero(level <= loudest**2 * 10 ** (MARGIN_DB / 10))
-    return 10 * math.log10(level[within[-1] if len(within) else -1])
+    return decibels(level[within[-1] if len(within) else -1])
 
 
 def rms(samples: np.ndarray) -> float:
     """Root mean square of float32 samples; 0 for none."""
-    return math.sqrt(float(np.dot(samples, samples)) / len(samples)) if len(samples) else 0.0
+    return math.sqrt(energy(samples) / len(samples)) if len(samples) else 0.0
 
 
 def _row_sums(frames: np.ndarray) -> np.ndarray:

@@ -23,11 +23,12 @@ from telephone_asr.channel.band import (
 )
 from telephone_asr.channel.clipping import clip
 from telephone_asr.channel.echo import add_echo
-from telephone_asr.channel.level import SILENCE_DB, active_level_db
+from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.loss import lose_packets
 from telephone_asr.channel.music import hold_music
-from telephone_asr.channel.noise import add_at_snr, circular, hum_track, noise_track
+from telephone_asr.channel.noise import Track, add_at_snr, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
+from telephone_asr.channel.portable import amplitude
 from telephone_asr.errors import InputError
 
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
@@ -113,7 +114,7 @@ def simulate(
     if babble_pool is None:
         done["babble_snr_db"] = None
     if done["clipping"]:
-        highest = 10 ** ((done["level_db"] + done["clipping_headroom_db"]) / 20)
+        highest = amplitude(done["level_db"] + done["clipping_headroom_db"])
         speech = clip(speech, highest, done["clipping"])
     narrow = telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz, done["handset"])
     if done["echo_delay_ms"] is not None:
@@ -146,8 +147,8 @@ def _add_room(
     babble. Where each noise is begun is drawn whether it is used or not."""
     level_db, n = done["level_db"], len(speech)
 
-    def add(track: np.ndarray, place: float, snr_db: float) -> None:
-        add_at_snr(speech, circular(track, int(place * len(track)), n), level_db, snr_db)
+    def add(track: Track, place: float, snr_db: float) -> None:
+        add_at_snr(speech, *track.piece(place, n), level_db, snr_db)
 
     places = rng.random(4).tolist()
     add(noise_track("white"), places[0], done["white_noise_snr_db"])
@@ -160,13 +161,13 @@ def _add_room(
     if babble_pool is None:
         return None
     babble, n_talkers = babble_pool.draw(rng, n, speaker)
-    add_at_snr(speech, babble, level_db, done["babble_snr_db"])
+    add_at_snr(speech, babble, rms(babble), level_db, done["babble_snr_db"])
     return n_talkers
 
 
 @lru_cache(maxsize=TUNES)
-def _tune(number: int) -> np.ndarray:
-    return hold_music(number, TUNE_S)
+def _tune(number: int) -> Track:
+    return Track.of(hold_music(number, TUNE_S))
 
 
 def _choose(probabilities: dict[str, float], place: float) -> str:
@@ -197,10 +198,11 @@ def _at_level(speech: np.ndarray, level_db: float) -> np.ndarray:
     """A copy of the speech with this active level in dBov; silence stays as it is."""
     present_db = active_level_db(speech, WIDEBAND_RATE_HZ)
     gain_db = level_db - present_db if present_db > SILENCE_DB else 0.0
-    return speech * np.float32(10 ** (gain_db / 20))
+    return speech * amplitude(gain_db)
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
     """Scale -1..1 to 16 bits; what is beyond saturates."""
-    scaled = np.rint(samples * np.float32(32768))
+    scaled = samples * np.float32(32768)
+    np.rint(scaled, out=scaled)
     return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)

@@ -119,7 +119,8 @@ def _pitch(history: np.ndarray) -> int:
     windows = np.lib.stride_tricks.sliding_window_view(
         history[HISTORY - PITCH_WINDOW - LONGEST_PITCH : HISTORY - SHORTEST_PITCH], PITCH_WINDOW
     )  # the first lies LONGEST_PITCH back
-    likeness = windows @ template / np.sqrt(np.einsum("ij,ij->i", windows, windows) + 1.0)
+    energies = np.einsum("ij,ij->i", windows, windows)
+    likeness = np.einsum("ij,j->i", windows, template) / np.sqrt(energies + 1.0)
     return LONGEST_PITCH - int(np.argmax(likeness))
 
 

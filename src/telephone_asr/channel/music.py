@@ -7,6 +7,8 @@ it.
 
 import numpy as np
 
+from telephone_asr.channel.portable import rounded, tanh
+
 MAJOR_SCALE = np.array([0, 2, 4, 5, 7, 9, 11])  # semitones above the key note
 PROGRESSIONS = np.array([[0, 4, 5, 3], [0, 5, 3, 4], [0, 3, 1, 4], [0, 2, 3, 4]])  # I is 0
 EIGHTHS = 8  # of a bar
@@ -50,7 +52,7 @@ def hold_music(seed: int, duration_s: float, sample_rate_hz: int = 16000) -> np.
     for start, index, gain in zip(starts.tolist(), which.tolist(), loudness, strict=True):
         flat[start : start + sounds.shape[1]] += gain * sounds[index]
     tune = _unit_rms(track.sum(axis=0))
-    return _unit_rms(np.tanh(tune / np.float32(LIMIT)))
+    return _unit_rms(tanh(tune / np.float32(LIMIT)))
 
 
 def _unit_rms(samples: np.ndarray) -> np.ndarray:
@@ -105,7 +107,8 @@ def _in_octave_above(lowest: int, note: int | np.ndarray) -> int | np.ndarray:
 
 def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Amplitudes of the first four harmonics, and in how many seconds a note fades by 1 / e."""
-    return np.array([1.0, 0.5, 0.25, 0.12]) * rng.uniform(0.5, 1.0, size=4), rng.uniform(0.6, 1.2)
+    amplitudes = np.array([1.0, 0.5, 0.25, 0.12]) * rng.uniform(0.5, 1.0, size=4)
+    return rounded(amplitudes), rounded(rng.uniform(0.6, 1.2))
 
 
 def _notes(
@@ -115,7 +118,7 @@ def _notes(
     (n_pitches, NOTE_S * sample_rate_hz), from silence to silence."""
     amplitudes, fade_s = timbre
     t = np.arange(round(NOTE_S * sample_rate_hz)) / sample_rate_hz
-    frequency_hz = 440.0 * 2.0 ** ((pitches[:, None] - 69) / 12)
+    frequency_hz = rounded(440.0 * 2.0 ** ((pitches[:, None] - 69) / 12), 6)
     sound = np.zeros((len(pitches), len(t)))
     for harmonic, amplitude in enumerate(amplitudes, start=1):
         audible = harmonic * frequency_hz < sample_rate_hz / 2

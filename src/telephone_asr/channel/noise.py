@@ -4,38 +4,65 @@ Signal-to-noise ratios are against the active speech level (see `level`): pauses
 speech, silence is no reason for silence around it.
 """
 
+import math
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
-from telephone_asr.channel.level import rms
 from telephone_asr.channel.pink import pink_noise
+from telephone_asr.channel.portable import amplitude
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
 LOWEST_RMS = 1e-3
 
 
-@lru_cache(maxsize=2)
-def noise_track(colour: str) -> np.ndarray:
-    """A stretch of "white" or "pink" noise, float32 (TRACK_SAMPLES,), rms 1, always the same one.
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Sound without end at 16 kHz: float32 (n,), after which it begins again.
 
-    An utterance takes its noise from a random point of it (see `circular`): fresh Gaussian numbers
-    would cost two fifths of the whole line.
+    energy: float64 (n + 1,), the sum of the squares of all samples before each. How loud a piece is
+    is read off it: to sum the squares of every piece takes as long as to add the piece.
+    """
+
+    samples: np.ndarray
+    energy: np.ndarray
+
+    @classmethod
+    def of(cls, samples: np.ndarray) -> "Track":
+        energy = np.cumsum(np.square(samples, dtype=np.float64))
+        samples.flags.writeable = False  # shared by every caller
+        return cls(samples, np.concatenate([[0.0], energy]))
+
+    def piece(self, place: float, n_samples: int) -> tuple[np.ndarray, float]:
+        """n_samples from `place` on, a share of the track from 0 to 1, and their rms."""
+        n = len(self.samples)
+        start = int(place * n)
+        rounds, end = divmod(start + n_samples, n)
+        total = max(0.0, rounds * self.energy[-1] + self.energy[end] - self.energy[start])
+        return circular(self.samples, start, n_samples), math.sqrt(total / max(n_samples, 1))
+
+
+@lru_cache(maxsize=2)
+def noise_track(colour: str) -> Track:
+    """A stretch of "white" or "pink" noise, TRACK_SAMPLES, rms 1, always the same one.
+
+    An utterance takes its noise from a random point of it: fresh Gaussian numbers would cost two
+    fifths of the whole line.
     """
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(len(colour))))
     if colour == "pink":
         track = pink_noise(rng, TRACK_SAMPLES)
     else:
-        track = rng.standard_normal(TRACK_SAMPLES, dtype=np.float32)
-    track.flags.writeable = False  # shared by every caller
-    return track
+        track = rng.standard_normal(TRACK_SAMPLES).astype(np.float32)
+    return Track.of(track)
 
 
 @lru_cache(maxsize=8)
-def hum_track(frequency_hz: float, harmonics: int) -> np.ndarray:
-    """Mains hum at 16 kHz, float32, rms 1: `harmonics` lines at k * frequency_hz, the k-th with
+def hum_track(frequency_hz: float, harmonics: int) -> Track:
+    """Mains hum, rms 1: `harmonics` lines at k * frequency_hz, the k-th with
     amplitude 1 / k of the first. The fewest whole cycles that are a whole number of samples (320
     for 50 Hz), repeated to at least eight seconds: see `circular`."""
     samples_a_cycle = Fraction(WIDEBAND_RATE_HZ / frequency_hz).limit_denominator(100)
@@ -45,18 +72,16 @@ def hum_track(frequency_hz: float, harmonics: int) -> np.ndarray:
     # The phases k * k spread the peaks of the harmonics over the cycle.
     period = (np.sin(k * phase + k * k) / k).sum(axis=0)
     period = (period / np.sqrt(np.mean(period**2))).astype(np.float32)
-    period = np.tile(period, -(-8 * WIDEBAND_RATE_HZ // n_samples))
-    period.flags.writeable = False  # shared by every caller
-    return period
+    return Track.of(np.tile(period, -(-8 * WIDEBAND_RATE_HZ // n_samples)))
 
 
 def add_at_snr(
-    speech: np.ndarray, noise: np.ndarray, speech_level_db: float, snr_db: float
+    speech: np.ndarray, noise: np.ndarray, noise_rms: float, speech_level_db: float, snr_db: float
 ) -> None:
     """Add noise to float32 speech in place, its power `snr_db` below the active speech level in
     dBov. Noise that is all but silent, a pause in babble or music, is not blown up to that."""
-    loudness = max(rms(noise), LOWEST_RMS)
-    speech += noise * np.float32(10 ** ((speech_level_db - snr_db) / 20) / loudness)
+    gain = amplitude(speech_level_db - snr_db) / np.float32(max(noise_rms, LOWEST_RMS))
+    speech += noise * gain
 
 
 def circular(period: np.ndarray, start: int, n_samples: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Pink noise: the same power in every octave, like much of what surrounds a telephone."""
 
 import numpy as np
-import scipy.fft
+import scipy  # and a part of it, such as scipy.signal, at its first use: they take a second
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
 
@@ -16,7 +16,7 @@ def pink_noise(rng: np.random.Generator, n_samples: int) -> np.ndarray:
     """
     if n_samples == 0:
         return np.zeros(0, dtype=np.float32)
-    spectrum = scipy.fft.rfft(rng.standard_normal(n_samples, dtype=np.float32))
+    spectrum = scipy.fft.rfft(rng.standard_normal(n_samples).astype(np.float32))
     frequency_hz = scipy.fft.rfftfreq(n_samples, 1 / WIDEBAND_RATE_HZ)
     spectrum *= (1 / np.sqrt(np.maximum(frequency_hz, LOWEST_HZ))).astype(np.float32)
     noise = scipy.fft.irfft(spectrum, n=n_samples, overwrite_x=True)

@@ -15,7 +15,7 @@ PICTURES = {"CER by stage": "cer.png", "Loss and validation CER by step": "curve
 
 def add(commands) -> None:
     parser = commands.add_parser("review", help="what a change did, as a pull request's comment")
-    parser.add_argument("base", metavar="BASE", help="the revision to compare with, such as main")
+    parser.add_argument("base", metavar="BASE", help="what to compare with: main, an experiment")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
     parser.set_defaults(run=lambda a: write_review(a.base, a.output))
 

@@ -19,8 +19,8 @@ LOCK = Path("dvc.lock")
 
 
 def is_revision(name: str) -> bool:
-    """Whether git knows a branch, tag or commit of this name."""
-    return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").returncode == 0
+    """Whether there is a branch, tag, commit or experiment of this name."""
+    return bool(_commit(name))
 
 
 def require_revision(name: str) -> None:
@@ -31,14 +31,14 @@ def require_revision(name: str) -> None:
         raise InputError(f"{LOCK} does not exist: run `dvc repro` and commit it.")
     if not is_revision(name):
         raise InputError(
-            f"{name}: git knows no such revision; expected a branch, tag or commit "
-            "(`git fetch origin` brings those of the remote)."
+            f"{name}: git knows no such revision; expected a branch, tag, commit or experiment "
+            "(`git fetch origin` and `dvc exp pull origin NAME` bring those of the remote)."
         )
 
 
 def title(name: str) -> str:
     """The revision's name with its commit, as in `main (1a2b3c4)`."""
-    commit = _git("rev-parse", "--short", f"{name}^{{commit}}").stdout.strip()
+    commit = _git("rev-parse", "--short", _commit(name)).stdout.strip()
     return commit if name.startswith(commit) else f"{name} ({commit})"
 
 
@@ -85,7 +85,7 @@ def locks(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
     """The stages of dvc.lock at `base` and here; DVC itself compares files, not stages."""
     from ruamel.yaml import YAML
 
-    shown = _git("show", f"{base}:./{LOCK}")
+    shown = _git("show", f"{_commit(base)}:./{LOCK}")
     if shown.returncode:
         raise InputError(f"{base} has no {LOCK}: compare with a revision that was reproduced.")
     texts = (shown.stdout, LOCK.read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def _slices(checkpoint: str, base: str | None) -> dict:
     """By test set; of a revision from git, since they are no metrics to DVC."""
     path = SLICES / f"{checkpoint}.json"
     if base is not None:
-        text = _git("show", f"{base}:./{path}").stdout
+        text = _git("show", f"{_commit(base)}:./{path}").stdout
     else:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return json.loads(text or "{}")
@@ -188,6 +188,14 @@ def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
         if any(sum(x[name] for x in own) != sets.get(test_set, {}).get(name) for name in counts):
             return False
     return True
+
+
+def _commit(name: str) -> str:
+    """The hash of the commit that a name stands for; empty where there is none."""
+    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout
+    # An experiment is refs/exps/<its baseline>/<name>, where git does not look for names.
+    found = found or _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout
+    return found.partition("\n")[0]
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess:

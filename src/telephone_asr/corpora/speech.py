@@ -24,6 +24,8 @@ import espeakng_loader
 import numpy as np
 import soxr
 
+from telephone_asr.channel.portable import amplitude
+
 SAMPLE_RATE_HZ = 16_000
 
 _ESPEAK_VOICE = "cmn-latn-pinyin"
@@ -137,6 +139,7 @@ def _serve() -> None:
     if espeak.espeak_Initialize(_SYNCHRONOUS, 0, data, 0) != _ESPEAK_RATE_HZ:
         raise RuntimeError("espeak-ng does not initialise at 22,050 Hz.")
     espeak.espeak_ng_SetRandSeed(ctypes.c_long(1))  # else seeded with the time of day
+    espeak.espeak_ListVoices(None)  # which each fork would do, reading some hundred files
     for line in sys.stdin:
         request = Request(**json.loads(line))
         if not (child := os.fork()):
@@ -176,8 +179,8 @@ def _finish(spoken: np.ndarray, request: Request) -> np.ndarray:
         spoken.astype(np.float32), _ESPEAK_RATE_HZ * request.tract, SAMPLE_RATE_HZ
     )
     peak = np.abs(samples).max()
-    loud = np.flatnonzero(np.abs(samples) > peak * 10 ** (_SILENCE_DB / 20))
-    samples = samples[loud[0] : loud[-1] + 1] * (32_767 * 10 ** (request.level_db / 20) / peak)
+    loud = np.flatnonzero(np.abs(samples) > peak * amplitude(_SILENCE_DB))
+    samples = samples[loud[0] : loud[-1] + 1] * (32_767 * amplitude(request.level_db) / peak)
     margins = [round(s * SAMPLE_RATE_HZ) for s in (request.before_s, request.after_s)]
     return np.pad(np.rint(samples).astype("<i2"), margins)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telephone_asr.channel.portable import rounded
 from telephone_asr.corpora import sentences, speech
 from telephone_asr.corpora.sentences import Grammar
 from telephone_asr.corpora.speech import SAMPLE_RATE_HZ
@@ -129,8 +130,8 @@ def _request(
         pitch=int(np.clip(voice["pitch"] + rng.integers(-PITCH_JITTER, PITCH_JITTER + 1), 0, 99)),
         pitch_range=voice["range"],
         rate=round(voice["rate"] * rng.uniform(1 - RATE_JITTER, 1 + RATE_JITTER)),
-        tract=voice["tract"] * rng.uniform(1 - TRACT_JITTER, 1 + TRACT_JITTER),
-        level_db=rng.uniform(*LEVEL_DB),
+        tract=rounded(voice["tract"] * rng.uniform(1 - TRACT_JITTER, 1 + TRACT_JITTER)),
+        level_db=rounded(rng.uniform(*LEVEL_DB)),
         before_s=before_s,
         after_s=after_s,
     )

@@ -70,7 +70,7 @@ def low_rate_tokens(frames: torch.Tensor) -> torch.Tensor:
 
 
 def adapted_rows(nano: FunASRNano, frames: torch.Tensor) -> torch.Tensor:
-    """How many rows the language model is given of so many of the encoder's."""
+    """Returns how many rows the language model is given of so many of the encoder's."""
     if nano.model.use_low_frame_rate:
         return low_rate_tokens(frames)
     return (frames - 1) // nano.model.audio_adaptor.k + 1  # it stacks k rows
@@ -113,9 +113,12 @@ def prompt_embeddings(
     ]
 
 
-def transcript_tokens(nano: FunASRNano, text: str) -> list[int]:
-    """Returns what the language model predicts of a transcript: its tokens and the end of turn."""
-    return nano.tokenizer.encode(f"{text}<|im_end|>")
+def transcript_tokens(nano: FunASRNano, texts: Sequence[str]) -> list[list[int]]:
+    """Returns what the language model predicts of each transcript: its tokens and the end of turn.
+
+    All at once, which takes a fraction of the time.
+    """
+    return nano.tokenizer([f"{text}<|im_end|>" for text in texts])["input_ids"]
 
 
 def transcript_loss(
@@ -139,7 +142,8 @@ def transcript_loss(
     tokens = shared_prefix([chat_tokens(nano.tokenizer, p, nano.config)[0] for p in set(prompts)])
     prefix = _prefix(llm, tokens, prefixes)
     heads = prompt_embeddings(nano, prompts, adapted, lengths, len(tokens))
-    targets = [torch.tensor(transcript_tokens(nano, t), device=adapted.device) for t in texts]
+    tokenised = transcript_tokens(nano, texts)
+    targets = [torch.tensor(tokens, device=adapted.device) for tokens in tokenised]
     # The last token is predicted and predicts nothing.
     rows = [torch.cat([head, embed(t[:-1])]) for head, t in zip(heads, targets, strict=True)]
     sizes = torch.tensor([len(row) for row in rows], device=adapted.device)

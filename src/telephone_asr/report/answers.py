@@ -148,7 +148,8 @@ def _shipped(findings: Findings) -> str:
     return (
         "The model that ships is final: stage 3 merged into models/final, and loaded anew to be "
         f"scored. Merging changed {changed}. FunASR's AutoModel gives the same text as we do for "
-        f"{equal} of {compared} test utterances (CER {rates[0]} % there, {rates[1]} % here)."
+        f"{equal} of {compared} test utterances (CER {rates[0]} % there, {rates[1]} % here), and "
+        f"for {findings.export['without_dither']['equal']} where neither dithers."
     )
 
 

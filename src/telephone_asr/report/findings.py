@@ -60,7 +60,7 @@ class Findings:
     transcripts: Mapping[str, Sequence[dict]]  # checkpoint: one dictionary an utterance
     data: Mapping[str, dict]  # corpus: what became of its utterances
     checkpoints: Mapping[str, dict]  # stage: its checkpoint.json
-    export: Mapping[str, float]  # metrics/export.json
+    export: Mapping[str, int | float | dict]  # metrics/export.json
     synthetic: frozenset[str]  # of SETS: those that no person spoke
     seed: int
     costs: Mapping[str, dict] = field(default_factory=dict)  # stage or checkpoint: time, memory

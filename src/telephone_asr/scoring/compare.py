@@ -136,7 +136,7 @@ def _interval(totals: np.ndarray, drawn: np.ndarray, level: float) -> tuple[floa
     if n == 1:  # all draws are alike
         return value, value
     if n < FEWEST_GROUPS:
-        reach = float(stdtrit(n - 1, 1 - tail)) * _standard_error(drawn, n)
+        reach = _alike(stdtrit(n - 1, 1 - tail)) * _standard_error(drawn, n)
         return value - reach, value + reach
     cut = _expanded(tail, n)
     low, high = np.quantile(drawn, [cut, 1 - cut])
@@ -150,7 +150,7 @@ def _p_value_of_few(totals: np.ndarray, drawn: np.ndarray) -> float:
         return 1.0
     with np.errstate(divide="ignore"):
         p = 2 * stdtr(n - 1, -abs(value) / np.float64(_standard_error(drawn, n)))
-    return max(float(p), 1 / (1 + len(drawn)))
+    return max(_alike(p), 1 / (1 + len(drawn)))
 
 
 def _share_below_0(drawn: np.ndarray) -> float:
@@ -170,9 +170,14 @@ def _standard_error(drawn: np.ndarray, n: int) -> float:
 
 def _expanded(tail: float, n: int) -> float:
     """The share to cut off at each end of the resamples of n groups, for that of the truth."""
-    return float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
+    return _alike(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
 
 
 def _contracted(tail: float, n: int) -> float:
     """The inverse of `_expanded`."""
-    return float(stdtr(n - 1, ndtri(tail) / math.sqrt(n / (n - 1))))
+    return _alike(stdtr(n - 1, ndtri(tail) / math.sqrt(n / (n - 1))))
+
+
+def _alike(value: float) -> float:
+    """A share or a quantile as every processor has it: see `channel.portable`."""
+    return round(float(value), 9)

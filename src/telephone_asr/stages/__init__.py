@@ -1,6 +1,7 @@
 """One short module for each stage of dvc.yaml: read params, call the library, write outs.
 
-Stages run from the repository's root, as `python -m telephone_asr.stages.<name>`.
+Stages run from the repository's root, as `PYTHONPATH=src python -m telephone_asr.stages.<name>`: an
+experiment in a directory of its own then runs its own code, not what is installed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import telephone_asr
 from telephone_asr.errors import InputError
 
 RAW = Path("data/raw")
@@ -22,7 +24,10 @@ TRANSCRIPTS = Path("data/transcripts")
 METRICS = Path("metrics")
 SLICES = METRICS / "slices"  # in git too, but no metrics to DVC
 COST = METRICS / "cost"  # time and memory: what is not the same on every run
-SCRATCH = Path(".scratch")
+# The repository's, as DVC names it, also in an experiment that runs in a directory of its own
+# (`--temp`, `--queue`) and is deleted with it: killed and run again, it goes on.
+SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
+OWN_SCRATCH = Path(".scratch")
 TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
@@ -31,6 +36,7 @@ SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELE
 def run(main: Callable[[], None]) -> None:
     """Runs a stage or command; a user's mistake ends in one sentence, not in a traceback."""
     try:
+        _check_code()
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
@@ -38,6 +44,16 @@ def run(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
+
+
+def _check_code() -> None:
+    """Raises InputError in a checkout or experiment whose code is not what runs."""
+    here, runs = Path("src/telephone_asr"), Path(telephone_asr.__file__).parent
+    if here.is_dir() and not here.samefile(runs):
+        raise InputError(
+            f"{here.absolute()} is not the code that runs, which is {runs}: put PYTHONPATH=src "
+            "before the command."
+        )
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,7 +11,7 @@ from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import save_weights
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, SCRATCH, run
+from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -55,7 +55,7 @@ def train_tiny(params: Params) -> None:
     from telephone_asr.model.tiny import as_published, write_tiny
 
     tiny = params.base.tiny
-    building = SCRATCH / "base"  # becomes models/base when it is whole
+    building = OWN_SCRATCH / "base"  # becomes models/base when it is whole
     shutil.rmtree(building, ignore_errors=True)
     dither = params.frontend.dither
     write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)

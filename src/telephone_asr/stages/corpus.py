@@ -20,11 +20,12 @@ from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.params import Params, Source, load_params
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import RAW, SCRATCH, run
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, run
 from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
-CODE = ("channel/level.py", "corpora", "measures.py", "shards.py")  # that the shards depend on
+# What the shards depend on.
+CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py", "shards.py")
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
@@ -56,7 +57,7 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> S
     total = len(items)
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     identity = fingerprint([str(size), *imported.identity(items)], code)
-    scratch = Scratch(SCRATCH, f"corpus-{part}", identity)
+    scratch = Scratch(SCRATCH, f"corpus-{part}", identity, spare=OWN_SCRATCH)
     target = scratch.directory.absolute() / "shards"
 
     pieces = [items[i : i + size] for i in range(0, total, size)]

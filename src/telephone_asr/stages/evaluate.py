@@ -60,8 +60,8 @@ def main() -> None:
 
 
 def _on_gpus_at_hand(params: Params) -> Params:
-    """As many processes as training has, but no more than there are GPUs: the texts are the same,
-    and what was trained on two is scored on one without a param that changes."""
+    """Returns params with no more processes than there are GPUs: the texts are the same, and what
+    was trained on two is scored on one without a param that changes."""
     import torch
 
     processes = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
@@ -69,7 +69,8 @@ def _on_gpus_at_hand(params: Params) -> Params:
 
 
 def evaluate(checkpoint: str, params: Params) -> None:
-    """Each process decodes its share; the main one writes. All decode in fp32, as FunASR does."""
+    """Scores a checkpoint: each process decodes its share, in fp32 (TF32 on GPUs, see allow_tf32),
+    and the main one writes."""
     accelerator = launch.accelerator("fp32")
     nano = load_model(checkpoint, params)
     allow_tf32(nano.config)
@@ -207,7 +208,7 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
 def _transcribe(
     nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
 ) -> list[str]:
-    """All texts, of which this process decodes its share (rank, of how many)."""
+    """Returns all texts, of which this process decodes its share (rank, of how many)."""
     from telephone_asr.training.objective import transcribe
 
     texts = transcribe(

@@ -50,7 +50,7 @@ def on_processes(
 
 
 def check_processes(train: Train, gpus: int) -> None:
-    """Each process has a GPU to itself; without any GPU they share the CPU."""
+    """Raises InputError where GPUs are fewer than processes; without any, the CPU is shared."""
     if train.accelerate is None and 0 < gpus < train.processes:
         raise InputError(
             f"params.yaml: train.processes: expected at most {gpus}, one for each GPU of this "
@@ -60,7 +60,7 @@ def check_processes(train: Train, gpus: int) -> None:
 
 
 def accelerator(precision: str) -> Accelerator:
-    """This process among its stage's, on its device.
+    """Returns accelerate's view of this process: its device, and its place among the stage's.
 
     Args:
         precision: fp32 or bf16, in which what runs under its autocast computes.
@@ -76,7 +76,7 @@ def accelerator(precision: str) -> Accelerator:
 
 
 def put_together(texts: list[str]) -> list[str]:
-    """Each process's share of the texts, with '' for those of others, as all of them, on each."""
+    """Returns all texts, on each process, from each one's share with '' for those of others."""
     from accelerate.utils import gather_object
 
     return ["".join(one) for one in zip(*gather_object([texts]), strict=True)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -31,6 +32,9 @@ from telephone_asr.stages import (
     run,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
@@ -59,19 +63,28 @@ def main() -> None:
 
 
 def _rules(params: Params) -> Rules:
-    from transformers import AutoTokenizer
-
-    if not (MODELS / "tokenizer" / "tokenizer_config.json").is_file():
-        raise InputError(f"{MODELS / 'tokenizer'} holds no tokenizer: run `dvc repro tokenizer`.")
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / "tokenizer")
+    tokenizer = _tokenizer(MODELS / "tokenizer")
     return Rules(
         filter=params.filter,
         split=params.split,
         english=params.text.english,
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
-        tokenise=lambda texts: tokenizer(texts)["input_ids"],
-        unknown=tokenizer.unk_token_id,
+        tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
+        unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
     )
+
+
+def _tokenizer(directory: Path) -> Tokenizer:
+    """Reads the language model's tokenizer, without Transformers: that takes PyTorch's seconds."""
+    from tokenizers import Tokenizer
+
+    if not (directory / "tokenizer_config.json").is_file():
+        raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
+    if (directory / "tokenizer.json").is_file():
+        return Tokenizer.from_file(str(directory / "tokenizer.json"))
+    from transformers import AutoTokenizer  # which makes one of vocab.json and merges.txt
+
+    return AutoTokenizer.from_pretrained(directory).backend_tokenizer
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:

@@ -16,7 +16,7 @@ from telephone_asr.channel.options import Line
 from telephone_asr.params import load_params
 from telephone_asr.shards import count_shards, has_shard
 from telephone_asr.simulation import babble_pool, simulate_shard
-from telephone_asr.stages import RAW, SCRATCH, SIMULATED, run
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, run
 from telephone_asr.training.resume import Scratch, files_identity, fingerprint
 from telephone_asr.workers import run_jobs
 
@@ -48,7 +48,7 @@ def _open_scratch(source: Path, line: Line, seed: int) -> Scratch:
     package = Path(telephone_asr.__file__).parent
     code = [package / name for name in ("channel", "shards.py", "simulation.py")]
     texts = [repr(line), str(seed), files_identity(source)]
-    return Scratch(SCRATCH, "simulate", fingerprint(texts, code))
+    return Scratch(SCRATCH, "simulate", fingerprint(texts, code), spare=OWN_SCRATCH)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, SCRATCH, SHARDS
+from telephone_asr.stages import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
 from telephone_asr.stages.curves import curves
 from telephone_asr.stages.launch import accelerator, put_together
 from telephone_asr.training.resume import Scratch, fingerprint
@@ -75,7 +75,6 @@ class Training:
         self.scratch: Scratch | None = None
         self._share = self.accelerator.process_index, self.accelerator.num_processes
         self._prints: dict[Path, str] = {}
-        self._outputs: list[Path] = []  # frozen parts', that this training reads
 
     def run(self, trained: Mapping[str, torch.nn.Parameter]) -> Result:
         """Trains the parameters `trained`, which must be the only ones that require gradients."""
@@ -156,6 +155,8 @@ class Training:
 
     def _inputs(self, examples: list[Example], frozen: str, cache_mb: float) -> Inputs:
         """What the model is given of the examples: as far as the plan says, if disk allows it."""
+        from accelerate.utils import broadcast_object_list
+
         from telephone_asr.training.batches import Inputs, output_bytes
         from telephone_asr.training.frozen import make_room
 
@@ -173,13 +174,11 @@ class Training:
         key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.level}-{key[:16]}"
         needed, limit = output_bytes(self.nano, plan.level, inputs.lengths), options.cache_frozen_gb
-        with self.accelerator.main_process_first():
-            fits = make_room(directory, needed, round(limit * 1e9), self._outputs)
-        if fits:
+        fits = [self.is_main and make_room(directory, needed, round(limit * 1e9))]
+        if broadcast_object_list(fits) == [True]:
             with self.accelerator.autocast():
                 inputs.advance(self.nano, plan.level, plan.max_frames, directory, self._share)
             self.accelerator.wait_for_everyone()
-            self._outputs.append(directory)
         else:
             self.accelerator.print(
                 f"{plan.name}: frozen parts' outputs for {len(examples)} utterances would take "
@@ -190,6 +189,8 @@ class Training:
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Named by everything the result depends on: plan, params, model, data, code, versions."""
+        from accelerate.utils import broadcast_object_list
+
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
         decode = self.params.decode
         texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
@@ -198,7 +199,10 @@ class Training:
         paths = [MANIFESTS / source for source in self.plan.sources]
         paths += [SHARDS[source] for source in self.plan.sources]
         texts += map(self._print_of, [*sorted(paths), CODE])
-        return Scratch(SCRATCH, self.plan.name, fingerprint(texts, []), self.is_main)
+        key = fingerprint(texts, [])
+        scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
+        [scratch.directory] = broadcast_object_list([scratch.directory])
+        return scratch
 
     def _print_of(self, path: Path) -> str:
         """A hash of a directory's files, read once: corpora are large."""

@@ -37,7 +37,7 @@ def low_rate_frames(example: Example) -> int:
 
 
 def features_mb(examples: Sequence[Example]) -> float:
-    """Memory that their features take."""
+    """Returns the memory that their features take, in MiB."""
     return sum(map(low_rate_frames, examples)) * ROW_BYTES / 2**20
 
 
@@ -67,9 +67,11 @@ def in_order(lengths: Sequence[int], max_frames: int) -> list[list[int]]:
 def largest(
     batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: Sequence[int]
 ) -> list[int]:
-    """Which of the batches may take most memory, of those with most rows (padding counted), with
-    most attention (rows by rows of their utterances) and with most predicted tokens: each of these
-    takes gigabytes, and which of them most depends on the model, the stage and the speech.
+    """Returns the places of the batches that may take most memory.
+
+    Those with most rows (padding counted), with most attention (rows by rows of an utterance) and
+    with most predicted tokens: each of these takes gigabytes, and which takes most depends on the
+    model, the stage and the speech.
 
     Args:
         lengths: rows of each utterance.
@@ -203,7 +205,7 @@ def frozen_rows(
 
 
 def output_bytes(nano: FunASRNano, level: str, lengths: Sequence[int]) -> int:
-    """What frozen parts' outputs take at a level beyond features, of utterances of so many rows."""
+    """Returns what frozen parts' outputs take on disk, of utterances of so many rows."""
     rows = torch.tensor(lengths)
     if level == "encoded":
         return int(rows.sum()) * nano.model.audio_encoder.output_size() * 4

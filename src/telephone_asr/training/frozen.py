@@ -6,9 +6,12 @@ utterances. A part is written whole or not at all, so an interruption loses one 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -50,6 +53,7 @@ class FrozenOutputs:
             share: rank, of how many processes.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
+        weakref.finalize(self, os.close, _lock(self._directory, fcntl.LOCK_SH))
         rank, world = share
         missing = [n for n in range(len(self.parts())) if not self._paths(n)[1].exists()]
         mine = [n for n in missing if n % world == rank]
@@ -83,27 +87,46 @@ def _save(array: np.ndarray, file: IO[bytes]) -> None:
     np.save(file, array)
 
 
-def make_room(
-    directory: Path, needed_bytes: int, limit_bytes: int, in_use: Collection[Path] = ()
-) -> bool:
+def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
     """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted,
-    but for what is in use.
+    but for what this training or another reads now.
 
     An interrupted computation's directory is there already, and stays.
     """
-    needed_bytes += sum(map(_size, in_use))
-    if needed_bytes > limit_bytes:
-        return False
-    directory.mkdir(parents=True, exist_ok=True)
-    beside = {d for d in directory.parent.iterdir() if d != directory} - set(in_use)
-    others = sorted(beside, key=_last_used)
-    sizes = {d: _size(d) for d in others}
-    for other in others:
-        if sum(sizes.values()) + needed_bytes <= limit_bytes:
-            break
-        shutil.rmtree(other, ignore_errors=True)
-        del sizes[other]
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    sizes = {d: _size(d) for d in directory.parent.iterdir() if d != directory}
+    with ExitStack() as locks:
+        unused = sorted((d for d in sizes if _is_unused(d, locks)), key=_last_used)
+        in_use_bytes = sum(sizes[d] for d in sizes if d not in unused)
+        if in_use_bytes + needed_bytes > limit_bytes:
+            return False
+        for other in unused:
+            if sum(sizes.values()) + needed_bytes <= limit_bytes:
+                break
+            shutil.rmtree(other, ignore_errors=True)
+            del sizes[other]
+        directory.mkdir(exist_ok=True)
     return True
+
+
+def _is_unused(directory: Path, locks: ExitStack) -> bool:
+    """Whether nobody reads it; then nobody can begin to, before `locks` are given back."""
+    try:
+        locks.callback(os.close, _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock(directory: Path, kind: int) -> int:
+    """Locks a directory as long as the file descriptor that is returned is open."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _size(directory: Path) -> int:

@@ -37,7 +37,7 @@ class Objective(torch.nn.Module):
         nano, texts = self._nano, batch.texts
         llm = ctc = 0
         if self._llm_weight:
-            llm = sum(len(fun_asr_nano.transcript_tokens(nano, text)) for text in texts)
+            llm = sum(map(len, fun_asr_nano.transcript_tokens(nano, texts)))
         if self._ctc_weight:
             ctc = sum(len(fun_asr_nano.ctc_tokens(nano, text)) for text in texts)
         return llm, ctc

@@ -68,15 +68,30 @@ class Scratch:
 
     Args:
         main: False in the other processes of the same training, which only read.
+        spare: Where it lies while another experiment does the same work in `root`.
     """
 
-    def __init__(self, root: Path, name: str, fingerprint_: str, main: bool = True):
-        self.directory = root / f"{name}-{fingerprint_[:16]}"
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        fingerprint_: str,
+        main: bool = True,
+        spare: Path | None = None,
+    ):
         self._main, self._lock = main, None
-        if main:
-            self._hold(name)
+        for place in filter(None, (root, spare)):
+            self.directory = place / f"{name}-{fingerprint_[:16]}"
+            holder = self._hold() if main else None
+            if holder is None:
+                return
+        raise InputError(
+            f"{name} is running already, as process {holder} ({self.directory}): wait for it or "
+            "stop it."
+        )
 
-    def _hold(self, name: str) -> None:
+    def _hold(self) -> str | None:
+        """Takes the lock, or returns the number of the process that has it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
@@ -88,14 +103,16 @@ class Scratch:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._lock.seek(0)
-            raise InputError(
-                f"{name} is running already, as process {self._lock.read().strip()} "
-                f"({self.directory}): wait for it or stop it."
-            ) from None
+            with self._lock:
+                self._lock.seek(0)
+                return self._lock.read().strip()
+        if not os.fstat(self._lock.fileno()).st_nlink:  # cleared away by who held it until now
+            self._lock.close()
+            return self._hold()
         self._lock.truncate(0)
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
+        return None
 
     def load(self, name: str) -> Any | None:
         """What was saved under a name, or None."""

@@ -1,0 +1,164 @@
+"""A training step of the embedded model beside two busy programs, against alone.
+
+    python bench/contention.py
+
+OpenMP's threads wait for each other at the end of every operator. Left to themselves they wait
+spinning, and where other programs want the cores they spin away the time of the very thread that
+they wait for. `telephone_asr` tells them to sleep (OMP_WAIT_POLICY=PASSIVE). Steps of stage 1, with
+random features in batches as params.yaml has them; one process for each row of the table, which
+take turns, alone and beside two Python programs that only count. Run it on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+BUSY = 2  # programs
+LARGEST_RATIO = 3  # the target
+ROWS = 43  # of 60 ms an utterance, the mean of the embedded corpus
+TEXT = "您好请问您是张先生吗"
+
+
+# --- In a process of its own
+
+
+def serve() -> None:
+    """Answers each line of standard input, `steps seconds`, with the times of so many steps, or of
+    as many as fit into so many seconds."""
+    import torch  # before our package, which would set the policy
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    with tempfile.TemporaryDirectory() as folder:
+        take = stepper(Path(folder))
+    for number in range(5):
+        take(number)
+    print("[]", flush=True)
+    for line in sys.stdin:
+        steps, limit_s = map(float, line.split())
+        times, started = [], time.perf_counter()
+        while len(times) < steps and time.perf_counter() - started < limit_s:
+            before = time.perf_counter()
+            take(len(times))
+            times.append(time.perf_counter() - before)
+        print(json.dumps(times), flush=True)
+
+
+def stepper(folder: Path):
+    """A function that takes a step of stage 1."""
+    import torch
+    from accelerate import Accelerator
+
+    from telephone_asr.manifests.messages import PROMPT_VERBATIM
+    from telephone_asr.model import parts
+    from telephone_asr.model.pretrained import load
+    from telephone_asr.model.tiny import write_tiny
+    from telephone_asr.model.tokenizer import build_tokenizers
+    from telephone_asr.params import load_params
+    from telephone_asr.training.batches import collate
+    from telephone_asr.training.loop import Recipe
+    from telephone_asr.training.objective import Objective
+    from telephone_asr.training.steps import Stepper
+
+    params = load_params()
+    build_tokenizers([TEXT], folder / "tokenizer")
+    write_tiny(folder / "base", params.base.tiny, folder / "tokenizer", 16000, seed=0)
+    nano = load(folder / "base")
+    trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + parts.CTC_BRANCH)
+    size = params.train.max_frames // ROWS
+    batch = collate(
+        keys=[str(i) for i in range(size)],
+        rows=[torch.randn(ROWS, 560) for _ in range(size)],
+        prompts=[PROMPT_VERBATIM] * size,
+        texts=[TEXT] * size,
+    )
+    accelerator, weight = Accelerator(cpu=True), params.train.encoder.ctc_weight
+    optimizer = torch.optim.AdamW(trained.values(), lr=1e-4, fused=True)
+    objective = Objective(nano, "features", 1 - weight, weight)
+    objective, optimizer = accelerator.prepare(objective, optimizer)
+    recipe = Recipe(1e-4, 0.1, params.train.clip, 1, 0, "contention")
+    taken = Stepper(accelerator, objective, trained, optimizer, recipe)
+    return lambda number: taken.take(number, iter([batch]))
+
+
+# --- All of them in turn
+
+
+@contextmanager
+def busy(programs: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        for _ in range(programs):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
+
+
+@contextmanager
+def server(threads: int, policy: str | None) -> Iterator[subprocess.Popen]:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment.pop("OMP_WAIT_POLICY", None)
+    if policy:
+        environment["OMP_WAIT_POLICY"] = policy
+    command = [sys.executable, __file__, "--serve"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        process.stdout.readline()  # it is ready
+        yield process
+
+
+def times_s(process: subprocess.Popen, steps: int, limit_s: float) -> list[float]:
+    process.stdin.write(f"{steps} {limit_s}\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def shown(values: list[float]) -> str:
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{1e3 * middle:.0f} ({1e3 * low:.0f}–{1e3 * high:.0f}, n {len(values)})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20, help="in each round")
+    parser.add_argument("--limit", type=float, default=8.0, help="seconds, for fewer steps")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve()
+        return
+    rows = [(t, policy) for t in sorted({1, os.cpu_count()}) for policy in (None, "PASSIVE")]
+    rows = [row for row in rows if row != (1, None)]  # one thread waits for none
+    found = {row: ([], []) for row in rows}
+    with ExitStack() as stack:
+        servers = {row: stack.enter_context(server(*row)) for row in rows}
+        for _ in range(arguments.rounds):
+            for beside, programs in enumerate((0, BUSY)):
+                for row, process in servers.items():
+                    with busy(programs):
+                        found[row][beside].extend(
+                            times_s(process, arguments.steps, arguments.limit)
+                        )
+        for process in servers.values():
+            process.stdin.close()
+    print(f"| threads of {os.cpu_count()} cores | wait | alone, ms | beside {BUSY}, ms | ratio |")
+    print("|--:|---|--:|--:|--:|")
+    for (threads, policy), (alone, beside) in found.items():
+        ratio = statistics.median(beside) / statistics.median(alone)
+        waits = "spinning" if policy is None else "asleep"
+        print(f"| {threads} | {waits} | {shown(alone)} | {shown(beside)} | **{ratio:.1f}** |")
+    print(f"\nTarget: at most {LARGEST_RATIO} asleep.")
+
+
+if __name__ == "__main__":
+    main()
