@@ -327,7 +327,7 @@ def _without_lora(nano: Any) -> None:
 def decoding(root: Path, size: Size) -> dict[str, Any]:
     """Ours against AutoModel.generate, without a CTC branch: timestamps need torchaudio."""
     from telephone_asr.manifests.messages import PROMPT
-    from telephone_asr.model import layout
+    from telephone_asr.model import layout, pretrained
     from telephone_asr.model.frontend import Frontend, feature_rows
     from telephone_asr.scoring.decode import recognise
     from telephone_asr.shards import sound_index
@@ -340,8 +340,9 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     files = full_model.write_files(root / "decoded" / "files", root / "decoded", chosen)
     sounds, max_tokens = sound_index(root / "decoded"), 20  # random weights end no transcript
     options = {"disable_update": True, "disable_pbar": True, "log_level": "ERROR"}
+    options |= {"frontend_conf": {"dither": 0.0}}  # theirs is another in every run
     theirs = AutoModel(model=str(root / "models-hf" / "base"), device=device(), **options)
-    nano = training.loaded(root / "models-hf" / "base")
+    nano = pretrained.load(root / "models-hf" / "base", dither=0.0)
     nano.model.to(device())
     frontend = Frontend(nano.config["frontend_conf"])
 

@@ -4,6 +4,7 @@ memory, two minutes)."""
 
 import importlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,16 @@ def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, tmp_path):
         torch.testing.assert_close(found, ours, atol=1e-6, rtol=0)
         torch.testing.assert_close(other, ours, atol=1e-5, rtol=0)
         assert (other - base).abs().max() > 1e-3  # LoRA does something
+
+
+@pytest.mark.slow
+def test_the_bench_runs_the_whole_pipeline(bench):
+    """With a small model; minutes."""
+    command = [sys.executable, str(ROOT / "bench" / "full_size.py"), "--small"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines() if "|" in line]
+    stages = [*parts.CHECKPOINTS, "final"]
+    assert set(rows) >= {f"evaluate {name}" for name in stages} | {"export", "report", "all"}
+    equal, of = re.search(r"export: (\d+) of (\d+) texts", done.stdout).groups()
+    assert equal == of != "0"
