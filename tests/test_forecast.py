@@ -1,7 +1,5 @@
 """The forecast before a long run, against counting by hand and against what a run makes."""
 
-from pathlib import Path
-
 import pytest
 
 from model_fixtures import ROOT, smaller, write_params
@@ -126,10 +124,3 @@ def test_rates_are_those_of_the_machine_or_of_one_of_its_kind_and_it_is_said_who
     found, said = read_rates("a card", True, tmp_path / "none.yaml")
     assert found is None
     assert "bench/gpu.py" in said
-
-
-def test_the_rates_of_the_repository_are_read():
-    found, said = read_rates("whatever", False, ROOT / forecast.RATES)
-    assert {"encoder", "adapter", "lora"} <= set(found)
-    assert Path(forecast.RATES).name == "rates.yaml"
-    assert "bench/training.py" in said

@@ -302,7 +302,7 @@ class Run:
             return loss
 
         recipe = Recipe(
-            0.01, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora", average=2
+            1e-3, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora", average=2
         )
         try:
             self.result = loop.train(

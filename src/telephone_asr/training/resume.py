@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -95,6 +96,7 @@ class Scratch:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
+            weakref.finalize(self, self._lock.close)  # where an error ends the work, too
         except OSError as error:
             raise InputError(
                 f"{self.directory.absolute()}: cannot keep its state there ({error}); "
