@@ -84,9 +84,9 @@ def stepper(folder: Path):
     accelerator, weight = Accelerator(cpu=True), params.train.encoder.ctc_weight
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-4, fused=True)
     objective = Objective(nano, "features", 1 - weight, weight)
-    objective, optimizer = accelerator.prepare(objective, optimizer)
+    wrapped, optimizer = accelerator.prepare(objective, optimizer)
     recipe = Recipe(1e-4, 0.1, params.train.clip, 1, 0, "contention")
-    taken = Stepper(accelerator, objective, trained, optimizer, recipe)
+    taken = Stepper(accelerator, wrapped, objective.tokens, trained, optimizer, recipe)
     return lambda number: taken.take(number, iter([batch]))
 
 

@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import soundfile
-import torch
 from tqdm import tqdm
 
 from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
@@ -167,6 +166,8 @@ def main() -> None:
             f"ours, batch {decode.batch_size}": ours(nano, prompt, decode.batch_size, max_tokens),
         }
         seconds, texts = measure(ways, paths, arguments.rounds)
+    import torch
+
     size = sum(p.numel() for p in nano.model.parameters()) / 1e6
     print(
         f"\n{'larger random model' if arguments.larger else model}, {size:.1f} M parameters; "

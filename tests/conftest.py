@@ -1,16 +1,40 @@
 """Sound to test with, made on the spot."""
 
+import gc
 import os
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 
 # Tests run beside each other, one a core: threads of one would wait for those of another. This is
 # read when the libraries are imported.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
+import hypothesis
 import numpy as np
 import pytest
 
+# No example fails for taking long on a busy machine. The same ones each time, so that a test that
+# passes passes again; `--hypothesis-profile other` tries others, once a week.
+SLOW_TOO = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, **SLOW_TOO)
+hypothesis.settings.register_profile("other", **SLOW_TOO)
+hypothesis.settings.load_profile("same")
+
 pytest_plugins = ["corpus_fixtures", "model_fixtures", "published_fixtures", "review_fixtures"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_left() -> Iterator[None]:
+    """What the tests of a file leave open, running or changed is told there, not in another file
+    where the collector happens to run, or where something is added up in another order."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()  # what was left open warns, and pyproject.toml makes that an error
+    started = set(threading.enumerate()) - before
+    assert not [thread for thread in started if not thread.daemon]
+    if torch := sys.modules.get("torch"):
+        assert torch.get_num_threads() == 1
 
 
 def _speech(seconds: float, seed: int = 0, rate_hz: int = 16000) -> np.ndarray:

@@ -20,7 +20,7 @@ from telephone_asr.shards import count_shards, read_cuts
 CORPORA = ("corpus.wideband", "corpus.calls")
 CODE = "src/telephone_asr/stages/telecall.py"
 LINE = "            yield at_telephone_rate(utterance)\n"
-WAIT_S = 300
+WAIT_S = 900
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +135,8 @@ def test_killed_beside_the_checkout_the_work_goes_on_in_the_next_directory(repro
         shutil.copytree(reproduced / "data" / "raw", tmp_path / name / "data" / "raw")
         shutil.copy(reproduced / "params.yaml", tmp_path / name)
     first = start_simulate(tmp_path / "first", tmp_path)
-    deadline = time.monotonic() + WAIT_S
     while not (written := list(tmp_path.glob(".scratch/simulate-*/shards/cuts.*.gz"))):
-        assert time.monotonic() < deadline
+        assert first.poll() is None
         time.sleep(0.002)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()

@@ -131,7 +131,7 @@ def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, tmp_path):
     del nano
     loaded = AutoModel(
         **{"model": str(tmp_path / "final"), "disable_update": True, "device": "cpu"},
-        **{"disable_pbar": True, "log_level": "ERROR"},
+        **{"disable_pbar": True, "log_level": "ERROR", "ncpu": 1},
     )
     tokenizer = loaded.kwargs["tokenizer"]
     theirs = logits(FunASRNano(loaded.model, tokenizer, nano_config, tmp_path / "final"))

@@ -41,9 +41,16 @@ class SmallHub:
             def do_GET(self):
                 hub.answer(self)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False  # closing it waits for them
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         url = urllib.parse.urlparse(request.path)
@@ -123,7 +130,7 @@ def _sha(path: Path) -> str:
 def hub(tiny_directory):
     hub = SmallHub(tiny_directory)
     yield hub
-    hub.server.shutdown()
+    hub.close()
 
 
 @pytest.fixture
@@ -181,8 +188,7 @@ def test_a_snapshot_becomes_the_base_and_is_fetched_once(kind, run, hub, tmp_pat
             assert (tmp_path / "models" / "base" / name).read_bytes() == path.read_bytes(), name
     assert set(hub.asked.values()) == {1}
 
-    hub.server.shutdown()  # from here on there is no network
-    hub.server.server_close()
+    hub.close()  # from here on there is no network
     done = run("tokenizer")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "models" / "tokenizer" / "tokenizer.json").is_file()

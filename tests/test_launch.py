@@ -23,7 +23,7 @@ def run(repository: Path, stage: str, *arguments: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        timeout=300,
+        timeout=900,
     )
 
 

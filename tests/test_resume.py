@@ -195,7 +195,7 @@ def test_trainings_of_other_parts_run_beside_it(scratch, tmp_path):
 # --- kill -9
 
 TRAIN = textwrap.dedent("""
-    import sys, time
+    import os, random, signal, sys, threading, time
     from pathlib import Path
     import torch
     from accelerate import Accelerator
@@ -204,8 +204,8 @@ TRAIN = textwrap.dedent("""
     from telephone_asr.training import loop
     from telephone_asr.training.resume import Scratch
 
-    torch.set_num_threads(1)
     torch.manual_seed(0)
+    kill_at = int(sys.argv[2])
     loop.SAVE_EVERY_S, loop.SAVE_SHARE = 0.05, 1.0
     model = torch.nn.Sequential(
         torch.nn.Linear(8, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 1), torch.nn.Flatten(1)
@@ -220,6 +220,11 @@ TRAIN = textwrap.dedent("""
     def batch_at(number):
         print("step", number, flush=True)
         time.sleep(0.01)
+        if number == kill_at:  # whatever it does by then; it gets no further than three steps
+            killed = os.getpid(), signal.SIGKILL
+            threading.Timer(0.03 * random.random(), os.kill, killed).start()
+        if 0 <= kill_at < number - 3 < 60:
+            time.sleep(900)
         rows = torch.randn(4, 1, 8, generator=torch.Generator().manual_seed(number))
         return Batch([], rows, torch.ones(4), [], ["x"] * 4)
 
@@ -238,33 +243,26 @@ TRAIN = textwrap.dedent("""
 """)
 
 
-def child(directory: Path) -> subprocess.Popen:
-    command = [sys.executable, "-c", TRAIN, str(directory)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    )
+def child(directory: Path, kill_at: int = -1) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", TRAIN, str(directory), str(kill_at)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_a_training_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
     whole = child(tmp_path / "whole")
-    expected, errors = whole.communicate(timeout=100)
-    assert whole.returncode == 0, errors
+    assert whole.returncode == 0, whole.stderr
+    expected = whole.stdout
     assert (
         sum(line.startswith("step ") for line in expected.splitlines()) == 60 + 7 + 2
     )  # the largest batch first, the mean of the best last
 
-    step = random.randrange(15, 60)
-    killed = child(tmp_path / "killed")
-    for line in killed.stdout:
-        if line == f"step {step}\n":
-            killed.send_signal(signal.SIGKILL)
-            break
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    step = random.randrange(15, 55)
+    killed = child(tmp_path / "killed", step)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     resumed = child(tmp_path / "killed")
-    found, errors = resumed.communicate(timeout=100)
-    assert resumed.returncode == 0, errors
+    assert resumed.returncode == 0, resumed.stderr
+    found = resumed.stdout
     assert "goes on at step" in found, f"killed at step {step}"
     assert found.count("step 1\n") == 0
     results = [text.splitlines()[-1] for text in (expected, found)]

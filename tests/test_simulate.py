@@ -95,9 +95,8 @@ def test_killed_it_goes_on_where_it_stopped(wideband):
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
     while not (written := list(Path(".scratch").glob("simulate-*/shards/cuts.*.gz"))):
-        assert time.monotonic() < deadline
+        assert stage.poll() is None
         time.sleep(0.002)
     os.killpg(stage.pid, signal.SIGKILL)
     stage.wait()

@@ -300,7 +300,8 @@ def test_all_faults_at_once(good, sound):
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(faults=st.lists(st.sampled_from(sorted(FAULTS)), max_size=12))
 def test_any_mixture_of_faults_is_accounted_for(faults, good, sound):
@@ -315,7 +316,8 @@ def sets(good: Corpus, lines: list[bytes], rules: Rules = RULES, frozen=None) ->
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(order=st.permutations(range(GOOD)), n=st.integers(12, 30))
 def test_order_and_more_data_move_nobody(order, n, good):

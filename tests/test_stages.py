@@ -177,10 +177,9 @@ def test_killed_the_import_goes_on_where_it_stopped(part, imported, data_reposit
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
     scratch = imported / ".scratch"
     while not list(scratch.glob(f"corpus-{part}-*/shards/rejected.*.jsonl")):
-        assert time.monotonic() < deadline
+        assert stage.poll() is None
         time.sleep(0.002)
     os.killpg(stage.pid, signal.SIGKILL)
     stage.wait()

@@ -75,7 +75,7 @@ def step_of_two_processes(directory: Path, size: int, path: Path) -> dict[str, t
         [*command, __file__, str(directory), str(size), str(path)],
         check=True,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        timeout=300,
+        timeout=900,
     )
     return torch.load(path)
 

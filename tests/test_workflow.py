@@ -57,10 +57,12 @@ def lint(text: str) -> list[dict]:
 def test_actionlint_finds_nothing(path):
     text = path.read_text(encoding="utf-8")
     assert lint(text) == []
-    assert lint(text.replace("github.event", "github.evnt")) != []
+    assert lint(text.replace("ubuntu-latest", "ubuntu-lates")) != []
 
 
-@pytest.mark.parametrize(("name", "number"), [("review.yml", 3), ("tests.yml", 2)])
+@pytest.mark.parametrize(
+    ("name", "number"), [("review.yml", 3), ("tests.yml", 2), ("weekly.yml", 2)]
+)
 def test_every_action_is_pinned_to_a_commit(name, number):
     uses = re.findall(r"uses: (.*)", (WORKFLOWS / name).read_text(encoding="utf-8"))
     assert len(uses) == number
@@ -83,6 +85,18 @@ def test_tests_run_on_every_python_that_the_project_allows():
     assert job["strategy"]["matrix"]["python"] == every
     assert job["permissions"] == {"contents": "read"}
     assert job["steps"][-1] == {"run": "make test"}
+
+
+def test_every_slow_test_runs_weekly():
+    job = YAML(typ="safe").load(WORKFLOWS / "weekly.yml")["jobs"]["weekly"]
+    commands = " ".join(job["strategy"]["matrix"]["run"])
+    slow = {
+        path.name
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        if "pytest.mark.slow" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    }
+    assert set(re.findall(r"-m slow tests/(\w+\.py)", commands)) == slow
+    assert job["permissions"] == {"contents": "read"}
 
 
 def test_what_it_installs_is_all_that_gate_and_review_import(two_commits):

@@ -107,6 +107,7 @@ def funasr_texts(
 ) -> list[str]:
     """Texts in the order of the examples, from funasr.AutoModel on sound files, as a user gets
     them. AutoModel seeds its noise when it is made."""
+    import torch
     from funasr import AutoModel
 
     recogniser = AutoModel(
@@ -116,6 +117,7 @@ def funasr_texts(
         disable_pbar=True,
         device="cpu",
         log_level="ERROR",
+        ncpu=torch.get_num_threads(),  # left to itself it sets four for the whole process
     )
     texts = []
     with tempfile.TemporaryDirectory() as folder:
