@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -63,11 +64,12 @@ def main() -> None:
     small = parser.parse_args().small
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        if small:
-            full_model.write_tokenizers(root / "tokenizer", small)
-        else:
-            full_model.write_qwen_tokenizer(root / "tokenizer")
-        full_model.write_model(root / "model", root / "tokenizer", small)
+        # In a process of its own, which gives its gigabytes back.
+        writing = multiprocessing.Process(target=write_model, args=(root, small))
+        writing.start()
+        writing.join()
+        if writing.exitcode:
+            sys.exit("error: the model could not be written")
         clone = root / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         failed = repro(clone, root / "model", root / "log")
@@ -75,6 +77,14 @@ def main() -> None:
         metrics = [json.loads((clone / "metrics" / f"{n}.json").read_text()) for n in METRICS]
     print_table(rows, *metrics, small)
     sys.exit(failed)
+
+
+def write_model(root: Path, small: bool) -> None:
+    if small:
+        full_model.write_tokenizers(root / "tokenizer", small)
+    else:
+        full_model.write_qwen_tokenizer(root / "tokenizer")
+    full_model.write_model(root / "model", root / "tokenizer", small)
 
 
 def repro(clone: Path, model: Path, log: Path) -> str | None:

@@ -34,12 +34,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 MINUTES = 8.0
 SLOWER = 6  # times as much time for a small model on a busy laptop
-BESIDE = 3  # checks at a time, of those that measure no time
+BESIDE = 4  # checks at a time, of those that measure no time
 
 
 class Check(NamedTuple):
@@ -58,10 +59,10 @@ CHECKS = (
     Check("decoding", 90),
     Check("resume", 150, alone=False),
     Check("processes", 150, alone=False),
+    Check("evaluate", 150, alone=False),
     Check("frozen", 120, alone=False),
     Check("first_batch", 90, alone=False),
     Check("validation", 90, alone=False),
-    Check("evaluate", 150, alone=False),
     Check("readers", 90, alone=False),
     Check("doctor", 60, alone=False),
     Check("full_gpu", 90),
@@ -85,8 +86,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ |= environment(install(arguments.wheels, root / "site"))
         bench = Bench(root, arguments.out, arguments.small)
+        os.environ |= environment(install(arguments.wheels, root / "site"))
         bench.run_all([c for c in CHECKS if c.name in (arguments.only or c.name)])
     table = markdown(bench.results)
     (arguments.out / "gpu.md").write_text(table, encoding="utf-8")
@@ -134,6 +135,7 @@ class Bench:
         self._minutes, self._patience = MINUTES * SLOWER**small, SLOWER**small
         self._deadline = time.monotonic() + 60 * self._minutes
         self.results: dict[str, Any] = {"machine": "", "small": small, "checks": {}}
+        self._writing = Lock()
         out.mkdir(parents=True, exist_ok=True)
 
     def run_all(self, checks: list[Check]) -> None:
@@ -158,12 +160,13 @@ class Bench:
         row: dict[str, Any] = {"ok": None, "text": f"not run: {self._minutes:g} minutes were up"}
         if left_s > 10 or check.name == "rates":
             row = self._in_a_process(check, min(check.limit_s * self._patience, max(left_s, 10)))
-        self.results["machine"] = row.pop("machine", self.results["machine"])
         row["seconds"] = round(time.monotonic() - started, 1)
-        if check.name != "rates" or not row["ok"]:
-            self.results["checks"][check.name] = row
-        text = json.dumps(self.results, indent=2, ensure_ascii=False)
-        (self._out / "gpu.json").write_text(text + "\n", encoding="utf-8")
+        with self._writing:
+            self.results["machine"] = row.pop("machine", self.results["machine"])
+            if check.name != "rates" or not row["ok"]:
+                self.results["checks"][check.name] = row
+            text = json.dumps(self.results, indent=2, ensure_ascii=False)
+            (self._out / "gpu.json").write_text(text + "\n", encoding="utf-8")
         print(f"{check.name}: {row['text']} ({row['seconds']} s)", file=sys.stderr, flush=True)
 
     def _in_a_process(self, check: Check, limit_s: float) -> dict[str, Any]:
@@ -184,12 +187,8 @@ class Bench:
                     process.communicate()
         if process.returncode:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            errors_ = [line for line in lines if "Error" in line.split(":")[0]]
-            return {
-                "ok": False,
-                "text": (errors_ or lines or ["died"])[-1][:300],
-                "log": lines[-30:],
-            }
+            named = [line for line in lines if "Error" in line.split(":")[0]] or lines
+            return {"ok": False, "text": (named or ["died"])[-1][:300], "log": lines[-30:]}
         return json.loads(said.splitlines()[-1])
 
 

@@ -44,7 +44,7 @@ class Size:
     texts: tuple[int, int]  # utterances, characters: a batch whose logits it does not hold
 
 
-FULL = Size(80, 8, 32, limit_mb=9 * 1024, long_s=1200.0, texts=(90, 160))
+FULL = Size(80, 6, 32, limit_mb=9 * 1024, long_s=1200.0, texts=(90, 160))
 SMALL = Size(4, 2, 4, limit_mb=1500, long_s=900.0, texts=(80, 300))
 # What a stage runs on beside the keys that a check sets.
 PARAMS = {
