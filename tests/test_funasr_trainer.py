@@ -38,6 +38,10 @@ OPTIONS = {
     "train_conf.max_epoch": 1,
     "train_conf.log_interval": 1,
     "train_conf.resume": "false",
+    # As FunASR's finetune.sh: the published config.yaml freezes everything and asks for DeepSpeed.
+    "train_conf.use_deepspeed": "false",
+    "train_conf.effective_save_name_excludes": "None",
+    "llm_conf.freeze": "false",
 }
 
 
