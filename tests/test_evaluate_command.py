@@ -290,7 +290,9 @@ def test_an_output_without_a_folder_is_refused_before_any_work(refusal, folder, 
 def test_hotwords_that_are_no_text_are_refused(refusal, folder, lines):
     (folder / "words.txt").write_bytes("张三".encode("gbk"))
     path = calls(folder, *lines)
-    assert "--hotwords: " in refusal("--calls", path, "--hotwords", folder / "words.txt")
+    assert "words.txt:1 is not UTF-8" in refusal(
+        *("--calls", path, "--hotwords", folder / "words.txt")
+    )
 
 
 @pytest.mark.parametrize(

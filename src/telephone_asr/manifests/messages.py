@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import byte_lines, json_object
 
 SYSTEM = "You are a helpful assistant."
 PROMPT = "语音转写："
@@ -70,15 +71,14 @@ def read_manifest(path: Path) -> list[Example]:
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
     examples = []
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                examples.append(_example(json.loads(line.decode("utf-8"))))
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                raise InputError(
-                    f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
-                    "run `dvc repro manifests`."
-                ) from None
+    for number, line in byte_lines(path):
+        try:
+            examples.append(_example(json_object(line)))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(
+                f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
+                "run `dvc repro manifests`."
+            ) from None
     return examples
 
 

@@ -32,6 +32,7 @@ from telephone_asr.stages import (
     run,
     write_json,
 )
+from telephone_asr.textfiles import byte_lines, json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -109,8 +110,7 @@ def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
 
 def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
-        rejected = [json.loads(line) for line in file]
+    rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
     total = len(verdicts.sets) + len(rejected)
     directory = MANIFESTS / source
     directory.mkdir(parents=True, exist_ok=True)
