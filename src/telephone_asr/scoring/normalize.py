@@ -228,11 +228,11 @@ def _number(numeral: str) -> str:
         return value
     if series := _series(numeral):
         return "".join(map(_number, series))
-    if digits_alone == numeral:
-        return numeral
     # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万: that one stays as it is.
-    again = _number(digits_alone)
-    return again if again in (digits_alone, re.sub("[^0-9]", "", digits_alone)) else numeral
+    value = _value(digits_alone)
+    if value is None or value == re.sub("[^0-9]", "", digits_alone):
+        return value or digits_alone
+    return numeral
 
 
 def _series(numeral: str) -> list[str]:
