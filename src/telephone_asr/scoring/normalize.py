@@ -228,11 +228,12 @@ def _number(numeral: str) -> str:
         return value
     if series := _series(numeral):
         return "".join(map(_number, series))
-    # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万: that one stays as it is.
+    # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万, nor 三四万三万 34万 and 3万:
+    # these stay as they are.
     value = _value(digits_alone)
-    if value is None or value == re.sub("[^0-9]", "", digits_alone):
-        return value or digits_alone
-    return numeral
+    if value is None and not _series(digits_alone):
+        return digits_alone
+    return value if value == re.sub("[^0-9]", "", digits_alone) else numeral
 
 
 def _series(numeral: str) -> list[str]:
