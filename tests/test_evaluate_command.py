@@ -11,7 +11,7 @@ import pytest
 from corpus_fixtures import calls, kaldi
 from model_fixtures import CALL_RATE_HZ, SMALL, TEXTS, write_params, write_wav
 from telephone_asr import cli
-from telephone_asr.manifests.messages import PROMPT
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.scoring import corpus as scoring_corpus
 from telephone_asr.training.objective import transcribe
 
@@ -199,6 +199,10 @@ def test_the_prompt_asks_for_digits_where_the_corpus_has_some(evaluate, folder, 
 
     monkeypatch.setattr(scoring_corpus, "recognise", spy)
     lines[3]["text"] = "好的，好的"
+    evaluate("--calls", calls(folder, *lines))
+    assert prompts == [PROMPT_VERBATIM] * len(lines)  # one of twelve is a slip
+    prompts.clear()
+    lines[4]["text"] = "好的，好的"
     evaluate("--calls", calls(folder, *lines))
     assert prompts == [PROMPT] * len(lines)
 
