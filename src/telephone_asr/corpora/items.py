@@ -5,7 +5,6 @@ One broken file rejects one utterance, never the corpus.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -36,14 +35,6 @@ class Item:
     scene: str = ""
     annotation_error: bool = False
     problem: Rejected | None = None
-
-
-def seconds(value: str | float) -> float:
-    """A time; raises ValueError for what is none."""
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"expected a time in seconds, got {value}")
-    return number
 
 
 def load(item: Item) -> Utterance | Rejected:
