@@ -139,6 +139,7 @@ def run_manifest(lines: int) -> None:
     from telephone_asr.manifests.sorting import Rules, decide, leave_out_test_sentences, survey
     from telephone_asr.model.frontend import fbank_frames
     from telephone_asr.params import load_params
+    from telephone_asr.scoring.normalize import normalize
 
     params = load_params(ROOT / "params.yaml")
     rules = Rules(
@@ -148,6 +149,7 @@ def run_manifest(lines: int) -> None:
         count_frames=lambda n, rate_hz: fbank_frames(n, rate_hz, 16000),
         tokenise=lambda texts: [list(map(ord, one)) for one in texts],
         unknown=None,
+        compared=normalize,
     )
     rng = np.random.default_rng(0)
     texts = [text(rng) for _ in range(5000)]

@@ -124,3 +124,11 @@ def test_rates_are_those_of_the_machine_or_of_one_of_its_kind_and_it_is_said_who
     found, said = read_rates("a card", True, tmp_path / "none.yaml")
     assert found is None
     assert "bench/gpu.py" in said
+
+
+def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
+    rates, said = read_rates("another processor", gpu=False, path=ROOT / "bench" / "rates.yaml")
+    assert "bench/training.py measured on" in said
+    found = list(forecast.forecast(params, SPEECH, rates))
+    for stage in found[1:]:
+        assert stage.hours > 0

@@ -23,10 +23,12 @@ from telephone_asr.manifests.sorting import (
     decide,
     examples,
     leave_out_test_sentences,
+    share_written,
     survey,
 )
 from telephone_asr.manifests.split import SPLITS, Split
 from telephone_asr.model.frontend import fbank_frames
+from telephone_asr.scoring.normalize import normalize
 from telephone_asr.shards import read_cuts
 
 RATE_HZ = 16000
@@ -41,6 +43,7 @@ RULES = Rules(
     count_frames=lambda n, rate_hz: fbank_frames(n, rate_hz, RATE_HZ),
     tokenise=lambda texts: [[ord(c) if c in KNOWN else 0 for c in text] for text in texts],
     unknown=0,
+    compared=normalize,
 )
 
 
@@ -125,7 +128,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "no id": ("unreadable_line", lambda c, x: c.add("", x, id=...)),
     "no audio": ("unreadable_line", lambda c, x: c.add("a", x, audio=...)),
     "no text": ("unreadable_line", lambda c, x: c.add("a", x, text=...)),
-    "id a number": ("unreadable_line", lambda c, x: c.add("a", x, id=5)),
+    "id a list": ("unreadable_line", lambda c, x: c.add("a", x, id=["a"])),
     "start a word": ("unreadable_line", lambda c, x: c.add("a", x, start="soon")),
     "start not finite": ("unreadable_line", lambda c, x: c.add("a", x, start=float("nan"))),
     "channel a word": ("unreadable_line", lambda c, x: c.add("a", x, channel="left")),
@@ -150,7 +153,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
         lambda c, x: c.add("a", audio=c.file("t.amr", bytes(range(256)) * 9), text="您好"),
     ),
     "FLAC cut off": (
-        "unreadable_audio",
+        "truncated",
         lambda c, x: c.add("a", audio=c.file("h.flac", flac(c, x)[:9000]), text=text_for(2)),
     ),
     "FLAC damaged": (
@@ -163,8 +166,8 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
             "a", audio=c.file("f.wav", wav(c, x)[:12] + bytes(24) + wav(c, x)[36:]), text="您好"
         ),
     ),
-    "WAV without sound": (
-        "empty_audio",
+    "WAV without its sound": (
+        "truncated",
         lambda c, x: c.add("a", audio=c.file("z.wav", wav(c, x)[:44]), text="您好"),
     ),
     "segment of nothing": ("empty_audio", lambda c, x: c.add("a", x, start=0.5, end=0.5)),
@@ -200,7 +203,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "clipped": ("clipped", lambda c, x: c.add("a", clipped(x, 3.0))),
     "clipped and turned down": ("clipped", lambda c, x: c.add("a", clipped(x, 0.5))),
     "offset": ("dc_offset", lambda c, x: c.add("a", int16(x / 2 + 4000.0))),
-    "sampled at 8 kHz": ("narrowband", lambda c, x: c.add("a", upsampled(x))),
+    "sampled at 8 kHz once": ("narrowband", lambda c, x: c.add("a", upsampled(x))),
     "half its rate": (
         "wrong_rate",
         lambda c, x: c.add("a", x, 8000, text=text_for(2)),
@@ -226,6 +229,14 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "same sound": (
         "duplicate_audio",
         lambda c, x: c.add("a", soundfile.read(c.directory / "0.wav", dtype="int16")[0]),
+    ),
+    "WAV of nothing": (
+        "empty_audio",
+        lambda c, x: c.add("a", audio=c.file("z0.wav", wav(c, x[:0])), text="您好"),
+    ),
+    "sampled at 8 kHz": (
+        "narrowband",
+        lambda c, x: c.add("a", int16(soxr.resample(x.astype(np.float32), RATE_HZ, 8000)), 8000),
     ),
 }
 # That only a list of another kind can have (test_kaldi), or several sets (below).
@@ -350,6 +361,43 @@ def test_no_sentence_of_the_test_set_is_trained_on(good):
     assert sets(good, lines, short) == before
 
 
+def test_what_is_left_out_does_not_choose_the_prompt(good):
+    lines = [with_fields(good.lines[0], text="您好，请问", annotation_error=True), *good.lines[1:]]
+    _, verdicts, found = account(good.directory, lines)
+    assert sum(found.written) == 1
+    assert share_written(found, verdicts) == 0
+    lines[1] = with_fields(lines[1], text=json.loads(lines[1])["text"] + "。")
+    _, verdicts, found = account(good.directory, lines)
+    assert share_written(found, verdicts) == 1 / (GOOD - 1)
+
+
+@pytest.mark.parametrize(
+    ("tested", "learnt"),
+    [
+        ("您好请问一二三", "您好，请问一二三。"),
+        ("请您还三百元", "请您还300元。"),
+        ("请您还3,000元", "请您还三千元"),
+        ("请您还3000元", "请您还3,000元"),
+        ("您好下载APP", "您好下载app"),
+        ("您好下载APP", "您好，下载 A P P"),
+        ("您好请问张先生", "您好<NOISE>请问张先生[breath]"),
+    ],
+)
+def test_a_sentence_is_the_same_however_it_is_written(tested, learnt, good):
+    knows_all = replace(RULES, tokenise=lambda texts: [[1] * len(text) for text in texts])
+    before = sets(good, good.lines)
+    lines = {
+        set_: next(i for i in range(GOOD) if before[f"good-{i}"] == set_ and i % 6 in (2, 3))
+        for set_ in SPLITS
+    }
+    written = list(good.lines)
+    for set_, text in zip(SPLITS, (learnt, learnt, tested), strict=True):
+        written[lines[set_]] = with_fields(written[lines[set_]], text=text)
+    became, _, _ = account(good.directory, written, knows_all)
+    left_out = {id_ for id_, reason in became if reason == "sentence_in_test"}
+    assert left_out == {f"good-{lines[set_]}" for set_ in ("train", "valid")}
+
+
 def test_a_frozen_test_set_stays_whatever_is_added(good):
     by_hash = sets(good, good.lines[:36])
     frozen = frozenset(id_ for id_, set_ in by_hash.items() if set_ == "test")
@@ -378,11 +426,12 @@ def test_examples_are_those_of_the_cuts_in_their_order(good):
     def cuts():
         return read_cuts(good.directory / "shards")
 
-    made = list(examples(cuts, RULES, found, "wideband"))
+    made = list(examples(cuts, RULES, found, "语音转写：", "wideband"))
     assert [example.key for _, example, _ in made] == [f"good-{i}" for i in range(5)]
     _, first, changed = made[0]
     assert first.text == "您好，APP"
     assert changed == ("tags", "full_width", "spaces")
     assert first.text_length == 6
     assert first.speech_length == fbank_frames(24000, RATE_HZ, RATE_HZ)
-    assert first.prompt == "语音转写："  # one transcript with a mark, and all are written ones
+    assert first.prompt == "语音转写："
+    assert list(found.written) == [1, 0, 0, 0, 0]

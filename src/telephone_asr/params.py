@@ -23,6 +23,7 @@ from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
 from telephone_asr.scoring.options import Scoring
+from telephone_asr.textfiles import read_text
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Corpus:
     sample_size: int | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: int  # utterances a shard
     max_rejected_share: float  # more unusable utterances than this stop the stage
+    max_hours: float  # of one recording
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,7 @@ def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -
     if not path.is_file():
         raise InputError(f"{path.absolute()} does not exist: run from the repository's root.")
     try:
-        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from None
+        tree = YAML(typ="safe").load(read_text(path))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -263,6 +263,7 @@ _RANGES = {
     "corpus.sample_size": (1, _MANY),
     "corpus.shard_size": (1, _MANY),
     "corpus.max_rejected_share": (0, 1),
+    "corpus.max_hours": (0, 1000),
     "corpus.synthetic.wideband_minutes": (0, _MANY),
     "corpus.synthetic.calls_minutes": (0, _MANY),
     "corpus.synthetic.wrong_transcripts": (0, 1),

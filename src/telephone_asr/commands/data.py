@@ -10,6 +10,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
 from telephone_asr.stages import MANIFESTS, TEST_SETS
+from telephone_asr.textfiles import byte_lines
 
 SOURCES = ("wideband", "simulated", "telecall")
 
@@ -100,7 +101,7 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
 
 
 def _entries(path: Path, id_: str) -> Iterator[dict]:
-    quoted = json.dumps(id_, ensure_ascii=False)
+    quoted = json.dumps(id_, ensure_ascii=False).encode(errors="replace")
     for line in _text_lines(path):
         if quoted in line:  # parsing a million lines to find one would take half a minute
             entry = json.loads(line)
@@ -113,8 +114,7 @@ def entries(path: Path) -> Iterator[dict]:
     return map(json.loads, _text_lines(path))
 
 
-def _text_lines(path: Path) -> Iterator[str]:
+def _text_lines(path: Path) -> Iterator[bytes]:
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
-    with open(path, encoding="utf-8") as file:
-        yield from file
+    yield from (line for _, line in byte_lines(path))

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import MODELS
+from telephone_asr.textfiles import read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -79,11 +80,7 @@ def _words(given: Sequence[str]) -> Iterator[str]:
     if len(given) > 1 or not Path(given[0]).is_file():
         yield from given
         return
-    try:
-        lines = Path(given[0]).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"--hotwords: {given[0]} is not UTF-8 ({error.reason}).") from None
-    yield from (line.strip() for line in lines if line.strip())
+    yield from (line.strip() for _, line in read_lines(Path(given[0])))
 
 
 def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Params) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, is_written
+from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
 from telephone_asr.manifests.split import SPLITS, Split, side
 from telephone_asr.manifests.text import English, normalise, syllables
@@ -34,6 +34,7 @@ class Rules:
     count_frames: CountFrames
     tokenise: Tokenise
     unknown: int | None  # the tokenizer's token for what it does not know
+    compared: Callable[[str], str]  # equal for texts that say the same
 
 
 @dataclass
@@ -48,12 +49,8 @@ class Survey:
     seconds: float = 0.0
     speakers: set[str] = field(default_factory=set)
     frozen_speakers: set[str] = field(default_factory=set)
-    written: bool = False  # whether transcripts hold digits or punctuation
+    written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
     changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
-
-    @property
-    def prompt(self) -> str:
-        return PROMPT if self.written else PROMPT_VERBATIM
 
     @property
     def split_by(self) -> str:
@@ -86,7 +83,7 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
             waiting = []
         recording_, measures = cut["recording"], cut["custom"]["measures"]
         found.changed.update(changed)
-        found.written = found.written or is_written(text)
+        found.written.append(is_written(text))
         found.frames.append(
             rules.count_frames(recording_["num_samples"], recording_["sampling_rate"])
         )
@@ -140,7 +137,7 @@ def decide(
         verdicts.sets.append(set_)
         verdicts.speakers.add(supervision["speaker"])
         if set_ == "test" and syllables(text) > rules.split.short:
-            verdicts.test_sentences.add(hash(text))
+            verdicts.test_sentences.add(hash(rules.compared(text)))
     return verdicts
 
 
@@ -151,13 +148,20 @@ def leave_out_test_sentences(
     if not sentences:
         return
     for place, (_, text, _) in enumerate(_with_texts(cuts(), rules.english)):
-        if verdicts.sets[place] in ("train", "valid") and hash(text) in sentences:
+        learnt = verdicts.sets[place] in ("train", "valid")
+        if learnt and hash(rules.compared(text)) in sentences:
             verdicts.sets[place] = None
             verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"
 
 
+def share_written(found: Survey, verdicts: Verdicts) -> float:
+    """Of what is kept, the share whose transcripts have digits or punctuation."""
+    kept = [written for written, set_ in zip(found.written, verdicts.sets, strict=True) if set_]
+    return sum(kept) / len(kept)
+
+
 def examples(
-    cuts: Cuts, rules: Rules, found: Survey, source: str
+    cuts: Cuts, rules: Rules, found: Survey, prompt: str, source: str
 ) -> Iterator[tuple[dict, Example, tuple[str, ...]]]:
     """The third reading: each cut, its manifest entry, and the rules that changed its text."""
     for place, (cut, text, changed) in enumerate(_with_texts(cuts(), rules.english)):
@@ -167,7 +171,7 @@ def examples(
             Example(
                 key=cut["id"],
                 text=text,
-                prompt=found.prompt,
+                prompt=prompt,
                 speech_length=found.frames[place],
                 text_length=found.tokens[place],
                 duration_s=cut["duration"],

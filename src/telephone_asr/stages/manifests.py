@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import sorting, text
-from telephone_asr.manifests.messages import Example, manifest_line
+from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.params import Params, load_params
+from telephone_asr.scoring.normalize import normalize
 from telephone_asr.shards import REJECTED, read_cuts, stored_sound
 from telephone_asr.stages import (
     MANIFESTS,
@@ -32,6 +33,7 @@ from telephone_asr.stages import (
     run,
     write_json,
 )
+from telephone_asr.textfiles import byte_lines, json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -59,7 +61,11 @@ def main() -> None:
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
-        print(f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all")
+        print(
+            f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all; "
+            f"{row['share_written']:.1%} have digits or punctuation, so the prompt is "
+            f"'{row['prompt']}'"
+        )
 
 
 def _rules(params: Params) -> Rules:
@@ -71,6 +77,7 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
+        compared=lambda text: normalize(text).replace(" ", ""),  # as scoring does, or closer
     )
 
 
@@ -109,11 +116,12 @@ def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
 
 def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
-        rejected = [json.loads(line) for line in file]
+    rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
     total = len(verdicts.sets) + len(rejected)
     directory = MANIFESTS / source
     directory.mkdir(parents=True, exist_ok=True)
+    share = sorting.share_written(found, verdicts)
+    prompt = prompt_for(share)
     tally, changed = Tally(), []
     cuts = _cuts(source, "writes")
     with ExitStack() as files:
@@ -121,7 +129,9 @@ def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts)
             name: files.enter_context(open(directory / f"{name}.jsonl", "w", encoding="utf-8"))
             for name in SPLITS
         }
-        for place, (cut, example, how) in enumerate(sorting.examples(cuts, rules, found, source)):
+        for place, (cut, example, how) in enumerate(
+            sorting.examples(cuts, rules, found, prompt, source)
+        ):
             before = cut["supervisions"][0]["text"]
             if how:
                 changed.append({"id": example.key, "rules": how, "before": before})
@@ -137,7 +147,8 @@ def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts)
     _write_lines(directory / "changed.jsonl", changed)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
     reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
-    return _metrics(source, total, tally, reasons, found, verdicts)
+    said = {"prompt": prompt, "share_written": round(share, 4)}
+    return _metrics(source, total, tally, reasons, found, verdicts) | said
 
 
 @dataclass
