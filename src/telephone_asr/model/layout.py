@@ -17,6 +17,7 @@ import logging
 import pkgutil
 import re
 import reprlib
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -231,7 +232,7 @@ def _allow(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     given = {**given, "dataset_conf": dataset}
     for key in ("ctc_tokenizer", "ctc_tokenizer_conf"):
         dataset[key] = given.pop(key, None) or dataset.get(key)
-    _resolve(given, known)
+    _resolve(given)
     sections = NEEDED | (CTC_NEEDED if given.get("ctc_decoder") else {})
     config = allowed.allow(path, given, known, strict=(*sections, *PARTS, "ctc_vocab_size"))
     for name, needed in sections.items():
@@ -257,7 +258,7 @@ def _known() -> dict[str, Any]:
     return known
 
 
-def _resolve(given: dict[str, Any], known: Mapping[str, Any]) -> None:
+def _resolve(given: dict[str, Any]) -> None:
     """Puts values where config.yaml names other keys for them, `${a.b}`, in place and one deep.
 
     OmegaConf would also look into the environment (`${oc.env:AWS_SECRET_ACCESS_KEY}`), and what it
@@ -358,6 +359,21 @@ def write_config(directory: Path, config: Mapping[str, Any]) -> None:
     content = {"framework": "pytorch", "task": "auto-speech-recognition", "file_path_metas": paths}
     text = json.dumps(content, indent=2) + "\n"
     (directory / "configuration.json").write_text(text, encoding="utf-8")
+
+
+def copy_configurations(source: Path, config: Mapping[str, Any], directory: Path) -> None:
+    """Copies the two configurations of a model; one that says more than it may is written
+    anew from `config`, as `read_config` gave it."""
+    write_config(directory, config)
+    for name, read in (
+        ("config.yaml", allowed.read_yaml),
+        ("configuration.json", allowed.read_json),
+    ):
+        given, may = read(source / name), read(directory / name)
+        _resolve(given)
+        _resolve(may)
+        if given == may:
+            shutil.copyfile(source / name, directory / name)
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:

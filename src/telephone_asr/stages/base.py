@@ -8,7 +8,7 @@ from pathlib import Path
 from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.layout import copy_beside, read_config, save_weights, write_config
+from telephone_asr.model.layout import copy_beside, copy_configurations, read_config, save_weights
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, new_out, run
@@ -46,7 +46,7 @@ def copy_model(base: Base, target: Path) -> None:
     shutil.copyfile(files[pins.WEIGHTS], target / pins.WEIGHTS)
     config = read_config(source)
     copy_beside(config, target)
-    write_config(target, config)
+    copy_configurations(source, config, target)
 
 
 def train_tiny(params: Params) -> None:
