@@ -30,6 +30,7 @@ from telephone_asr.stages import (
     RAW,
     SHARDS,
     TEST_SETS,
+    UNPACKED,
     run,
     write_json,
 )
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
-UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 # A simulated utterance is where the one that it was made of is.
 FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
