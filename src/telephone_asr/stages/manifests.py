@@ -32,6 +32,7 @@ from telephone_asr.stages import (
     TEST_SETS,
     UNPACKED,
     run,
+    unseen,
     write_json,
 )
 from telephone_asr.textfiles import byte_lines, json_object
@@ -48,6 +49,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 
 def main() -> None:
     params = load_params()
+    unseen.warn(params.corpus)
     rules = _rules(params)
     sorted_ = {source: _sort(source, rules) for source in SHARDS}
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
