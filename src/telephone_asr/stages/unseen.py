@@ -2,7 +2,7 @@
 
 DVC compares what lies at `corpus.<part>.path`: a directory with all that is in it, or a list alone.
 Sound elsewhere may be replaced, and nothing runs anew. So an import says which files these are and
-notes their sizes and times in the scratch directory, and `doctor` and the stages after it compare.
+notes their sizes and times in .imported/, and `doctor` and the stages after it compare.
 The note is this machine's: on another one, that sound is not known to be the same.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from telephone_asr.params import Corpus, Source
-from telephone_asr.stages import SCRATCH
+from telephone_asr.stages import IMPORTED
 from telephone_asr.textfiles import byte_lines, json_object
 
 IMPORT_ANEW = "`dvc repro --force corpus` imports it anew"
@@ -73,7 +73,7 @@ def warn(corpus: Corpus) -> None:
 
 def _note(part: str, source: Source) -> Path:
     """Experiments may have corpora of their own."""
-    return SCRATCH / f"unseen-{part}-{zlib.crc32(source.path.encode()):08x}.jsonl"
+    return IMPORTED / f"{part}-{zlib.crc32(source.path.encode()):08x}.jsonl"
 
 
 def _state(path: str) -> list[int] | None:
