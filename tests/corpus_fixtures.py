@@ -86,4 +86,5 @@ def broken_files(directory: Path, pcm: np.ndarray) -> dict[str, str]:
     soundfile.write(directory / "nan.wav", samples, RATE_HZ, subtype="FLOAT")
     (directory / "folder.wav").mkdir()
     reasons = dict.fromkeys([*contents, "folder.wav", "missing.wav"], "unreadable_audio")
-    return reasons | {"header_only.wav": "empty_audio", "nan.wav": "not_finite"}
+    truncated = dict.fromkeys(["header_only.wav", "half.flac"], "truncated")
+    return reasons | truncated | {"nan.wav": "not_finite"}

@@ -80,7 +80,7 @@ def test_what_is_written(fields, expected):
         ({"dc": -0.051}, "dc_offset"),
         ({"dc": 0.051}, "dc_offset"),
         ({"high_band_db": -55.1}, "narrowband"),
-        ({"high_band_db": None}, None),  # of 8 kHz speech nothing is known up there
+        ({"high_band_db": None}, "narrowband"),  # sampled at 8 kHz: there is nothing up there
         ({"pitch_hz": 300.0}, None),  # a high voice at the usual pace
         ({"pitch_hz": 75.0}, None),
         ({"pitch_hz": None}, None),

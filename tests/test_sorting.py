@@ -153,7 +153,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
         lambda c, x: c.add("a", audio=c.file("t.amr", bytes(range(256)) * 9), text="您好"),
     ),
     "FLAC cut off": (
-        "unreadable_audio",
+        "truncated",
         lambda c, x: c.add("a", audio=c.file("h.flac", flac(c, x)[:9000]), text=text_for(2)),
     ),
     "FLAC damaged": (
@@ -166,8 +166,8 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
             "a", audio=c.file("f.wav", wav(c, x)[:12] + bytes(24) + wav(c, x)[36:]), text="您好"
         ),
     ),
-    "WAV without sound": (
-        "empty_audio",
+    "WAV without its sound": (
+        "truncated",
         lambda c, x: c.add("a", audio=c.file("z.wav", wav(c, x)[:44]), text="您好"),
     ),
     "segment of nothing": ("empty_audio", lambda c, x: c.add("a", x, start=0.5, end=0.5)),
@@ -203,7 +203,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "clipped": ("clipped", lambda c, x: c.add("a", clipped(x, 3.0))),
     "clipped and turned down": ("clipped", lambda c, x: c.add("a", clipped(x, 0.5))),
     "offset": ("dc_offset", lambda c, x: c.add("a", int16(x / 2 + 4000.0))),
-    "sampled at 8 kHz": ("narrowband", lambda c, x: c.add("a", upsampled(x))),
+    "sampled at 8 kHz once": ("narrowband", lambda c, x: c.add("a", upsampled(x))),
     "half its rate": (
         "wrong_rate",
         lambda c, x: c.add("a", x, 8000, text=text_for(2)),
@@ -229,6 +229,14 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "same sound": (
         "duplicate_audio",
         lambda c, x: c.add("a", soundfile.read(c.directory / "0.wav", dtype="int16")[0]),
+    ),
+    "WAV of nothing": (
+        "empty_audio",
+        lambda c, x: c.add("a", audio=c.file("z0.wav", wav(c, x[:0])), text="您好"),
+    ),
+    "sampled at 8 kHz": (
+        "narrowband",
+        lambda c, x: c.add("a", int16(soxr.resample(x.astype(np.float32), RATE_HZ, 8000)), 8000),
     ),
 }
 # That only a list of another kind can have (test_kaldi), or several sets (below).

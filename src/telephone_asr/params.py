@@ -53,6 +53,7 @@ class Corpus:
     sample_size: int | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: int  # utterances a shard
     max_rejected_share: float  # more unusable utterances than this stop the stage
+    max_hours: float  # of one recording
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ class Gate:
 
     max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
+    accept: tuple[str, ...]  # what that revision may lack, by the names that the gate gives it
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ _RANGES = {
     "corpus.sample_size": (1, _MANY),
     "corpus.shard_size": (1, _MANY),
     "corpus.max_rejected_share": (0, 1),
+    "corpus.max_hours": (0, 1000),
     "corpus.synthetic.wideband_minutes": (0, _MANY),
     "corpus.synthetic.calls_minutes": (0, _MANY),
     "corpus.synthetic.wrong_transcripts": (0, 1),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.calls import call_items
-from telephone_asr.corpora.items import Item, load_all
+from telephone_asr.corpora.items import MAX_HOURS, Item, load_all
 from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
@@ -62,13 +62,15 @@ def with_good_ids(items: Sequence[Item], taken: set[str]) -> list[Item]:
     return checked
 
 
-def import_shard(items: Sequence[Item], directory: Path, index: int) -> tuple[int, list[Rejected]]:
+def import_shard(
+    items: Sequence[Item], directory: Path, index: int, max_hours: float = MAX_HOURS
+) -> tuple[int, list[Rejected]]:
     """Writes what can be used of the items into one shard, and beside it what cannot be; returns
-    how many items there were, and the latter."""
+    how many items there were, and the latter. max_hours: of one recording."""
     rejected: list[Rejected] = []
 
     def usable() -> Iterator[Utterance]:
-        for entry in load_all(items):
+        for entry in load_all(items, max_hours):
             if isinstance(entry, Rejected):
                 rejected.append(entry)
             else:

@@ -11,13 +11,15 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from telephone_asr.corpora.sound import SLACK_S, Sound, SoundError, open_sound, shown
 from telephone_asr.shards import Rejected, Utterance
 
-# What libsndfile does not read; FFmpeg, which reads anything, sees sound even in random bytes.
-FFMPEG_SUFFIXES = {".3gp", ".aac", ".amr", ".awb", ".m4a", ".mp4", ".webm", ".wma"}
-SLACK_S = 0.1  # by which a segment may end after its file: rounding, or a codec's padding
+MAX_HOURS = 12.0  # of a recording
+MAX_UTTERANCE_S = 3600  # of which a model hears minutes
+CANCELLED = (
+    0.25  # channels that are alike add up to their number, unlike ones to 1, opposite ones to 0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,117 +39,115 @@ class Item:
     problem: Rejected | None = None
 
 
-def load(item: Item) -> Utterance | Rejected:
+def load(item: Item, max_hours: float = MAX_HOURS) -> Utterance | Rejected:
     """One item with its sound: int16, one channel, at the rate of its file."""
-    return next(load_all([item]))
+    return next(load_all([item], max_hours))
 
 
-def load_all(items: Sequence[Item]) -> Iterator[Utterance | Rejected]:
+def load_all(items: Sequence[Item], max_hours: float = MAX_HOURS) -> Iterator[Utterance | Rejected]:
     """Each item with its sound, or the reason why it cannot be used, in their order.
 
-    Items that follow each other and lie in one file share its being opened.
+    Items that follow each other and lie in one file share its being opened. A recording of more
+    than `max_hours` is not used.
     """
     for audio, group in groupby(items, key=lambda item: None if item.problem else item.audio):
         if audio is None:
             yield from (item.problem for item in group)
             continue
         try:
-            file = _open(audio)
-        except _UNREADABLE as error:
-            yield from (_unreadable(item, error) for item in list(group))
+            sound = open_sound(audio)
+        except SoundError as error:
+            yield from [_rejected(item, error) for item in group]
             continue
         try:
-            yield from (_load(item, file) for item in group)
+            yield from (_load(item, sound, max_hours) for item in group)
         finally:
-            file.close()
+            sound.close()
 
 
-# ValueError, TypeError: a path that is none, a file that has no header.
-_UNREADABLE = (
-    soundfile.LibsndfileError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    MemoryError,
-    OverflowError,
-)
+def _rejected(item: Item, error: SoundError) -> Rejected:
+    return Rejected(item.id, error.reason, f"{shown(item.audio)}: {error}")
 
 
-def _unreadable(item: Item, error: BaseException) -> Rejected:
-    return Rejected(item.id, "unreadable_audio", f"{item.audio}: {error}")
-
-
-def _load(item: Item, file: soundfile.SoundFile | _Decoded) -> Utterance | Rejected:
-    rate_hz, audio = file.samplerate, item.audio
-    first = round(item.start_s * rate_hz)
-    last = file.frames if item.end_s is None else round(item.end_s * rate_hz)
-    if last > file.frames + SLACK_S * rate_hz or first < 0:
-        detail = f"{audio} lasts {file.frames / rate_hz:.2f} s, not {item.start_s} to {item.end_s}"
-        return Rejected(item.id, "outside_audio", detail)
+def _load(item: Item, sound: Sound, max_hours: float) -> Utterance | Rejected:
     try:
-        file.seek(min(first, file.frames))
-        samples = file.read(max(0, last - first), dtype="float32", always_2d=True)
-    except _UNREADABLE as error:
-        return _unreadable(item, error)
-    if len(samples) == 0:
-        return Rejected(item.id, "empty_audio", f"{audio} holds no sound")
-    if not np.isfinite(samples).all():
-        return Rejected(item.id, "not_finite", f"{audio} holds samples that are no numbers")
-    if item.channel is not None and not 0 <= item.channel < samples.shape[1]:
-        return Rejected(item.id, "no_such_channel", f"{audio} has no channel {item.channel}")
-    mono = samples.mean(axis=1) if item.channel is None else samples[:, item.channel]
+        samples = _samples(item, sound, max_hours)
+    except SoundError as error:
+        return _rejected(item, error)
     return Utterance(
         id=item.id,
-        samples=np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16),
-        sample_rate_hz=rate_hz,
+        samples=samples,
+        sample_rate_hz=sound.rate_hz,
         text=item.text,
-        speaker=item.speaker or item.recording or item.id,
+        speaker=item.speaker or shown(item.recording) or item.id,
         scene=item.scene,
         annotation_error=item.annotation_error,
     )
 
 
-def _open(audio: str | Path) -> soundfile.SoundFile | _Decoded:
-    if Path(audio).suffix.lower() in FFMPEG_SUFFIXES:
-        return _decode(audio)
-    file = soundfile.SoundFile(audio)
-    if file.seekable():
-        return file
-    with file:  # GSM in a WAV, as call recorders write it
-        samples = file.read(file.frames, dtype="float32", always_2d=True)
-        return _Decoded(samples, file.samplerate)
+def _samples(item: Item, sound: Sound, max_hours: float) -> np.ndarray:
+    """The item's int16 samples (n,), n > 0. Raises SoundError where it cannot be used.
+
+    Of a truncated file the segments before its end are good; whatever has no end of its own, and so
+    goes on to where the file once ended, is not.
+    """
+    rate_hz, frames = sound.rate_hz, sound.frames
+    _check_span(item, sound, max_hours)
+    first = round(min(item.start_s, 3600 * max_hours) * rate_hz)  # 1e305 is no number of samples
+    last = None if item.end_s is None else round(item.end_s * rate_hz)
+    if item.channel is not None and not 0 <= item.channel < sound.channels:
+        raise SoundError(f"it has no channel {item.channel}", "no_such_channel")
+    samples = _mono(sound, first, last, item.channel)
+    end = first + len(samples)
+    if sound.truncated and (last is None or end < last):
+        raise SoundError(f"it holds less than it promises: {sound.truncated}", "truncated")
+    if (
+        frames is not None
+        and first < frames
+        and end < min(frames if last is None else last, frames)
+    ):
+        raise SoundError(f"{frames:,} samples are promised, {end:,} could be read", "truncated")
+    if last is not None and end < last - SLACK_S * rate_hz and frames is None:
+        raise SoundError(_outside(item, end / rate_hz), "outside_audio")
+    if not len(samples):
+        raise SoundError("it holds no sound", "empty_audio")
+    return samples
 
 
-class _Decoded:
-    """A file that was decoded whole, to be read as soundfile.SoundFile is."""
-
-    def __init__(self, samples: np.ndarray, samplerate: int):
-        self._samples, self.samplerate, self.frames = samples, samplerate, len(samples)
-        self._place = 0
-
-    def seek(self, place: int) -> None:
-        self._place = place
-
-    def read(self, n: int, **_: object) -> np.ndarray:
-        return self._samples[self._place : self._place + n]
-
-    def close(self) -> None:
-        pass
+def _check_span(item: Item, sound: Sound, max_hours: float) -> None:
+    """Whether the item can lie in the recording, as far as that is known before it is read."""
+    known_s = sound.frames / sound.rate_hz if sound.frames and not sound.truncated else 0.0
+    if known_s > 3600 * max_hours:
+        detail = f"it lasts {known_s / 3600:.1f} hours, limit {max_hours} (corpus.max_hours)"
+        raise SoundError(detail, "too_long")
+    limit_s = 3600 * max_hours if sound.frames is None or sound.truncated else known_s + SLACK_S
+    if item.start_s < 0 or (item.end_s or 0.0) > limit_s:
+        raise SoundError(_outside(item, known_s), "outside_audio")
 
 
-def _decode(audio: str | Path) -> _Decoded:
-    import av  # 0.1 s, and few corpora need it
+def _outside(item: Item, lasts_s: float) -> str:
+    return f"it lasts {lasts_s:.2f} s, not {item.start_s} to {item.end_s}"
 
-    try:
-        with av.open(str(audio)) as container:
-            stream = container.streams.audio[0]
-            to_float = av.AudioResampler(format="fltp")  # rate and channels stay
-            frames = [f for frame in container.decode(stream) for f in to_float.resample(frame)]
-            rate_hz = stream.rate
-    except IndexError:
-        raise RuntimeError("it holds no sound") from None
-    except av.FFmpegError as error:
-        raise RuntimeError(str(error)) from None
-    planes = [frame.to_ndarray() for frame in frames]
-    return _Decoded(np.concatenate(planes, axis=1).T if planes else np.zeros((0, 1)), rate_hz)
+
+def _mono(sound: Sound, first: int, last: int | None, channel: int | None) -> np.ndarray:
+    """int16 (n,): one channel, or the mean of all; where they cancel each other out, as with one
+    wire turned round, the loudest. Read in blocks: one channel of 16 bits is all that is kept."""
+    parts, n = [np.zeros(0, dtype=np.int16)], 0
+    sums, squares = np.zeros(sound.channels + 1), np.zeros(sound.channels + 1)
+    for block in sound.blocks(first, last):
+        n += len(block)
+        if n > MAX_UTTERANCE_S * sound.rate_hz:
+            hours = MAX_UTTERANCE_S // 3600
+            raise SoundError(f"an utterance of more than {hours} hour: give segments", "too_long")
+        if not np.isfinite(block).all():
+            raise SoundError("it holds samples that are no numbers", "not_finite")
+        mono = block.mean(axis=1) if channel is None else block[:, channel]
+        parts.append(np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16))
+        if channel is None and sound.channels > 1:
+            every = np.column_stack([block, mono]).astype(np.float64)
+            sums += every.sum(axis=0)
+            squares += (every**2).sum(axis=0)
+    *each, mean = squares / max(n, 1) - (sums / max(n, 1)) ** 2  # variances
+    if mean * sound.channels**2 < CANCELLED * sum(each):
+        return _mono(sound, first, last, int(np.argmax(each)))
+    return np.concatenate(parts)

@@ -25,6 +25,7 @@ REASONS = {
     "no_such_channel": "its recording has fewer channels",
     "outside_audio": "it ends after its recording does",
     "empty_audio": "it holds no sample",
+    "truncated": "its file holds less sound than it promises, as one that was cut off",
     "not_finite": "it holds samples that are no numbers",
     "bad_id": "its id cannot be the name of a file",
     "duplicate_id": "another utterance has its id",
@@ -37,8 +38,8 @@ REASONS = {
     "silent": "its speech is quieter than filter.silent_db",
     "clipped": "more of it than filter.clipped is cut off at the top",
     "dc_offset": "its mean is further from zero than filter.dc",
-    "narrowband": "it is called wideband and was sampled at 8 kHz once (filter.narrowband_db)",
-    "wrong_rate": "it plays too fast or too slow: its header has another sample rate",
+    "narrowband": "it is called wideband and is or was sampled at 8 kHz (filter.narrowband_db)",
+    "wrong_rate": "its header has another sample rate than it was sampled at",
     "too_few_characters": "it has fewer characters a second than filter.characters_per_s",
     "too_many_characters": "it has more characters a second than filter.characters_per_s",
     "text_and_duration": "speech and transcript differ in length by more than filter.pace",
@@ -46,6 +47,7 @@ REASONS = {
     "test_speaker": "its speaker is in a frozen test set, and it is not",
     "sentence_in_test": "its sentence is in a test set",
 }
+NOTHING_DB = -120.0  # of a limit from here down nothing is asked
 PACE_SLACK_S = 1.0  # of speech, on top of the factor: short utterances vary
 RATE_MISTAKE = 1.7  # so much faster in the mean of voice and words; they may differ by no more
 
@@ -166,6 +168,8 @@ def _objections(
     if wideband and high_db is not None and high_db < filter_.narrowband_db:
         yield "narrowband", f"{high_db} dB above 4.3 kHz, limit {filter_.narrowband_db}"
     yield from _rate(candidate, usual)
+    if wideband and high_db is None and filter_.narrowband_db > NOTHING_DB:
+        yield "narrowband", "sampled at less than 11 kHz"
     per_s = candidate.syllables / candidate.duration_s
     yield from _characters(per_s, filter_.characters_per_s)
     yield from _pace(candidate, filter_.pace, usual)

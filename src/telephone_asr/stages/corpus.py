@@ -59,14 +59,15 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> t
     total = len(items)
     seen = unseen.look(Path(source.path), (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
-    identity = fingerprint([str(size), *imported.identity(items)], code)
+    settings = [str(size), str(params.corpus.max_hours)]
+    identity = fingerprint([*settings, *imported.identity(items)], code)
     scratch = Scratch(SCRATCH, f"corpus-{part}", identity, spare=OWN_SCRATCH)
     target = scratch.directory.absolute() / "shards"
 
     pieces = [items[i : i + size] for i in range(0, total, size)]
     missing = [i for i in range(len(pieces)) if not imported.is_imported(target, i)]
     before = total - sum(len(pieces[i]) for i in missing)
-    jobs = ((pieces[i], target, i) for i in missing)
+    jobs = ((pieces[i], target, i, params.corpus.max_hours) for i in missing)
     n_rejected = 0
     bar = tqdm(total=total, initial=before, desc=f"{part} speech", unit="utterance")
     with bar, closing(run_jobs(imported.import_shard, jobs)) as results:
