@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
 from telephone_asr.stages import MANIFESTS, TEST_SETS
-from telephone_asr.textfiles import byte_lines
+from telephone_asr.textfiles import byte_lines, json_object
 
 SOURCES = ("wideband", "simulated", "telecall")
+# All but the tab; and what ends lines or turns their direction.
+CONTROLS = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def add(commands) -> None:
@@ -31,8 +34,9 @@ def add(commands) -> None:
 
 
 def _print(lines: Iterable[str]) -> None:
+    """Ids of what was left out may hold anything; a terminal would obey some of it."""
     for line in lines:
-        print(line)
+        print(CONTROLS.sub(lambda control: repr(control[0])[1:-1], line))
 
 
 def why(manifests: Path, id_: str) -> list[str]:
@@ -102,7 +106,7 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
 
 def _entries(path: Path, id_: str) -> Iterator[dict]:
     quoted = json.dumps(id_, ensure_ascii=False).encode(errors="replace")
-    for line in _text_lines(path):
+    for _, line in byte_lines(_there(path)):
         if quoted in line:  # parsing a million lines to find one would take half a minute
             entry = json.loads(line)
             if id_ in (entry.get("key"), entry.get("id")):
@@ -111,10 +115,16 @@ def _entries(path: Path, id_: str) -> Iterator[dict]:
 
 def entries(path: Path) -> Iterator[dict]:
     """The lines of one of the manifests' files; raises InputError where there is no such file."""
-    return map(json.loads, _text_lines(path))
+    for number, line in byte_lines(_there(path)):
+        try:
+            yield json_object(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path}:{number} is no JSON ({error}): run `dvc repro manifests`."
+            ) from None
 
 
-def _text_lines(path: Path) -> Iterator[bytes]:
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
-    yield from (line for _, line in byte_lines(path))
+    return path

@@ -166,6 +166,7 @@ def _gather(
 def _line(result: Scored, source: str) -> dict:
     """The fields of data/transcripts/*.jsonl."""
     from telephone_asr.measures import measure
+    from telephone_asr.scoring.decode import CutOff
 
     utterance, error = result.utterance, result.error
     return {
@@ -179,6 +180,7 @@ def _line(result: Scored, source: str) -> dict:
         "lost_packets": None,
         "reference": utterance.text,
         "text": result.text,
+        "cut_off": isinstance(result.text, CutOff),
         "substitutions": error.substitutions,
         "deletions": error.deletions,
         "insertions": error.insertions,
@@ -203,6 +205,11 @@ def _print_rates(lines: Sequence[dict], params: Params) -> None:
         f"{total.substitutions} substitutions, {total.deletions} deletions, "
         f"{total.insertions} insertions"
     )
+    if cut_off := sum(line["cut_off"] for line in lines):
+        print(
+            f"{cut_off} of the texts are cut off at {params.decode.max_tokens} tokens: raise "
+            "decode.max_tokens in params.yaml if they are not loops"
+        )
     for kind in ("scene", "duration_s", "snr_db"):
         slices = found.get(kind, {}).items()
         if slices:

@@ -19,6 +19,7 @@ RAW = Path("data/raw")
 SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
 MANIFESTS = Path("data/manifests")
+UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")
 METRICS = Path("metrics")
@@ -28,6 +29,7 @@ COST = METRICS / "cost"  # time and memory: what is not the same on every run
 # (`--temp`, `--queue`) and is deleted with it: killed and run again, it goes on.
 SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
 OWN_SCRATCH = Path(".scratch")
+IMPORTED = SCRATCH.with_name(".imported")  # see unseen.py
 TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
@@ -35,6 +37,8 @@ SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELE
 
 def run(main: Callable[[], None]) -> None:
     """Runs a stage or command; a user's mistake ends in one sentence, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal in GBK lacks characters of transcripts
+        stream.reconfigure(errors="replace")
     try:
         _check_code()
         main()

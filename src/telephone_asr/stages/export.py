@@ -15,6 +15,7 @@ from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
 from telephone_asr.params import Export, Params, load_params
 from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.decode import count_cut_off
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import SoundIndex, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
@@ -63,6 +64,7 @@ def agreement(
     return {
         "utterances": len(ours),
         "equal": equal,
+        "cut_off": count_cut_off(ours),
         "share_different": round(1 - equal / len(ours), 6),
         **rates,
         "cer_difference": round((rates["funasr_cer"] or 0.0) - (rates["cer"] or 0.0), 6),

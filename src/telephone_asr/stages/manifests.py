@@ -30,7 +30,9 @@ from telephone_asr.stages import (
     RAW,
     SHARDS,
     TEST_SETS,
+    UNPACKED,
     run,
+    unseen,
     write_json,
 )
 from telephone_asr.textfiles import byte_lines, json_object
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
-UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 # A simulated utterance is where the one that it was made of is.
 FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
@@ -48,6 +49,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 
 def main() -> None:
     params = load_params()
+    unseen.warn(params.corpus)
     rules = _rules(params)
     sorted_ = {source: _sort(source, rules) for source in SHARDS}
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
