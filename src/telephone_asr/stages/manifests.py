@@ -91,9 +91,9 @@ def _tokenizer(directory: Path) -> Tokenizer:
         raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
     if (directory / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(directory / "tokenizer.json"))
-    from transformers import AutoTokenizer  # which makes one of vocab.json and merges.txt
+    from telephone_asr.model.layout import read_tokenizer  # makes one of vocab.json and merges.txt
 
-    return AutoTokenizer.from_pretrained(directory).backend_tokenizer
+    return read_tokenizer(directory).backend_tokenizer
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:
