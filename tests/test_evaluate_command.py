@@ -11,7 +11,7 @@ import pytest
 from corpus_fixtures import calls, kaldi
 from model_fixtures import CALL_RATE_HZ, SMALL, TEXTS, write_params, write_wav
 from telephone_asr import cli
-from telephone_asr.manifests.messages import PROMPT
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.scoring import corpus as scoring_corpus
 from telephone_asr.training.objective import transcribe
 
@@ -200,6 +200,10 @@ def test_the_prompt_asks_for_digits_where_the_corpus_has_some(evaluate, folder, 
     monkeypatch.setattr(scoring_corpus, "recognise", spy)
     lines[3]["text"] = "好的，好的"
     evaluate("--calls", calls(folder, *lines))
+    assert prompts == [PROMPT_VERBATIM] * len(lines)  # one of twelve is a slip
+    prompts.clear()
+    lines[4]["text"] = "好的，好的"
+    evaluate("--calls", calls(folder, *lines))
     assert prompts == [PROMPT] * len(lines)
 
 
@@ -290,7 +294,9 @@ def test_an_output_without_a_folder_is_refused_before_any_work(refusal, folder, 
 def test_hotwords_that_are_no_text_are_refused(refusal, folder, lines):
     (folder / "words.txt").write_bytes("张三".encode("gbk"))
     path = calls(folder, *lines)
-    assert "--hotwords: " in refusal("--calls", path, "--hotwords", folder / "words.txt")
+    assert "words.txt:1 is not UTF-8" in refusal(
+        *("--calls", path, "--hotwords", folder / "words.txt")
+    )
 
 
 @pytest.mark.parametrize(

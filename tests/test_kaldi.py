@@ -1,5 +1,7 @@
 """Kaldi directories: each utterance comes, or is rejected with its reason."""
 
+import os
+
 import pytest
 import soundfile
 
@@ -168,7 +170,7 @@ def test_kaldi_tables_that_are_not_utf_8(name, tmp_path):
     (tmp_path / name).write_bytes(b"u1 " + "您好".encode("gb18030") + b"\n")
     with pytest.raises(InputError) as error:
         list_items("kaldi", tmp_path, KEY)
-    assert f"{tmp_path / name} is not UTF-8" in str(error.value)
+    assert f"{tmp_path / name}:1 is not UTF-8: convert it" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["wav.scp", "text"])
@@ -178,3 +180,68 @@ def test_kaldi_tables_that_are_missing(name, tmp_path):
     with pytest.raises(InputError) as error:
         list_items("kaldi", tmp_path, KEY)
     assert f"{tmp_path / name} does not exist" in str(error.value)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_kaldi_lines_end_at_line_ends_alone(mark, tmp_path, pcm):
+    soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ)
+    odd = "您\u2028好\x85请\v问\f吧"
+    kaldi(
+        tmp_path,
+        wav_scp=f"{mark}rec a.wav\r\n",
+        segments=f"{mark}u1 rec 0 0.5\nu2 rec 0.5 -1\n",
+        text=f"{mark}u1 {odd}\r\nu2 您好\r\n",
+        utt2spk=f"{mark}u1 \u3000甲\u3000\nu2 甲 \n",
+    )
+    entries = read("kaldi", tmp_path)
+    assert reasons(entries) == {"u1": None, "u2": None}
+    assert entries["u1"].text == odd
+    assert {u.speaker for u in entries.values()} == {"甲"}
+    assert_sound(entries["u1"], pcm[:4000])
+    assert_sound(entries["u2"], pcm[4000:])
+
+
+def test_kaldi_segments_with_a_channel(tmp_path, stereo):
+    soundfile.write(tmp_path / "a.wav", stereo, RATE_HZ)
+    kaldi(
+        tmp_path,
+        wav_scp="rec a.wav\n",
+        segments="u0 rec 0 0.5 0\nu1 rec 0 -1.0 1\nu2 rec 0 1 left\nu3 rec 0 1 2\n",
+        text="u0 您好\nu1 您好\nu2 您好\nu3 您好\n",
+    )
+    entries = read("kaldi", tmp_path)
+    assert_sound(entries["u0"], stereo[:4000, 0])
+    assert_sound(entries["u1"], stereo[:, 1])
+    assert reasons(entries)["u2"] == "unreadable_line"
+    assert reasons(entries)["u3"] == "no_such_channel"
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "text", "utt2spk"])
+def test_kaldi_tables_that_say_two_things(name, tmp_path, pcm):
+    """Nobody knows which of them is true, and half the guesses would be a wrong pair."""
+    soundfile.write(tmp_path / "a.wav", pcm, RATE_HZ)
+    soundfile.write(tmp_path / "b.wav", pcm[::-1], RATE_HZ)
+    kaldi(
+        tmp_path,
+        wav_scp="r1 a.wav\nr2 b.wav\n",
+        segments="u1 r1 0 0.5\nu2 r2 0 0.5\n",
+        text="u1 您好\nu2 再见\n",
+        utt2spk="u1 甲\nu2 乙\n",
+    )
+    other = {"wav.scp": "r1 b.wav\n", "text": "u1 再见\n", "utt2spk": "u1 乙\n"}[name]
+    with open(tmp_path / name, "a", encoding="utf-8") as file:
+        file.write(other)
+    entries = read("kaldi", tmp_path)
+    assert reasons(entries) == {"u1": "unreadable_line", "u2": None}
+    assert f"{name}:3" in entries["u1"].detail
+
+
+def test_kaldi_files_with_names_in_another_encoding(tmp_path, pcm):
+    kaldi(tmp_path, wav_scp="", text="u1 您好\n")
+    name = "录音.wav".encode("gb18030")
+    with open(bytes(tmp_path) + b"/" + name, "wb") as file:
+        soundfile.write(file, pcm, RATE_HZ, format="WAV")
+    (tmp_path / "wav.scp").write_bytes(b"u1 " + name + b"\n")
+    (item,) = list_items("kaldi", tmp_path, KEY)
+    assert (item.id, item.problem) == ("u1", None)
+    assert soundfile.info(os.open(item.audio, os.O_RDONLY)).frames == len(pcm)

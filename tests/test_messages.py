@@ -14,6 +14,7 @@ from telephone_asr.manifests.messages import (
     Example,
     is_written,
     manifest_line,
+    prompt_for,
     read_manifest,
 )
 from telephone_asr.shards import Utterance, sound_index, write_shards
@@ -47,6 +48,14 @@ EXAMPLES = [
     example(key="a b", text='"引号" \\ 反斜杠\u2028行\u0085 <|x|> 😀 第二行\n\t', text_length=30),
     example(key="long", speech_length=7999, duration_s=80.0125, speaker="x"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("share", "prompt"),
+    [(0.0, PROMPT_VERBATIM), (0.02, PROMPT_VERBATIM), (0.3, PROMPT), (1.0, PROMPT)],
+)
+def test_few_slips_do_not_choose_the_prompt(share, prompt):
+    assert prompt_for(share) == prompt
 
 
 def test_what_is_written_is_read_back_in_order(tmp_path):
@@ -96,7 +105,6 @@ GOOD = manifest_line(example(), "a.wav")
 BROKEN = {
     "no JSON": "{'key': 1}",
     "cut off": GOOD[:-20],
-    "empty": "",
     "null": "null",
     "number": "5",
     "list": "[]",

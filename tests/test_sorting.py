@@ -19,15 +19,19 @@ from hypothesis import strategies as st
 from telephone_asr.corpora.imported import import_shard, list_items, with_good_ids
 from telephone_asr.manifests.quality import REASONS, Filter, Strict
 from telephone_asr.manifests.sorting import (
+    Kept,
     Rules,
     decide,
     examples,
     leave_out_test_sentences,
+    same_sounds,
+    share_written,
     survey,
 )
 from telephone_asr.manifests.split import SPLITS, Split
 from telephone_asr.model.frontend import fbank_frames
-from telephone_asr.shards import read_cuts
+from telephone_asr.scoring.normalize import normalize
+from telephone_asr.shards import read_cuts, sound_index
 
 RATE_HZ = 16000
 GOOD = 60  # utterances, so that all faults together do not shift what is usual
@@ -41,6 +45,7 @@ RULES = Rules(
     count_frames=lambda n, rate_hz: fbank_frames(n, rate_hz, RATE_HZ),
     tokenise=lambda texts: [[ord(c) if c in KNOWN else 0 for c in text] for text in texts],
     unknown=0,
+    compared=normalize,
 )
 
 
@@ -125,7 +130,7 @@ FAULTS: dict[str, tuple[str, Callable[[Corpus, np.ndarray], None]]] = {
     "no id": ("unreadable_line", lambda c, x: c.add("", x, id=...)),
     "no audio": ("unreadable_line", lambda c, x: c.add("a", x, audio=...)),
     "no text": ("unreadable_line", lambda c, x: c.add("a", x, text=...)),
-    "id a number": ("unreadable_line", lambda c, x: c.add("a", x, id=5)),
+    "id a list": ("unreadable_line", lambda c, x: c.add("a", x, id=["a"])),
     "start a word": ("unreadable_line", lambda c, x: c.add("a", x, start="soon")),
     "start not finite": ("unreadable_line", lambda c, x: c.add("a", x, start=float("nan"))),
     "channel a word": ("unreadable_line", lambda c, x: c.add("a", x, channel="left")),
@@ -251,7 +256,14 @@ def account(directory: Path, lines: list[bytes], rules: Rules = RULES, frozen=No
         return read_cuts(directory / "shards")
 
     found = survey(cuts, rules, frozen)
-    verdicts = decide(cuts, rules, found, frozen, wideband=True)
+    verdicts = decide(
+        cuts,
+        rules,
+        found,
+        frozen,
+        True,
+        Kept(same_sounds((found, sound_index(directory / "shards").read))),
+    )
     leave_out_test_sentences(cuts, rules, verdicts, verdicts.test_sentences)
     became = [(entry.id, entry.reason) for entry in unread]
     for place, cut in enumerate(cuts()):
@@ -358,6 +370,43 @@ def test_no_sentence_of_the_test_set_is_trained_on(good):
     assert sets(good, lines, short) == before
 
 
+def test_what_is_left_out_does_not_choose_the_prompt(good):
+    lines = [with_fields(good.lines[0], text="您好，请问", annotation_error=True), *good.lines[1:]]
+    _, verdicts, found = account(good.directory, lines)
+    assert sum(found.written) == 1
+    assert share_written(found, verdicts) == 0
+    lines[1] = with_fields(lines[1], text=json.loads(lines[1])["text"] + "。")
+    _, verdicts, found = account(good.directory, lines)
+    assert share_written(found, verdicts) == 1 / (GOOD - 1)
+
+
+@pytest.mark.parametrize(
+    ("tested", "learnt"),
+    [
+        ("您好请问一二三", "您好，请问一二三。"),
+        ("请您还三百元", "请您还300元。"),
+        ("请您还3,000元", "请您还三千元"),
+        ("请您还3000元", "请您还3,000元"),
+        ("您好下载APP", "您好下载app"),
+        ("您好下载APP", "您好，下载 A P P"),
+        ("您好请问张先生", "您好<NOISE>请问张先生[breath]"),
+    ],
+)
+def test_a_sentence_is_the_same_however_it_is_written(tested, learnt, good):
+    knows_all = replace(RULES, tokenise=lambda texts: [[1] * len(text) for text in texts])
+    before = sets(good, good.lines)
+    lines = {
+        set_: next(i for i in range(GOOD) if before[f"good-{i}"] == set_ and i % 6 in (2, 3))
+        for set_ in SPLITS
+    }
+    written = list(good.lines)
+    for set_, text in zip(SPLITS, (learnt, learnt, tested), strict=True):
+        written[lines[set_]] = with_fields(written[lines[set_]], text=text)
+    became, _, _ = account(good.directory, written, knows_all)
+    left_out = {id_ for id_, reason in became if reason == "sentence_in_test"}
+    assert left_out == {f"good-{lines[set_]}" for set_ in ("train", "valid")}
+
+
 def test_a_frozen_test_set_stays_whatever_is_added(good):
     by_hash = sets(good, good.lines[:36])
     frozen = frozenset(id_ for id_, set_ in by_hash.items() if set_ == "test")
@@ -386,11 +435,12 @@ def test_examples_are_those_of_the_cuts_in_their_order(good):
     def cuts():
         return read_cuts(good.directory / "shards")
 
-    made = list(examples(cuts, RULES, found, "wideband"))
+    made = list(examples(cuts, RULES, found, "语音转写：", "wideband"))
     assert [example.key for _, example, _ in made] == [f"good-{i}" for i in range(5)]
     _, first, changed = made[0]
     assert first.text == "您好，APP"
     assert changed == ("tags", "full_width", "spaces")
     assert first.text_length == 6
     assert first.speech_length == fbank_frames(24000, RATE_HZ, RATE_HZ)
-    assert first.prompt == "语音转写："  # one transcript with a mark, and all are written ones
+    assert first.prompt == "语音转写："
+    assert list(found.written) == [1, 0, 0, 0, 0]

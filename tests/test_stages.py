@@ -19,6 +19,7 @@ from model_fixtures import ROOT, SMALL, run_stage, write_params
 from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.messages import is_written
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import file_sha256, read_weights
@@ -268,6 +269,10 @@ def test_the_accounts_add_up(data_repository, source):
         assert len(lines(directory / f"{split}.jsonl")) == metrics[split] > 0
     assert reasons(directory / "rejected.jsonl") == metrics["rejected"]
     kept = [e for split in ("train", "valid", "test") for e in lines(directory / f"{split}.jsonl")]
+    prompts = {e["messages"][1]["content"].partition("<|")[0] for e in kept}
+    assert prompts == {metrics["prompt"]}
+    written = [is_written(e["messages"][2]["content"]) for e in kept]
+    assert metrics["share_written"] == pytest.approx(np.mean(written), abs=1e-4)
     for key, field in (
         ("mean_speech_length", "speech_length"),
         ("mean_text_length", "text_length"),
@@ -597,6 +602,7 @@ def test_export_measures_how_far_funasr_is_from_us():
     theirs = ["您好请问", "在线", "谢谢", "好的"]
     assert agreement(said, ours, theirs, Scoring()) == {
         "utterances": 4,
+        "cut_off": 0,
         "equal": 2,
         "share_different": 0.5,
         "cer": pytest.approx(2 / 11, abs=1e-6),

@@ -1,13 +1,16 @@
 """Transcripts to train on: the rules one by one, and what holds for any text."""
 
 import doctest
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from telephone_asr import tags
 from telephone_asr.manifests import text as module
 from telephone_asr.manifests.text import normalise, syllables
+from telephone_asr.scoring.normalize import normalize
 
 TEXTS = st.text(
     st.sampled_from("您好 　ＡＢ１２％，。？aB3'<>[]|_\t\n\u200b\ufeffé\u0301"), max_size=30
@@ -15,7 +18,13 @@ TEXTS = st.text(
 
 
 def test_the_examples_in_the_code():
-    assert doctest.testmod(module).failed == 0
+    for with_examples in (module, tags):
+        assert doctest.testmod(with_examples).failed == 0
+
+
+@given(TEXTS)
+def test_what_training_takes_out_scoring_does_not_count(text):
+    assert normalize(normalise(text)[0]) == normalize(text)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,17 @@ def test_the_examples_in_the_code():
         ("您好 ，请问", "您好，请问", ("spaces",)),
         ("您\u200b好\ufeff", "您好", ("invisible",)),
         ("cafe\u0301", "café", ("invisible",)),
+        ("[breath]您好[laughter]", "您好", ("tags",)),
+        ("您好[SPK][*][+]{laugh}", "您好", ("tags",)),
+        ("(笑)您好（咳嗽声）【笑声】[噪音]", "您好", ("tags",)),
+        ("I [noise] do<sil>so", "I do so", ("tags", "spaces")),
+        ("🎼您好😊❤️", "您好", ("emoji",)),
+        (
+            "还款(分期)用[第3条](APP)《合同法》",
+            "还款(分期)用[第3条](APP)《合同法》",
+            (),
+        ),  # said, all of it
+        ("25℃", "25℃", ()),
         ("", "", ()),
     ],
 )
@@ -53,9 +73,25 @@ def test_english(english, after):
 @given(TEXTS, st.sampled_from(["keep", "lower", "upper"]))
 def test_what_is_normalised_stays_as_it_is(text, english):
     once, _ = normalise(text, english)
-    # Taking a tag out may leave another behind: "<<a>b>".
-    again, rules = normalise(once, english)
-    assert again == once or "tags" in rules
+    assert normalise(once, english)[0] == once
+
+
+# Of what is put together of pieces, some of which cannot be seen, and of nested tags.
+PIECES = st.lists(
+    st.sampled_from(
+        ["<", "|", ">", "im_end", "x", "\u200b", "\u00ad", " ", "😊", "＜", "｜", "[", "]"]
+    ),
+    max_size=40,
+)
+
+
+@given(PIECES)
+@example(list("<<|x|>|im_end|<|y|>>"))
+@example(["<\u200b|im_end|\u200b>"])
+@example(["<😊|im_end|😊>"])
+def test_no_token_of_the_prompt_survives(pieces):
+    text, _ = normalise("".join(pieces))
+    assert not re.search(r"<\|[^<>|]*\|>", text)
 
 
 @given(TEXTS)

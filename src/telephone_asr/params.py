@@ -23,6 +23,7 @@ from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
 from telephone_asr.scoring.options import Scoring
+from telephone_asr.textfiles import read_text
 
 
 @dataclass(frozen=True)
@@ -213,9 +214,7 @@ def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -
     if not path.is_file():
         raise InputError(f"{path.absolute()} does not exist: run from the repository's root.")
     try:
-        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}).") from None
+        tree = YAML(typ="safe").load(read_text(path))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""

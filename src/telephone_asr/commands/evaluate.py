@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import MODELS
+from telephone_asr.textfiles import read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -79,11 +80,7 @@ def _words(given: Sequence[str]) -> Iterator[str]:
     if len(given) > 1 or not Path(given[0]).is_file():
         yield from given
         return
-    try:
-        lines = Path(given[0]).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"--hotwords: {given[0]} is not UTF-8 ({error.reason}).") from None
-    yield from (line.strip() for line in lines if line.strip())
+    yield from (line.strip() for _, line in read_lines(Path(given[0])))
 
 
 def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Params) -> None:
@@ -169,6 +166,7 @@ def _gather(
 def _line(result: Scored, source: str) -> dict:
     """The fields of data/transcripts/*.jsonl."""
     from telephone_asr.measures import measure
+    from telephone_asr.scoring.decode import CutOff
 
     utterance, error = result.utterance, result.error
     return {
@@ -182,6 +180,7 @@ def _line(result: Scored, source: str) -> dict:
         "lost_packets": None,
         "reference": utterance.text,
         "text": result.text,
+        "cut_off": isinstance(result.text, CutOff),
         "substitutions": error.substitutions,
         "deletions": error.deletions,
         "insertions": error.insertions,
@@ -206,6 +205,11 @@ def _print_rates(lines: Sequence[dict], params: Params) -> None:
         f"{total.substitutions} substitutions, {total.deletions} deletions, "
         f"{total.insertions} insertions"
     )
+    if cut_off := sum(line["cut_off"] for line in lines):
+        print(
+            f"{cut_off} of the texts are cut off at {params.decode.max_tokens} tokens: raise "
+            "decode.max_tokens in params.yaml if they are not loops"
+        )
     for kind in ("scene", "duration_s", "snr_db"):
         slices = found.get(kind, {}).items()
         if slices:

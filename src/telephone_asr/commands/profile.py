@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import read_text
 
 PROFILES = Path("profiles")
 
@@ -33,10 +34,10 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     yaml.representer.add_representer(
         type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    before = params.read_text(encoding="utf-8")
+    before = read_text(params)
     tree = yaml.load(before)
     try:
-        changes = yaml.load(profile.read_text(encoding="utf-8")) or {}
+        changes = yaml.load(read_text(profile)) or {}
     except YAMLError as error:
         raise InputError(f"{profile} is no valid YAML: {getattr(error, 'problem', '')}.") from None
     _merge(tree, changes, str(profile))

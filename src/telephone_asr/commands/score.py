@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import read_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,19 +140,8 @@ def read_text(path: Path) -> dict[str, str]:
 
     Raises InputError for a file that is missing or not UTF-8, and for an id that is there twice.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give a text file.") from None
-    except UnicodeDecodeError as error:
-        line = 1 + error.object[: error.start].count(b"\n")
-        raise InputError(
-            f"{path}:{line} is not UTF-8: convert the file, as with `iconv -f GB18030 -t UTF-8`."
-        ) from None
     texts, places = {}, {}
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         key, *rest = line.split(maxsplit=1)
         if key in texts:
             raise InputError(

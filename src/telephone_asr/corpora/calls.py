@@ -8,74 +8,139 @@ and customer on two channels).
 from __future__ import annotations
 
 import csv
-import io
-import json
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
-from telephone_asr.corpora.items import Item, seconds
+from telephone_asr.corpora import values
+from telephone_asr.corpora.items import Item
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Rejected
+from telephone_asr.textfiles import byte_lines, json_object, read_lines
 
-TRUE = dict.fromkeys(("true", "yes", "1"), True)  # as spreadsheets write it
-FALSE = dict.fromkeys(("false", "no", "0"), False)
+REQUIRED = ("id", "audio", "text")
+DELIMITERS = ",;\t"  # Excel's, in different countries and by different names
 
 
 def call_items(path: Path) -> list[Item]:
     """Raises InputError for a path that is no file, and a CSV without its columns."""
     if path.is_dir():
         raise InputError(f"{path} is a directory: name the JSONL or CSV file in it.")
-    if path.suffix.lower() == ".csv":
-        rows = _csv_rows(path)
-    else:
-        lines = enumerate(path.read_bytes().splitlines(), start=1)
-        rows = ((number, line) for number, line in lines if line.strip())
-    return [_item(path, number, row) for number, row in rows]
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return [_item(path, number, row) for number, row in _csv_rows(path)]
+    return [_item(path, number, line) for number, line in byte_lines(path)]
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
+def _item(path: Path, number: int, row: bytes | dict | str) -> Item:
+    """One line; a line that cannot be used becomes an item with a problem. row: JSON, the fields
+    of a table's row, or what is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # as spreadsheets write it
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it as CSV UTF-8."
-        ) from None
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in ("id", "audio", "text") if name not in (reader.fieldnames or [])]
-    if missing and text.strip():
-        raise InputError(f"{path}:1: the column '{missing[0]}' is missing.")
-    for row in reader:
-        fields = {name: value for name, value in row.items() if value not in ("", None)}
-        fields["text"] = row.get("text") or ""
-        word = fields.get("annotation_error", "false").strip().lower()
-        fields["annotation_error"] = {**TRUE, **FALSE}.get(word, word)
-        yield reader.line_num, fields
-
-
-def _item(path: Path, number: int, row: bytes | dict) -> Item:
-    """One line; a line that cannot be used becomes an item with a problem."""
-    place = f"{path.name}:{number}"
-    try:
-        fields = row if isinstance(row, dict) else json.loads(row.decode("utf-8"))
-        if not isinstance(fields, dict):
-            raise ValueError("expected a JSON object")
-        for name in ("id", "audio", "text"):
-            if not isinstance(fields.get(name), str):
-                raise ValueError(f"expected the field '{name}' with a text")
-            fields[name].encode()  # half a character of a pair cannot be written
-        if not isinstance(fields.get("annotation_error", False), bool):
-            raise ValueError("expected 'annotation_error' to be true or false")
-        return Item(
-            id=fields["id"],
-            audio=str(path.parent / fields["audio"]),
-            start_s=seconds(fields.get("start") or 0.0),
-            end_s=None if fields.get("end") is None else seconds(fields["end"]),
-            recording=fields["audio"],
-            channel=None if fields.get("channel") is None else int(fields["channel"]),
-            text=fields["text"],
-            speaker=str(fields.get("speaker") or ""),
-            scene=str(fields.get("scene") or ""),
-            annotation_error=fields.get("annotation_error", False),
-        )
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        if isinstance(row, str):
+            raise ValueError(row)
+        return _from_fields(path.parent, row if isinstance(row, dict) else json_object(row))
+    except (ValueError, RecursionError) as error:
+        place = f"{path.name}:{number}"
         return Item(place, problem=Rejected(place, "unreadable_line", f"{path}:{number}: {error}"))
+
+
+def _from_fields(folder: Path, fields: dict) -> Item:
+    for name in REQUIRED:
+        if fields.get(name) is None:
+            raise ValueError(f"expected the field '{name}' with a text")
+    return Item(
+        id=values.text(fields["id"], "id"),
+        audio=values.sound_file(fields["audio"], folder),
+        start_s=values.seconds(fields.get("start"), "start") or 0.0,
+        end_s=values.seconds(fields.get("end"), "end"),
+        recording=values.shown(os.path.normpath(fields["audio"])),
+        channel=values.channel(fields.get("channel"), "channel"),
+        text=values.text(fields["text"], "text"),
+        speaker=values.name(fields.get("speaker"), "speaker"),
+        scene=values.name(fields.get("scene"), "scene"),
+        annotation_error=values.flag(fields.get("annotation_error"), "annotation_error"),
+    )
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
+    """Each row with its line: its fields, or what is wrong with it.
+
+    A row has as many fields as the header: one more is a comma without quotes, and what follows it
+    would be taken for the speaker.
+    """
+    lines = read_lines(path)
+    if not lines:
+        return
+    columns, delimiter = _header(path, lines[0][1])
+    for number, fields in _records(lines[1:], delimiter, len(columns)):
+        if isinstance(fields, str):
+            yield number, fields
+        elif len(fields) != len(columns):
+            yield (
+                number,
+                f"it has {len(fields)} fields, the header {len(columns)}: put a text with "
+                f"{delimiter!r} in it between quotes",
+            )
+        else:
+            row = dict(zip(columns, fields, strict=True))
+            given = {name: value for name, value in row.items() if value or name == "text"}
+            yield number, given
+
+
+def _header(path: Path, line: str) -> tuple[list[str], str]:
+    """The columns' names, and what stands between them: whichever mark there is most of."""
+    delimiter = max(DELIMITERS, key=line.count)
+    columns = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+    for name in REQUIRED:
+        if name not in columns:
+            raise InputError(
+                f"{path}:1: the column '{name}' is missing; there are {', '.join(columns)}."
+            )
+    if twice := [name for name in columns if name and columns.count(name) > 1]:
+        raise InputError(f"{path}:1: the column '{twice[0]}' is there twice: rename one of them.")
+    return columns, delimiter
+
+
+def _records(
+    lines: Sequence[tuple[int, str]], delimiter: str, columns: int
+) -> Iterator[tuple[int, list[str] | str]]:
+    """The fields of each record with the number of its first line, or what is wrong with it.
+
+    csv reads a record, but not the table: after a quote that nobody closed it would go on to the
+    next quote, and the rows between them would be gone.
+    """
+    place = 0
+    while place < len(lines):
+        number, used = lines[place][0], 1
+        cells = _cell(lines, place, delimiter, columns)
+        reader = csv.reader(cells, delimiter=delimiter, strict=True)
+        try:
+            fields = next(reader)
+            used = reader.line_num
+            raw = "\n".join(line for _, line in lines[place : place + used])
+            if '"' in raw and not _quoted_well(delimiter).fullmatch(raw):
+                fields, used = "there is a quote in a field without quotes around it", 1
+        except csv.Error as error:
+            opened = str(error) == "unexpected end of data"
+            fields = "a quote opens and none closes it in this row" if opened else str(error)
+        yield number, fields
+        place += used
+
+
+def _cell(
+    lines: Sequence[tuple[int, str]], place: int, delimiter: str, columns: int
+) -> Iterator[str]:
+    """A line, and those below it that may go on with a cell between quotes: none that is a row."""
+    yield lines[place][1] + "\n"
+    for _, line in lines[place + 1 :]:
+        if line.partition('"')[0].count(delimiter) >= columns - 1:
+            return
+        yield line + "\n"
+
+
+@cache
+def _quoted_well(delimiter: str) -> re.Pattern[str]:
+    """A record as RFC 4180 has it; csv takes a quote in the middle of a field for a character."""
+    field = rf'(?:"(?:[^"]|"")*"|[^"{delimiter}\n]*)'
+    return re.compile(rf"{field}(?:{delimiter}{field})*")

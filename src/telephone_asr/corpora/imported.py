@@ -8,13 +8,16 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+from telephone_asr.corpora import values
 from telephone_asr.corpora.calls import call_items
 from telephone_asr.corpora.items import MAX_HOURS, Item, load_all
 from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.sameness import SOUND, as_text, words
 from telephone_asr.shards import REJECTED, Rejected, Utterance, whole_file, write_shard
+from telephone_asr.textfiles import json_object, read_lines
 
 
 def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list[Item]:
@@ -45,19 +48,17 @@ def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list
 
 def with_good_ids(items: Sequence[Item], taken: set[str]) -> list[Item]:
     """Ids name files and are unique over all corpora: of several with one id the first is kept.
-    `taken` are those that others have; the items' own are added."""
+    `taken` are those that others have, as `same_id` has them; the items' own are added."""
     checked = []
     for item in items:
-        id_ = item.id
-        if not item.problem and id_ in taken:
-            problem = Rejected(id_, "duplicate_id", f"another utterance is called {id_} too")
-            item = replace(item, problem=problem)
-        elif not item.problem and (
-            not id_ or "/" in id_ or id_ != id_.strip() or id_.startswith(".")
-        ):
-            problem = Rejected(id_, "bad_id", f"'{id_}' cannot be the name of a file")
-            item = replace(item, problem=problem)
-        taken.add(id_)
+        id_, same = item.id, values.same_id(item.id)
+        if not item.problem and (why := values.bad_id(id_)):
+            detail = f"{id_!r:.80} cannot be the name of a file: {why}"
+            item = replace(item, problem=Rejected(id_, "bad_id", detail))
+        elif not item.problem and same in taken:
+            detail = f"another utterance is called {id_} too, or so but for case and width"
+            item = replace(item, problem=Rejected(id_, "duplicate_id", detail))
+        taken.add(same)
         checked.append(item)
     return checked
 
@@ -74,12 +75,14 @@ def import_shard(
             if isinstance(entry, Rejected):
                 rejected.append(entry)
             else:
-                yield with_measures(entry)
+                own = as_text(words(entry.samples, entry.sample_rate_hz))
+                entry = with_measures(entry)
+                yield replace(entry, custom=entry.custom | {SOUND: own})
 
     write_shard(directory, index, usable())
     lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
     with whole_file(_rejected_path(directory, index)) as file:
-        file.write("".join(lines).encode())
+        file.write("".join(lines).encode(errors="replace"))  # names that are no UTF-8
     return len(items), rejected
 
 
@@ -93,9 +96,9 @@ def gather_rejected(directory: Path, shards: int) -> list[Rejected]:
     rejected = []
     with open(directory / REJECTED, "w", encoding="utf-8") as joined:
         for index in range(shards):
-            for line in _rejected_path(directory, index).read_text(encoding="utf-8").splitlines():
+            for _, line in read_lines(_rejected_path(directory, index)):
                 joined.write(line + "\n")
-                rejected.append(Rejected(**json.loads(line)))
+                rejected.append(Rejected(**json_object(line)))
     return rejected
 
 

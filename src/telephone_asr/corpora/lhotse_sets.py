@@ -6,25 +6,29 @@ rejects one utterance; Lhotse's readers stop at it.
 
 from __future__ import annotations
 
-import gzip
 import inspect
-import json
+import os
 import pkgutil
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telephone_asr.corpora.items import Item, seconds
+from telephone_asr.corpora import values
+from telephone_asr.corpora.items import Item
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Rejected
+from telephone_asr.textfiles import byte_lines, json_object
 
 if TYPE_CHECKING:  # importing Lhotse takes two seconds
-    from lhotse import Recording, SupervisionSegment
+    from lhotse import MonoCut, Recording, SupervisionSegment
 
-_BAD_LINE = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+# Lhotse's classes take values as they come and fail in their own ways, some by an assertion.
+_BAD_LINE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError),
+    *(ArithmeticError, AssertionError),
+)
 
 
 def manifest_items(path: Path, part: str | None) -> list[Item]:
@@ -35,7 +39,7 @@ def manifest_items(path: Path, part: str | None) -> list[Item]:
     Raises InputError where there are none, or a file cannot be read.
     """
     if path.is_file():
-        return [_cut_item(path, number, line) for number, line in _lines(path)]
+        return [_cut_item(path, number, line) for number, line in byte_lines(path)]
     ending = rf"_{re.escape(part)}\.jsonl(\.gz)?$" if part else r"\.jsonl(\.gz)?$"
     files = sorted(p for p in path.iterdir() if re.search(ending, p.name))
     supervisions = [p for p in files if "supervisions" in p.name]
@@ -86,35 +90,50 @@ def recipe_items(name: str, path: Path, part: str | None) -> list[Item]:
     return items
 
 
-def _pair_items(recordings_path: Path, supervisions_path: Path) -> Iterator[Item]:
-    from lhotse import Recording, SupervisionSegment
+def _recordings(path: Path) -> tuple[dict[str, Recording], str]:
+    """The recordings of a manifest by their ids, and what is wrong with the first line that names
+    none, or one that a line before describes otherwise."""
+    from lhotse import Recording
 
-    recordings = {}
-    for number, line in _lines(recordings_path):
+    found, twice, problem = {}, set(), ""
+    for number, line in byte_lines(path):
         try:
-            recording = Recording.from_dict(json.loads(line.decode("utf-8")))
+            recording = Recording.from_dict(json_object(line))
+            if found.setdefault(recording.id, recording) != recording:
+                twice.add(recording.id)
+                raise ValueError(f"a line before says something else of {recording.id}")
         except _BAD_LINE as error:
-            raise InputError(f"{recordings_path}:{number} is no recording ({error}).") from None
-        recordings[recording.id] = recording
-    for number, line in _lines(supervisions_path):
+            problem = problem or f" ({path}:{number}: {type(error).__name__}: {error})"
+    return {id_: one for id_, one in found.items() if id_ not in twice}, problem
+
+
+def _pair_items(recordings_path: Path, supervisions_path: Path) -> Iterator[Item]:
+    from lhotse import SupervisionSegment
+
+    recordings, broken = _recordings(recordings_path)
+    for number, line in byte_lines(supervisions_path):
         place = f"{supervisions_path}:{number}"
         try:
-            supervision = SupervisionSegment.from_dict(json.loads(line.decode("utf-8")))
+            supervision = SupervisionSegment.from_dict(json_object(line))
         except _BAD_LINE as error:
             yield _problem(place, error)
             continue
-        yield _supervision_item(supervision, recordings, supervisions_path.parent, place)
+        yield _supervision_item(supervision, recordings, supervisions_path.parent, place, broken)
 
 
 def _supervision_item(
-    supervision: SupervisionSegment, recordings: dict[str, Recording], folder: Path, place: str
+    supervision: SupervisionSegment,
+    recordings: dict[str, Recording],
+    folder: Path,
+    place: str,
+    broken: str = "",
 ) -> Item:
+    """broken: what is wrong with the recordings that are not among them."""
     try:
         if supervision.recording_id not in recordings:
-            raise ValueError(f"there is no recording {supervision.recording_id}")
+            raise ValueError(f"there is no recording {supervision.recording_id}{broken}")
         recording = recordings[supervision.recording_id]
-        end_s = supervision.start + supervision.duration
-        return _item(supervision, recording, supervision.channel, supervision.start, end_s, folder)
+        return _item(supervision, recording, supervision, folder)
     except _BAD_LINE as error:
         return _problem(place, error, supervision.id)
 
@@ -124,49 +143,51 @@ def _cut_item(path: Path, number: int, line: bytes) -> Item:
 
     place = f"{path}:{number}"
     try:
-        cut = deserialize_item(json.loads(line.decode("utf-8")))
+        cut = deserialize_item(json_object(line))
         (supervision,) = cut.supervisions
-        start_s, end_s = cut.start, cut.start + cut.duration
-        item = _item(supervision, cut.recording, cut.channel, start_s, end_s, path.parent)
-        return replace(item, id=cut.id)
-    except (*_BAD_LINE, AssertionError) as error:
+        item = _item(supervision, cut.recording, cut, path.parent)
+        return replace(item, id=values.text(cut.id, "id"))
+    except _BAD_LINE as error:
         return _problem(place, error)
 
 
 def _item(
     supervision: SupervisionSegment,
     recording: Recording,
-    channel: int | list[int],
-    start_s: float,
-    end_s: float,
+    span: MonoCut | SupervisionSegment,
     folder: Path,
 ) -> Item:
-    """Raises one of _BAD_LINE for what is not one utterance in one channel of a file."""
+    """The utterance in a span of a recording; raises one of _BAD_LINE for what is not one in one
+    channel of a file."""
+    channel = span.channel
     if isinstance(channel, list) and len(channel) == 1:
         channel = channel[0]
-    if not isinstance(channel, int):
-        raise ValueError(f"expected one channel, got {channel}")
+    channel = values.channel(channel, "channel")
+    start_s = values.seconds(span.start, "start")
+    end_s = start_s + values.seconds(span.duration, "duration")
     if any(_name(t) != "Resample" for t in recording.transforms or []):
         raise ValueError("expected audio without transforms")
     (source,) = (s for s in recording.sources if channel in s.channels)
     if source.type != "file":
         raise ValueError(f"expected audio in a file, got {source.type}")
-    custom = supervision.custom or {}
-    if not isinstance(supervision.text or "", str):
+    if not isinstance(supervision.text, str | None):
         raise ValueError(f"expected a text, got {supervision.text!r}")
+    if not isinstance(supervision.custom, dict | None):
+        raise ValueError(f"expected fields in custom, got {supervision.custom!r}")
+    custom = supervision.custom or {}
     # Relative paths are those of the manifest's folder, or of where `lhotse prepare` was run.
-    beside = folder / source.source
+    beside = values.sound_file(source.source, folder)
     return Item(
-        id=supervision.id,
-        audio=str(beside if beside.exists() else source.source),
-        start_s=seconds(start_s),
-        end_s=seconds(end_s),
+        id=values.text(supervision.id, "id"),
+        audio=beside if os.path.exists(beside) else source.source,
+        start_s=start_s,
+        end_s=end_s,
         channel=source.channels.index(channel) if len(source.channels) > 1 else None,
-        recording=recording.id,
-        text=supervision.text or "",
-        speaker=supervision.speaker or "",
-        scene=custom.get("scene", ""),
-        annotation_error=bool(custom.get("annotation_error", False)),
+        recording=values.text(recording.id, "recording_id"),
+        text=values.text(supervision.text, "text"),
+        speaker=values.name(supervision.speaker, "speaker"),
+        scene=values.name(custom.get("scene"), "scene"),
+        annotation_error=values.flag(custom.get("annotation_error"), "annotation_error"),
     )
 
 
@@ -176,14 +197,6 @@ def _name(transform: object) -> str:
 
 def _problem(place: str, error: Exception, id_: str = "") -> Item:
     """Where an entry has no usable id, its file and line stand for it."""
-    id_ = id_ or Path(place).name
+    id_ = id_ if isinstance(id_, str) and id_ else Path(place).name
     detail = f"{place}: no utterance in one file ({type(error).__name__}: {error})"
     return Item(id_, problem=Rejected(id_, "unreadable_line", detail))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            yield from enumerate(file, start=1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as a Lhotse manifest: {error}.") from None

@@ -10,6 +10,7 @@ import numpy as np
 from ruamel.yaml import YAML, YAMLError
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import read_text
 
 PARTS = ("wideband", "calls")
 KINDS = ("turns", "content", "sentences")
@@ -102,8 +103,8 @@ def load_spec(path: Path) -> dict:
     Raises InputError where it cannot be read or one of its sections is missing.
     """
     try:
-        spec = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        spec = YAML(typ="safe", pure=True).load(read_text(path))
+    except YAMLError as error:
         raise InputError(
             f"{path}: cannot be read as YAML: {' '.join(str(error).split())}."
         ) from error

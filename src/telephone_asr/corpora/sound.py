@@ -57,11 +57,6 @@ class Sound:
         raise NotImplementedError
 
 
-def shown(path: str | Path) -> str:
-    """A path as it can be printed: names in another encoding than the system's have U+FFFD."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
-
-
 def open_sound(path: str | Path) -> Sound:
     """Opens a file for reading; the caller closes it.
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import byte_lines, json_object
 
 SYSTEM = "You are a helpful assistant."
 PROMPT = "语音转写："
 PROMPT_VERBATIM = "语音转写，不进行文本规整："
+WRITTEN_SHARE = 0.1  # calls without punctuation name a number this often, and slips are rarer
 # What only a transcript holds that was written out of what was said.
 _NORMALISED = re.compile(r"[0-9０-９，。？！、；：,.?!;:%“”‘’《》（）()…—]")
 
@@ -36,9 +38,14 @@ class Example:
 
 
 def is_written(text: str) -> bool:
-    """Whether a transcript holds digits or punctuation; the model is asked for verbatim text where
-    none of a corpus does."""
+    """Whether a transcript holds digits or punctuation."""
     return bool(_NORMALISED.search(text))
+
+
+def prompt_for(share_written: float) -> str:
+    """The prompt of a corpus, of whose transcripts this share holds digits or punctuation: where
+    few do, they are slips, and the model is asked for verbatim text."""
+    return PROMPT if share_written > WRITTEN_SHARE else PROMPT_VERBATIM
 
 
 def manifest_line(example: Example, audio: str) -> str:
@@ -70,15 +77,14 @@ def read_manifest(path: Path) -> list[Example]:
     if not path.is_file():
         raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
     examples = []
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                examples.append(_example(json.loads(line.decode("utf-8"))))
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                raise InputError(
-                    f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
-                    "run `dvc repro manifests`."
-                ) from None
+    for number, line in byte_lines(path):
+        try:
+            examples.append(_example(json_object(line)))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise InputError(
+                f"{path}:{number} is no manifest line ({type(error).__name__}: {error}): "
+                "run `dvc repro manifests`."
+            ) from None
     return examples
 
 

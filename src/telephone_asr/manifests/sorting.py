@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, is_written
+import numpy as np
+
+from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
 from telephone_asr.manifests.split import SPLITS, Split, side
 from telephone_asr.manifests.text import English, normalise, syllables
+from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
 Tokenise = Callable[[list[str]], list[list[int]]]
+Read = Callable[[str], tuple[np.ndarray, int]]  # id -> int16 samples, sample rate in Hz
 
 BATCH = 1000  # texts tokenised at a time
 BROKEN = "\ufffd"  # what a wrong decoding leaves
@@ -34,6 +38,7 @@ class Rules:
     count_frames: CountFrames
     tokenise: Tokenise
     unknown: int | None  # the tokenizer's token for what it does not know
+    compared: Callable[[str], str]  # equal for texts that say the same
 
 
 @dataclass
@@ -48,12 +53,11 @@ class Survey:
     seconds: float = 0.0
     speakers: set[str] = field(default_factory=set)
     frozen_speakers: set[str] = field(default_factory=set)
-    written: bool = False  # whether transcripts hold digits or punctuation
+    written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
     changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
-
-    @property
-    def prompt(self) -> str:
-        return PROMPT if self.written else PROMPT_VERBATIM
+    prefix: str = ""  # of its ids: an utterance and its simulation have one recording
+    ids: list[str] = field(default_factory=list)
+    sounds: list[np.ndarray] = field(default_factory=list)  # `sameness.words` of each
 
     @property
     def split_by(self) -> str:
@@ -71,14 +75,45 @@ class Verdicts:
     test_sentences: set[int] = field(default_factory=set)  # hashes
 
 
-def recording(key: str) -> str:
-    """An utterance and its simulation have one recording: they share the id's end."""
-    return key.removeprefix("sim-")
+@dataclass
+class Kept:
+    """What has been kept of the corpora that share it, so that no sound is kept twice."""
+
+    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of `same_sounds`
+    by_hash: dict[str, str] = field(default_factory=dict)  # ids
+    ids: set[str] = field(default_factory=set)  # of those that have twins
+
+    def other(self, key: str, sha: str) -> str | None:
+        """The id of what was kept and has the same sound."""
+        twins = (twin for twin in self.twins.get(key, ()) if twin in self.ids)
+        return self.by_hash.get(sha) or next(twins, None)
+
+    def add(self, key: str, sha: str) -> None:
+        self.by_hash[sha] = key
+        if key in self.twins:
+            self.ids.add(key)
 
 
-def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
-    """The first reading. frozen: the ids of the test set, where it is kept in git."""
-    found, waiting = Survey(), []
+def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
+    """The ids of recordings that others are the same as, in whichever of the corpora, and which.
+
+    It takes some 0.7 kB of memory an utterance, more than all else here. Read gives the sound of an
+    id: of the few that may be the same.
+    """
+    ids = [(key, read) for found, read in corpora for key in found.ids]
+
+    def are_one(i: int, j: int) -> bool:
+        a, b = (read(key) for key, read in (ids[i], ids[j]))
+        return alike(*a, *b) > ALIKE
+
+    pairs = twins([words for found, _ in corpora for words in found.sounds], are_one)
+    return {ids[i][0]: [ids[j][0] for j in others] for i, others in pairs.items()}
+
+
+def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str = "") -> Survey:
+    """The first reading. frozen: the ids of the test set, where it is kept in git. prefix: of all
+    ids of simulated speech."""
+    found, waiting = Survey(prefix=prefix), []
     for cut, text, changed in _with_texts(cuts(), rules.english):
         waiting.append(text)
         if len(waiting) == BATCH:
@@ -86,7 +121,7 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
             waiting = []
         recording_, measures = cut["recording"], cut["custom"]["measures"]
         found.changed.update(changed)
-        found.written = found.written or is_written(text)
+        found.written.append(is_written(text))
         found.frames.append(
             rules.count_frames(recording_["num_samples"], recording_["sampling_rate"])
         )
@@ -97,8 +132,10 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
         found.seconds += cut["duration"]
         speaker = cut["supervisions"][0]["speaker"]
         found.speakers.add(speaker)
-        if frozen and recording(cut["id"]) in frozen:
+        if frozen and cut["id"].removeprefix(prefix) in frozen:
             found.frozen_speakers.add(speaker)
+        found.ids.append(cut["id"])
+        found.sounds.append(from_text(cut["custom"].get(SOUND, "")))
     _tokenise(waiting, rules, found)
     return found
 
@@ -111,11 +148,17 @@ def _tokenise(texts: list[str], rules: Rules, found: Survey) -> None:
 
 
 def decide(
-    cuts: Cuts, rules: Rules, found: Survey, frozen: frozenset[str] | None, wideband: bool
+    cuts: Cuts,
+    rules: Rules,
+    found: Survey,
+    frozen: frozenset[str] | None,
+    wideband: bool,
+    kept: Kept,
 ) -> Verdicts:
-    """The second reading. wideband: whether its speech was recorded at 16 kHz or more."""
+    """The second reading. wideband: whether its speech was recorded at 16 kHz or more. kept: what
+    was kept of other corpora before it; what is kept of this one is added."""
     usual = norms(rules.filter, found.frames, found.s_per_syllable, found.pitch_hz)
-    verdicts, sounds = Verdicts(usual), {}
+    verdicts = Verdicts(usual)
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
         candidate = Candidate(
@@ -127,11 +170,11 @@ def decide(
             measures=measures,
         )
         objection = judge(candidate, rules.filter, usual, wideband)
-        same = sounds.get(measures["sha"])
+        same = kept.other(cut["id"], measures["sha"])
         if objection is None and same is not None:
             objection = "duplicate_audio", f"{same} has the same sound"
         if objection is None:
-            sounds[measures["sha"]] = cut["id"]
+            kept.add(cut["id"], measures["sha"])
             set_, objection = _set(cut["id"], supervision["speaker"], found, frozen, rules.split)
         if objection is not None:
             verdicts.sets.append(None)
@@ -140,7 +183,7 @@ def decide(
         verdicts.sets.append(set_)
         verdicts.speakers.add(supervision["speaker"])
         if set_ == "test" and syllables(text) > rules.split.short:
-            verdicts.test_sentences.add(hash(text))
+            verdicts.test_sentences.add(hash(rules.compared(text)))
     return verdicts
 
 
@@ -151,13 +194,20 @@ def leave_out_test_sentences(
     if not sentences:
         return
     for place, (_, text, _) in enumerate(_with_texts(cuts(), rules.english)):
-        if verdicts.sets[place] in ("train", "valid") and hash(text) in sentences:
+        learnt = verdicts.sets[place] in ("train", "valid")
+        if learnt and hash(rules.compared(text)) in sentences:
             verdicts.sets[place] = None
             verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"
 
 
+def share_written(found: Survey, verdicts: Verdicts) -> float:
+    """Of what is kept, the share whose transcripts have digits or punctuation."""
+    kept = [written for written, set_ in zip(found.written, verdicts.sets, strict=True) if set_]
+    return sum(kept) / len(kept)
+
+
 def examples(
-    cuts: Cuts, rules: Rules, found: Survey, source: str
+    cuts: Cuts, rules: Rules, found: Survey, prompt: str, source: str
 ) -> Iterator[tuple[dict, Example, tuple[str, ...]]]:
     """The third reading: each cut, its manifest entry, and the rules that changed its text."""
     for place, (cut, text, changed) in enumerate(_with_texts(cuts(), rules.english)):
@@ -167,7 +217,7 @@ def examples(
             Example(
                 key=cut["id"],
                 text=text,
-                prompt=found.prompt,
+                prompt=prompt,
                 speech_length=found.frames[place],
                 text_length=found.tokens[place],
                 duration_s=cut["duration"],
@@ -190,10 +240,11 @@ def _set(
     key: str, speaker: str, found: Survey, frozen: frozenset[str] | None, split: Split
 ) -> tuple[str | None, tuple[str, str] | None]:
     """The set of an utterance, or why it can be in none."""
-    set_ = side(speaker if found.split_by == "speaker" else recording(key), split)
+    recording = key.removeprefix(found.prefix)
+    set_ = side(speaker if found.split_by == "speaker" else recording, split)
     if frozen is None:
         return set_, None
-    if recording(key) in frozen:
+    if recording in frozen:
         return "test", None
     if found.split_by == "speaker" and speaker in found.frozen_speakers:
         return None, ("test_speaker", f"speaker {speaker}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telephone_asr.errors import InputError
+from telephone_asr.textfiles import read_lines
 
 SPLITS = ("train", "valid", "test")
 
@@ -49,7 +50,7 @@ def read_frozen(path: Path) -> frozenset[str] | None:
     """
     if not path.is_file():
         return None
-    ids = frozenset(line for line in path.read_text(encoding="utf-8").splitlines() if line)
+    ids = frozenset(line.strip() for _, line in read_lines(path))
     if not ids:
         raise InputError(f"{path} names no utterance: delete it, or freeze the test set again.")
     return ids

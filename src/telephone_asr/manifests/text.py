@@ -10,11 +10,11 @@ import re
 import unicodedata
 from typing import Literal
 
-VERSION = 1
+from telephone_asr.tags import without_emoji, without_tags
+
+VERSION = 2  # 2: the list of tags that scoring has too, and emoji
 English = Literal["keep", "lower", "upper"]
 
-# <SPOKEN_NOISE>, [NOISE], <|zh|>, <unk>, </s>: marks of annotators and of models.
-_TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>|\[[A-Z][A-Z_ ]+\]")
 _FULL_WIDTH = {ord("　"): " "} | {
     code: chr(code - 0xFEE0)
     for code in range(0xFF01, 0xFF5F)
@@ -37,6 +37,7 @@ def normalise(text: str, english: English = "keep") -> tuple[str, tuple[str, ...
     >>> normalise("用 APP  STORE 下载", english="lower")
     ('用app store下载', ('spaces', 'english'))
 
+    tags and emoji are those of `telephone_asr.tags`; no rule leaves another one to be found.
     full_width changes letters, digits, the space and signs such as ％; Chinese marks (，。？) stay.
     invisible removes control characters and zero-width ones, byte order marks among them, and
     composes accents (NFC).
@@ -47,14 +48,18 @@ def normalise(text: str, english: English = "keep") -> tuple[str, tuple[str, ...
 
     def apply(rule: str, after: str) -> None:
         nonlocal text
-        if after != text:
+        if after != text and rule not in changed:
             changed.append(rule)
         text = after
 
-    apply("tags", _TAG.sub("", text))
-    apply("full_width", text.translate(_FULL_WIDTH))
-    apply("invisible", _visible(text))
-    apply("spaces", " ".join(_SPACE.sub("", text).split()))
+    before = None
+    while before != text:  # what cannot be seen may have hidden a tag
+        before = text
+        apply("tags", without_tags(text))
+        apply("emoji", without_emoji(text))
+        apply("full_width", text.translate(_FULL_WIDTH))
+        apply("invisible", _visible(text))
+        apply("spaces", " ".join(_SPACE.sub("", text).split()))
     if english != "keep":
         apply("english", text.lower() if english == "lower" else text.upper())
     return text, tuple(changed)

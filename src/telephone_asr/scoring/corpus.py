@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
-from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, is_written
+from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, normalise
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
 from telephone_asr.scoring.cer import ErrorRate, score
@@ -42,12 +42,13 @@ def score_items(
 ) -> Iterator[Scored | Rejected]:
     """One result for each item, in windows of their order; a model in eval mode decodes them.
 
-    The prompt asks for digits and punctuation where a transcript of the corpus has any, as in the
+    The prompt asks for digits and punctuation where the corpus's transcripts have them, as in the
     manifests. What is longer than `max_frames` (of 10 ms) is left out.
     """
     frontend = Frontend(nano.config["frontend_conf"])
-    written = any(is_written(normalise(item.text)[0]) for item in items)
-    prompt = with_hotwords(PROMPT if written else PROMPT_VERBATIM, hotwords)
+    usable = [i for i in items if i.text and not (i.problem or i.annotation_error)]
+    written = sum(is_written(normalise(item.text)[0]) for item in usable)
+    prompt = with_hotwords(prompt_for(written / max(1, len(usable))), hotwords)
     window = WINDOW * batch_size
     for first in range(0, len(items), window):
         own: list[Utterance] = []

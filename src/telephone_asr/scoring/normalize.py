@@ -12,8 +12,11 @@ from functools import lru_cache
 from cn2an import an2cn, cn2an
 
 from telephone_asr.scoring.options import Erhua
+from telephone_asr.tags import without_emoji, without_tags
 
-VERSION = 3  # 2: formal numerals, fillers, erhua. 3: digits of what is no number, too
+# 2: formal numerals, fillers, erhua. 3: digits of what is no number, too. 4: more tags, spelled
+# letters, numbers said one after another.
+VERSION = 4
 
 # Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
 _HANZI_DIGIT = "零一二三四五六七八九幺"
@@ -23,11 +26,11 @@ _NUMERAL = f"{_DIGIT}十{_BIG}两"
 LATIN = "a-zß-ɏ"  # after lower-casing
 _TO_ARABIC = str.maketrans(_HANZI_DIGIT + "两", "012345678912")
 
-_TAG = re.compile(r"<\|[^<>|]*\|>|</?[A-Za-z][\w ./-]*>")
 _PERCENT = re.compile(rf"([{_NUMERAL}]+(?:[.点][{_NUMERAL}]+)?)\s*%")
 _POINT = re.compile(r"(?<=[0-9])(?:\.(?=[0-9])|:(?=[0-9]{2}))")
 _JOINER = re.compile(r"['’‐-]")
 _NOT_A_CHARACTER = re.compile(r"[\W_]+")
+_SPELLED = re.compile(rf"(?<![{LATIN}])[{LATIN}](?: [{LATIN}])+(?![{LATIN}])")
 _SPACE_NOT_INSIDE_LATIN = re.compile(rf"(?<![{LATIN}]) | (?![{LATIN}])")
 
 # 壹 to 玖 are also surnames and parts of words (大陆, 队伍, 收拾), so only a run that begins with
@@ -62,6 +65,16 @@ _NUMBER = re.compile(
     rf"|(?<![{_NUMERAL}])(?P<two>两)(?![{_DIGIT}十])"
 )
 
+# One number with a unit in it, said in full (三百二十, not 三百二), in hanzi or digits.
+_ONE_TO_NINE = "[1-9一二三四五六七八九两]"
+_SECTION = (
+    rf"(?:[1-9][0-9]{{0,3}}(?=[万亿])|(?:{_ONE_TO_NINE}千)?(?:零?{_ONE_TO_NINE}百)?"
+    rf"(?:零?{_ONE_TO_NINE}?十)?(?:(?:零|(?<![百千万亿])){_ONE_TO_NINE})?)"
+)
+_WHOLE = re.compile(
+    rf"(?=.*[十{_BIG}])(?!零)(?:{_SECTION}亿)?(?:零?{_SECTION}万)?(?:零?{_SECTION})?(?<!零)"
+)
+
 
 def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> str:
     """The text as it is scored: lower case, no punctuation, numbers in Arabic digits.
@@ -79,6 +92,8 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
     '我要用wifi its ok'
     >>> normalize("<|zh|>喂<SPOKEN_NOISE>你好")
     '喂你好'
+    >>> normalize("喂[breath]你好😊(笑)"), normalize("下 A P P 的 V. I. P. 客户")
+    ('喂你好', '下app的vip客户')
 
     **Numbers become Arabic digits.** One string of digits is read in several ways (2024 as
     二零二四 or 两千零二十四; 320 as 三百二十, 三百二 or 三二零), and nobody can tell from "320"
@@ -144,16 +159,22 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
     >>> normalize("一会儿在这儿等女儿", erhua="fold"), normalize("一会儿在这儿等女儿")
     ('1会在这等女儿', '1会儿在这儿等女儿')
 
-    Not covered: ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges (3-5), numbers said
-    one after another (一百二二百三), traditional characters.
+    Numbers that are said one after another are two, where each is said in full, with its units:
+
+    >>> all_of("三十万三十万", "30万30万"), all_of("三百三百", "300 300"), all_of("一百二二百三")
+    (['300000300000'], ['300300'], ['1百22百3'])
+
+    Not covered: ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges (3-5), traditional
+    characters.
     """
-    text = unicodedata.normalize("NFKC", text).lower().replace("〇", "零")
-    text = _TAG.sub(" ", text)
+    text = unicodedata.normalize("NFKC", without_emoji(text)).lower().replace("〇", "零")
+    text = without_tags(text)
     text = _PERCENT.sub(r"百分之\1", text)
     text = _POINT.sub("点", text)
     text = _characters(_JOINER.sub("", text))
     if fillers:
         text = _characters(_fillers(tuple(fillers)).sub(" ", text))
+    text = _SPELLED.sub(lambda match: match.group().replace(" ", ""), text)
     if erhua == "fold":
         text = _ERHUA.sub(lambda match: "" if match.group() == "儿" else match.group(), text)
     # Numbers come last: whether a text has punctuation or fillers must not change how it is read.
@@ -205,11 +226,31 @@ def _number(numeral: str) -> str:
         return digits_alone  # read digit by digit, leading zeros kept
     if (value := _value(numeral)) is not None:
         return value
-    if digits_alone == numeral:
-        return numeral
-    # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万: that one stays as it is.
-    again = _number(digits_alone)
-    return again if again in (digits_alone, re.sub("[^0-9]", "", digits_alone)) else numeral
+    if series := _series(numeral):
+        return "".join(map(_number, series))
+    # 三百二二 comes out as 3百22, which is 322. But 三四万 is no 34万, nor 三四万三万 34万 and 3万:
+    # these stay as they are.
+    value = _value(digits_alone)
+    if value is None and not _series(digits_alone):
+        return digits_alone
+    return value if value == re.sub("[^0-9]", "", digits_alone) else numeral
+
+
+def _series(numeral: str) -> list[str]:
+    """Whole numbers said one after another, none of them a digit alone: 三四百 is no 3, 400.
+
+    Empty where it is none. The longest number that leaves numbers behind it comes first.
+    """
+    bare = numeral.startswith("十")  # 十五十六; but in 二十三十 the second 十 has its 三
+    for end in range(len(numeral), 0, -1):
+        first, rest = numeral[:end], numeral[end:]
+        if not _WHOLE.fullmatch(first) or _value(first) is None:
+            continue
+        if not rest:
+            return [first]
+        if (bare or not rest.startswith("十")) and (following := _series(rest)):
+            return [first, *following]
+    return []
 
 
 def _value(numeral: str) -> str | None:

@@ -19,6 +19,7 @@ RAW = Path("data/raw")
 SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
 MANIFESTS = Path("data/manifests")
+UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")
 METRICS = Path("metrics")
@@ -35,6 +36,8 @@ SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELE
 
 def run(main: Callable[[], None]) -> None:
     """Runs a stage or command; a user's mistake ends in one sentence, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal in GBK lacks characters of transcripts
+        stream.reconfigure(errors="replace")
     try:
         _check_code()
         main()

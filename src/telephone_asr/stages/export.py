@@ -15,6 +15,7 @@ from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
 from telephone_asr.params import Export, Params, load_params
 from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.decode import count_cut_off
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import SoundIndex, sound_index
 from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
@@ -31,7 +32,7 @@ def main() -> None:
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]
-    sounds = [sound_index(SHARDS[name]) for name in ("telecall", "simulated")]
+    sounds = {name: sound_index(SHARDS[name]) for name in ("telecall", "simulated")}
     # As a user gets them, then without the noise that each side draws for itself.
     results = {}
     for dither in dict.fromkeys((params.frontend.dither, 0.0)):
@@ -63,6 +64,7 @@ def agreement(
     return {
         "utterances": len(ours),
         "equal": equal,
+        "cut_off": count_cut_off(ours),
         "share_different": round(1 - equal / len(ours), 6),
         **rates,
         "cer_difference": round((rates["funasr_cer"] or 0.0) - (rates["cer"] or 0.0), 6),
@@ -85,7 +87,7 @@ def beyond(result: Mapping[str, float], limits: Export) -> str:
 def our_texts(
     model: Path,
     examples: Sequence[Example],
-    sounds: Sequence[SoundIndex],
+    sounds: Mapping[str, SoundIndex],
     params: Params,
     dither: float,
 ) -> list[str]:
@@ -101,7 +103,7 @@ def our_texts(
 def funasr_texts(
     model: Path,
     examples: Sequence[Example],
-    sounds: Sequence[SoundIndex],
+    sounds: Mapping[str, SoundIndex],
     max_tokens: int,
     dither: float,
 ) -> list[str]:
@@ -122,7 +124,7 @@ def funasr_texts(
     texts = []
     with tempfile.TemporaryDirectory() as folder:
         for example in examples:
-            index = next(s for s in sounds if example.key in s)
+            index = sounds[example.source]
             path = Path(folder) / f"{example.key}.{index.suffix(example.key)}"
             path.write_bytes(index.read_file(example.key))
             # FunASR's name for the prompt that asks for digits and punctuation.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import sorting, text
-from telephone_asr.manifests.messages import Example, manifest_line
-from telephone_asr.manifests.sorting import Rules, Survey, Verdicts
+from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
+from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.params import Params, load_params
-from telephone_asr.shards import REJECTED, read_cuts, stored_sound
+from telephone_asr.scoring.normalize import normalize
+from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
 from telephone_asr.stages import (
     MANIFESTS,
     METRICS,
@@ -29,16 +30,17 @@ from telephone_asr.stages import (
     RAW,
     SHARDS,
     TEST_SETS,
+    UNPACKED,
     run,
     write_json,
 )
+from telephone_asr.textfiles import byte_lines, json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
-UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 # A simulated utterance is where the one that it was made of is.
 FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
@@ -47,7 +49,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 def main() -> None:
     params = load_params()
     rules = _rules(params)
-    sorted_ = {source: _sort(source, rules) for source in SHARDS}
+    sorted_ = _sort_all(rules)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
@@ -59,7 +61,11 @@ def main() -> None:
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
-        print(f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all")
+        print(
+            f"{MANIFESTS / source}: {row['kept']} kept, {rejected} rejected, {row['in']} in all; "
+            f"{row['share_written']:.1%} have digits or punctuation, so the prompt is "
+            f"'{row['prompt']}'"
+        )
 
 
 def _rules(params: Params) -> Rules:
@@ -71,6 +77,7 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
+        compared=lambda text: normalize(text).replace(" ", ""),  # as scoring does, or closer
     )
 
 
@@ -93,27 +100,49 @@ def _cuts(source: str, title: str) -> sorting.Cuts:
     return lambda: tqdm(read_cuts(SHARDS[source]), f"{title} {source}", unit="utterance", **hide)
 
 
-def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
-    frozen = read_frozen(FROZEN[source]) if rules.split.frozen else None
-    found = sorting.survey(_cuts(source, "surveys"), rules, frozen)
+def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
+    """No recording is in two corpora, but for what was simulated of it."""
+    frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
+    surveys = {source: _survey(source, rules, frozen[source]) for source in SHARDS}
+    twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
+    recorded = Kept(twins)
+    kept = {"wideband": recorded, "telecall": recorded}
+    kept["simulated"] = Kept({f"sim-{key}": [f"sim-{t}" for t in twins[key]] for key in twins})
+    sorted_ = {}
+    for source, found in surveys.items():
+        found.sounds.clear()
+        wideband, judge = source != "telecall", _cuts(source, "judges")
+        verdicts = sorting.decide(judge, rules, found, frozen[source], wideband, kept[source])
+        sorted_[source] = found, verdicts
+    return sorted_
+
+
+def _reader(source: str) -> sorting.Read:
+    """The index is made when something is read."""
+    index = cache(lambda: sound_index(SHARDS[source]))
+    return lambda key: index().read(key)
+
+
+def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
+    prefix = "sim-" if source == "simulated" else ""
+    found = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
     if frozen and not found.frozen_speakers:
         raise InputError(
             f"{FROZEN[source]} names {len(frozen)} utterances, and none of them is in {source}: "
             "set split.frozen to false, or freeze this corpus's test set "
             "(`telephone-asr data freeze`)."
         )
-    wideband = source != "telecall"
-    judge = _cuts(source, "judges")
-    return found, sorting.decide(judge, rules, found, frozen, wideband)
+    return found
 
 
 def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    with open(UNREAD[source] / REJECTED, encoding="utf-8") as file:
-        rejected = [json.loads(line) for line in file]
+    rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
     total = len(verdicts.sets) + len(rejected)
     directory = MANIFESTS / source
     directory.mkdir(parents=True, exist_ok=True)
+    share = sorting.share_written(found, verdicts)
+    prompt = prompt_for(share)
     tally, changed = Tally(), []
     cuts = _cuts(source, "writes")
     with ExitStack() as files:
@@ -121,7 +150,9 @@ def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts)
             name: files.enter_context(open(directory / f"{name}.jsonl", "w", encoding="utf-8"))
             for name in SPLITS
         }
-        for place, (cut, example, how) in enumerate(sorting.examples(cuts, rules, found, source)):
+        for place, (cut, example, how) in enumerate(
+            sorting.examples(cuts, rules, found, prompt, source)
+        ):
             before = cut["supervisions"][0]["text"]
             if how:
                 changed.append({"id": example.key, "rules": how, "before": before})
@@ -137,7 +168,8 @@ def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts)
     _write_lines(directory / "changed.jsonl", changed)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
     reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
-    return _metrics(source, total, tally, reasons, found, verdicts)
+    said = {"prompt": prompt, "share_written": round(share, 4)}
+    return _metrics(source, total, tally, reasons, found, verdicts) | said
 
 
 @dataclass

@@ -27,6 +27,7 @@ from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS, run
 from telephone_asr.stages.lock import read_states
+from telephone_asr.textfiles import byte_lines, json_object
 
 REPORT = Path("report")
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
@@ -121,8 +122,7 @@ def read_accounts(name: str, sources: Sequence[str]) -> dict[str, Iterator[dict]
     """The entries of rejected.jsonl or changed.jsonl of each corpus, one at a time."""
 
     def entries(path: Path) -> Iterator[dict]:
-        with open(path, encoding="utf-8") as file:
-            yield from map(json.loads, file)
+        yield from (json_object(line) for _, line in byte_lines(path))
 
     return {source: entries(MANIFESTS / source / f"{name}.jsonl") for source in sources}
 
@@ -177,7 +177,7 @@ def _json(path: Path) -> dict:
 
 
 def _json_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in _text(path).splitlines()]
+    return [json.loads(line) for line in _text(path).split("\n") if line]
 
 
 def _text(path: Path) -> str:
