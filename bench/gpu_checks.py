@@ -326,10 +326,7 @@ def _without_lora(nano: Any) -> None:
 
 def decoding(root: Path, size: Size) -> dict[str, Any]:
     """Ours against AutoModel.generate, without a CTC branch: timestamps need torchaudio."""
-    from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model import layout, pretrained
-    from telephone_asr.model.frontend import Frontend, feature_rows
-    from telephone_asr.scoring.decode import recognise
     from telephone_asr.shards import sound_index
 
     layout.import_funasr()  # before the rest of FunASR, or it would import every model it has
@@ -338,24 +335,19 @@ def decoding(root: Path, size: Size) -> dict[str, Any]:
     chosen = samples("decoded", size.decoded)
     full_model.write_samples(root / "decoded", chosen)
     files = full_model.write_files(root / "decoded" / "files", root / "decoded", chosen)
-    sounds, max_tokens = sound_index(root / "decoded"), 20  # random weights end no transcript
+    sounds, max_tokens = sound_index(root / "decoded"), training.TOKENS
     options = {"disable_update": True, "disable_pbar": True, "log_level": "ERROR"}
     options |= {"frontend_conf": {"dither": 0.0}}  # theirs is another in every run
     theirs = AutoModel(model=str(root / "models-hf" / "base"), device=device(), **options)
     nano = pretrained.load(root / "models-hf" / "base", dither=0.0)
     nano.model.to(device())
-    frontend = Frontend(nano.config["frontend_conf"])
 
     def generate(paths: Sequence[Path]) -> list[str]:
         found = theirs.generate(list(map(str, paths)), itn=True, max_length=max_tokens)
         return [result["text"].strip() for result in found]
 
     def own(paths: Sequence[Path]) -> list[str]:
-        keys = [path.stem for path in paths]
-        lengths = [feature_rows(len(sounds.read(k)[0]), full_model.RATE_HZ, 16000) for k in keys]
-        prompts = [PROMPT] * len(keys)
-        read = [frontend(*sounds.read(key)) for key in keys].__getitem__
-        return recognise(nano, read, lengths, prompts, 32, max_tokens)
+        return training.recognised(nano, sounds, [path.stem for path in paths], max_tokens)
 
     found = {}
     for name, way in (("funasr", generate), ("ours", own)):

@@ -43,6 +43,7 @@ SECONDS = 3.0  # of each utterance
 ROWS = 50  # of 60 ms
 TARGETS = {"encoder": (1.25, 0.85), "adapter": (2.0, 0.75), "lora": (1.75, 0.7)}
 LR = 1e-4
+TOKENS = 20  # of a transcript that is decoded: random weights end none
 CTC_WEIGHT = 0.3  # of the profile fun-asr-nano
 
 
@@ -99,7 +100,7 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     started = time.perf_counter()
     if LEVELS[run.stage] != "features":
         with accelerator.autocast():
-            place = run.root / "frozen" / f"{run.stage}-{run.precision}"
+            place = run.root / "frozen" / f"{run.stage}-{run.precision}-{os.getpid()}"
             inputs.advance(nano, LEVELS[run.stage], 80 * ROWS, place)
     frozen_s = time.perf_counter() - started
     measured = Steps(run.device)
@@ -122,6 +123,40 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     if LEVELS[run.stage] != "features":
         found["frozen_rows_a_second"] = len(inputs) * ROWS / frozen_s
     return found
+
+
+def recognised(nano: Any, sounds: Any, keys: Sequence[str], max_tokens: int) -> list[str]:
+    """Our transcripts, in batches of 32."""
+    from telephone_asr.manifests.messages import PROMPT
+    from telephone_asr.model.frontend import Frontend, feature_rows
+    from telephone_asr.scoring.decode import recognise
+
+    frontend = Frontend(nano.config["frontend_conf"])
+    lengths = [feature_rows(len(sounds.read(k)[0]), full_model.RATE_HZ, 16000) for k in keys]
+    read = [frontend(*sounds.read(key)) for key in keys].__getitem__
+    return recognise(nano, read, lengths, [PROMPT] * len(keys), 32, max_tokens)
+
+
+def decoding_rate(root: Path) -> dict[str, float]:
+    """How many seconds of speech are decoded in one."""
+    from telephone_asr.shards import sound_index
+
+    nano, sounds = loaded(root / "model"), sound_index(root / "shards")
+    keys = [f"u{i:04d}" for i in range(32)]
+    recognised(nano, sounds, keys[:2], TOKENS)  # what is done once
+    started = time.perf_counter()
+    recognised(nano, sounds, keys, TOKENS)
+    seconds = time.perf_counter() - started
+    return {"seconds_a_second": round(SECONDS * len(keys) / seconds, 2), "tokens": TOKENS}
+
+
+def start_s(model: Path) -> float:
+    """Seconds from the start of a process until the model is there."""
+    code = "import sys, pathlib; from telephone_asr.model import pretrained as p; "
+    code += "p.load(pathlib.Path(sys.argv[1]))"
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, str(model)], check=True, capture_output=True)
+    return round(time.perf_counter() - started, 1)
 
 
 def _inputs(run: Run, nano: Any):
@@ -414,6 +449,7 @@ def main() -> None:
                 run = replace(run, ctc_weight=CTC_WEIGHT)
                 found[stage] = rates(run, measure("ours", run))
         if arguments.rates:
+            found |= {"start_s": start_s(root / "model"), "decoding": decoding_rate(root)}
             write_rates(arguments.rates, processor(), "cpu", "fp32", found)
 
 
@@ -440,8 +476,8 @@ def compare(run: Run, rounds: int) -> dict[str, Any]:
     speed, share = TARGETS[run.stage]
     print(
         f"{run.stage}: batches of {run.batch} utterances of {SECONDS:g} s; trains "
-        f"{both['ours']['trained_parameters']:,} parameters "
-        f"(FunASR {both['funasr']['trained_parameters']:,})"
+        f"{both['ours']['trained_parameters']:,.0f} parameters "
+        f"(FunASR {both['funasr']['trained_parameters']:,.0f})"
     )
     for side, result in both.items():
         print(f"  {side:7s} {told(result)}")

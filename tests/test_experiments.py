@@ -122,6 +122,20 @@ def test_beside_the_checkout_and_in_it_an_experiment_runs_the_code_it_holds(repo
     assert scenes(repository / "data" / "telecall") == {"in it"}
 
 
+def test_the_default_remote_takes_what_an_experiment_pushes(repository, tmp_path, monkeypatch):
+    """DVC takes a relative address, read from the experiment's commit, from the root directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(ROOT / ".dvc" / "config", repository / ".dvc" / "config")
+    commit(repository, "the default remote")
+    shell(tmp_path, "git", "init", "--quiet", "--bare", "shared.git")
+    shell(repository, "git", "remote", "add", "shared", str(tmp_path / "shared.git"))
+    shell(repository, "git", "push", "--quiet", "shared", "main")
+    dvc(repository, "exp", "run", "--name", "smaller", "-S", "corpus.shard_size=5")
+    dvc(repository, "exp", "push", "shared", "smaller")
+    pushed = list((tmp_path / "telephone-asr-storage" / "files" / "md5").glob("*/*.dir"))
+    assert len(pushed) == 2  # data/raw, data/telecall
+
+
 def test_code_that_is_not_the_directorys_own_does_not_run_there(repository):
     for command in (["-m", "telephone_asr.stages.telecall"], ["-m", "telephone_asr.cli", "doctor"]):
         python = ["env", f"PYTHONPATH={ROOT / 'src'}", sys.executable]

@@ -124,3 +124,22 @@ def test_rates_are_those_of_the_machine_or_of_one_of_its_kind_and_it_is_said_who
     found, said = read_rates("a card", True, tmp_path / "none.yaml")
     assert found is None
     assert "bench/gpu.py" in said
+
+
+def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
+    rates, said = read_rates("another processor", gpu=False, path=ROOT / "bench" / "rates.yaml")
+    assert "bench/training.py measured on" in said
+    found = list(forecast.forecast(params, SPEECH, rates))
+    for stage in found[1:]:
+        assert stage.hours > 0
+
+
+def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
+    from telephone_asr.scoring.no_speech import CLIPS_S, KINDS
+
+    quiet_s = len(KINDS) * sum(CLIPS_S)
+    assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
+    before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})
+    assert after["train_lora"].hours - before["train_lora"].hours == pytest.approx(0.01)
+    name = "evaluate (5 checkpoints)"
+    assert after[name].hours - before[name].hours == pytest.approx(0.1)

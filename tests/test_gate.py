@@ -3,14 +3,21 @@
 import json
 import math
 import random
+import re
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
+from model_fixtures import write_params
+from review_fixtures import commit
+from telephone_asr.commands import revisions
 from telephone_asr.report.differences import Difference, Results, of_metrics, of_transcripts
+from telephone_asr.report.evidence import lacks, read_metrics
+from telephone_asr.report.findings import CHECKPOINTS
 from telephone_asr.report.gate import check, passed
 
-LIMITS = {"max_wideband_loss": 0.02, "max_cer_increase": 0.0, "seed": 0}
+LIMITS = {"max_wideband_loss": 0.02, "max_cer_increase": 0.0, "accept": (), "seed": 0}
 
 
 def lines(source: str, wrong: float, seed: int = 0, count: int = 100, **fields) -> list[dict]:
@@ -101,13 +108,36 @@ def test_without_another_revision_only_the_price_is_checked():
     assert len(check(adapted(0.2), adapted(0.2), **LIMITS)) == 3
 
 
-def test_other_test_speech_is_neither_passed_nor_failed():
+def test_other_test_speech_stops_the_change_until_it_is_accepted_by_name():
     before, after = adapted(0.2, transcripts=False), adapted(0.2, 0.9, transcripts=False)
     after.metrics["final"]["telecall"]["characters"] += 10
     checks = check(after, before, **LIMITS)
-    assert [one.ok for one in checks] == [True, None, True]
-    assert "not compared" in checks[1].sentence
-    assert passed(checks)
+    assert [one.ok for one in checks] == [True, True, False]
+    assert "add telecall to gate.accept in params.yaml" in checks[2].sentence
+    accepted = check(after, before, **{**LIMITS, "accept": ("telecall", "wideband")})
+    assert passed(accepted)
+    assert [one.ok for one in accepted] == [True, True, None, None]
+    assert "accepted by gate.accept (telecall)" in accepted[2].sentence
+    assert "names wideband, which nothing needs" in accepted[3].sentence
+
+
+def test_a_test_set_that_lost_its_hard_utterances_stops_the_change_too():
+    before, after = adapted(0.2), adapted(0.2)
+    kept = [x for x in after.transcripts["final"] if x["source"] != "telecall"]
+    easy = lines("telecall", 0.2, count=60)
+    after.transcripts["final"][:] = [*kept, *easy]
+    after.metrics["final"]["telecall"] = metrics_of(easy)
+    checks = check(after, before, **LIMITS)
+    assert not passed(checks)
+    assert "of 100 utterances before and 60 after, of which 60 are the same" in checks[3].sentence
+    assert passed(check(after, before, **{**LIMITS, "accept": ("telecall",)}))
+
+
+def test_no_rates_of_wideband_speech_are_no_price_paid():
+    after = adapted(0.2)
+    del after.metrics["base"]["wideband"]
+    assert not passed(check(after, None, **LIMITS))
+    assert not passed([])
 
 
 # --- differences
@@ -183,41 +213,218 @@ def test_the_command_passes_where_the_limit_allows_it(branch, telephone_asr):
     assert "BROKEN" not in telephone_asr(branch, "gate").out
 
 
-def test_without_main_the_command_says_so_and_checks_the_price_alone(without_data, telephone_asr):
-    shown = telephone_asr(without_data, "gate", fails=True).out
-    assert "there is no main to compare with" in shown
-    assert "telephone calls" not in shown
-    assert "not all transcripts are at hand" in shown
+def test_without_main_a_revision_has_to_be_named(without_data, telephone_asr):
+    error = telephone_asr(without_data, "gate", fails=True).error
+    assert error == "error: there is no main to compare with: name a revision with --base REV."
     compared = telephone_asr(without_data, "gate", "--base", "origin/main", fails=True).out
     assert "telephone calls" in compared
+    assert "not all transcripts are at hand" in compared
 
 
 def test_the_model_that_ships_is_what_is_compared(branch, telephone_asr):
-    """Without stage 3's metrics the gate says the same, with worse ones of final it does not."""
+    """Worse metrics of stage 3 change nothing that the gate says, worse ones of final do."""
     shown = telephone_asr(branch, "gate", fails=True).out
-    (branch / "metrics" / "lora.json").write_text("{}")
-    assert telephone_asr(branch, "gate", fails=True).out == shown
-    path = branch / "metrics" / "final.json"
-    metrics = json.loads(path.read_text())
-    for key in ("cer", "cer_low", "cer_high"):
-        metrics["telecall"][key] += 0.5
-    metrics["telecall"]["substitutions"] += 200  # so that the transcripts are not those of it
-    path.write_text(json.dumps(metrics))
-    worse = telephone_asr(branch, "gate", fails=True).out.splitlines()
-    assert [line.split()[0] for line in worse[:3]] == ["BROKEN", "BROKEN", "ok"]
+    for name, expected in (("lora", ["BROKEN", "ok", "ok"]), ("final", ["BROKEN", "BROKEN", "ok"])):
+        path = branch / "metrics" / f"{name}.json"
+        metrics = json.loads(path.read_text())
+        for key in ("cer", "cer_low", "cer_high"):
+            metrics["telecall"][key] += 0.5
+        metrics["telecall"]["substitutions"] += 200  # so that the transcripts are not those of it
+        path.write_text(json.dumps(metrics))
+        found = telephone_asr(branch, "gate", fails=True).out.splitlines()
+        assert [line.split()[0] for line in found[:3]] == expected
+        assert (found[:3] == shown.splitlines()[:3]) == (name == "lora")
 
 
-def test_stage_3_of_a_revision_without_a_final_stands_in_for_it(older, telephone_asr):
+def test_stage_3_of_a_revision_without_a_final_stands_in_where_that_is_accepted(
+    older, telephone_asr
+):
     shown = telephone_asr(older, "gate", "--base", "older", fails=True).out.splitlines()
     same = telephone_asr(older, "gate", "--base", "main", fails=True).out.splitlines()
-    stand_in = "-      older has no metrics/final.json: its stage 3 before merging is compared "
-    assert shown == [*same, f"{stand_in}with final."]
+    assert shown[:3] == same
+    files = ("metrics/final.json", "metrics/slices/final.json")
+    for line, file in zip(shown[3:5], files, strict=True):
+        assert line.startswith(f"BROKEN {file} is missing, in older: ")
+        assert line.endswith(f"add {file} to gate.accept in params.yaml.")
+    assert shown[5].startswith("-      older has no metrics/final.json: its stage 3 before merging")
+    accept(older, *files)
+    assert (
+        "accepted by gate.accept (metrics/final.json)"
+        in telephone_asr(older, "gate", "--base", "older").out
+    )
+    unused = telephone_asr(older, "gate", "--base", "main").out
+    assert "gate.accept names metrics/final.json, which nothing needs: take it out." in unused
 
 
-def test_a_checkout_whose_exported_model_was_not_scored_is_refused(branch, telephone_asr):
-    (branch / "metrics" / "final.json").unlink()
-    error = telephone_asr(branch, "gate", fails=True).error
-    assert error.startswith("error: metrics/final.json does not exist: run `dvc repro`")
+def accept(repository: Path, *names: str) -> None:
+    """Accepts what a revision lacks, and the loss that the fixture has."""
+    write_params(repository, {"gate.accept": list(names), "gate.max_wideband_loss": 0.5})
+
+
+# --- What cannot be read, or is not there
+
+MARKS = '<<<<<<< HEAD\n{"a": 1}\n=======\n{"a": 2}\n>>>>>>> branch\n'
+FILES = [f"metrics/{name}.json" for name in ("base", "encoder", "adapter", "lora", "final", "data")]
+FILES += ["metrics/slices/lora.json", "dvc.lock", "params.yaml"]
+
+
+def damaged(text: str) -> dict[str, str | None]:
+    """What may have become of a file; None: it is gone."""
+    return {
+        "is missing": None,
+        "is empty": "",
+        "merge conflict": text[:40] + "\n" + MARKS + text[40:],
+        "is no": text[: len(text) // 2] + "\n}}]",
+    }
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_whatever_cannot_be_read_fails_and_is_accepted_of_the_other_side_alone(
+    file, branch, monkeypatch
+):
+    monkeypatch.chdir(branch)
+    good = revisions.read(None)
+    assert not good.unreadable
+    for why, text in damaged((branch / file).read_text()).items():
+        (branch / file).unlink(missing_ok=True)
+        if text is not None:
+            (branch / file).write_text(text)
+        bad = revisions.read(None)
+        assert why in bad.unreadable[file]
+        commit(branch, why)
+        assert revisions.read("HEAD").unreadable[file] == bad.unreadable[file]
+        for there, here, acceptable in ((bad, good, True), (good, bad, False), (bad, bad, False)):
+            found = {lack.name: lack for lack in lacks(there, here)}
+            assert found[file].acceptable is acceptable
+            for accepted in ((), (file,)):
+                arguments = LIMITS | {"accept": accepted, "lacks": [found[file]]}
+                checks = check(adapted(0.2), adapted(0.2), **arguments)
+                assert passed(checks) is bool(acceptable and accepted)
+                assert any(file in one.sentence for one in checks)
+
+
+@pytest.mark.parametrize("kind", ["is missing", "is empty", "merge conflict", "is no"])
+def test_gate_and_review_fail_and_say_why(kind, branch, telephone_asr):
+    accept(branch, "metrics/lora.json")  # which helps nobody: it can be mended here
+    path = branch / "metrics" / "lora.json"
+    text = damaged(path.read_text())[kind]
+    path.unlink() if text is None else path.write_text(text)
+    shown = telephone_asr(branch, "gate", fails=True).out
+    assert "BROKEN metrics/lora.json " in shown
+    assert "in this checkout: mend it here" in shown
+    done = telephone_asr(branch, "review", "main", fails=True)
+    assert done.error.startswith("error: metrics/lora.json ")
+    assert "gate **not passed**" in done.out.splitlines()[0]
+    assert "✗ **not passed**: metrics/lora.json " in done.out
+
+
+@pytest.mark.parametrize("file", ["metrics/lora.json", "dvc.lock", "params.yaml"])
+def test_what_the_other_revision_cannot_have_is_accepted_by_a_line_that_names_it(
+    file, branch, telephone_asr
+):
+    accept(branch)
+    commit(branch, "limits")
+    good = (branch / file).read_text()
+    (branch / file).write_text(good[:40] + MARKS + good[40:])
+    commit(branch, "damage")
+    (branch / file).write_text(good)
+    commit(branch, "mended")
+    done = telephone_asr(branch, "review", "HEAD~1", fails=True)
+    assert "gate **not passed**" in done.out.splitlines()[0]
+    assert f"add {file} to gate.accept in params.yaml" in done.out
+    # A lock that says nothing does not say which slices there were either.
+    slices = [f"metrics/slices/{name}.json" for name in CHECKPOINTS if file == "dvc.lock"]
+    accept(branch, file, *slices, "nothing")
+    text = telephone_asr(branch, "review", "HEAD~1").out
+    assert f"accepted by gate.accept ({file})" in text
+    assert "gate.accept names nothing, which nothing needs" in text
+    assert "gate passed" in text.splitlines()[0]
+    assert "BROKEN" not in telephone_asr(branch, "gate", "--base", "HEAD~1").out
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda tree: tree["telecall"].update(cer=float("nan")), "holds NaN, which is no number"),
+        (lambda tree: tree["telecall"].update(cer=float("-inf")), "holds -Infinity"),
+        (lambda tree: tree["telecall"].update(cer="0.1"), "has no number at telecall.cer: '0.1'"),
+        (lambda tree: tree["telecall"].update(cer=True), "has no number at telecall.cer: True"),
+        (lambda tree: tree["telecall"].update(cer=10**400), "has no number at telecall.cer"),
+        (lambda tree: tree["telecall"].update(cer=[0.1]), "has no number at telecall.cer"),
+        (lambda tree: tree["telecall"].update(cer=None), "lacks telecall.cer"),
+        (
+            lambda tree: tree["telecall"].update(cer=0.01),
+            "has a cer at telecall that is not that of",
+        ),
+        (lambda tree: tree["telecall"].update(characters=0), "has counts at telecall"),
+        (lambda tree: tree["telecall"].update(insertions=-3), "has counts at telecall"),
+        (lambda tree: tree["telecall"].update(cer_low="low"), "has no number at telecall.cer_low"),
+        (lambda tree: tree["telecall"].update(cer_low=0.9, cer_high=0.1), "has no interval"),
+        (lambda tree: tree["telecall"].pop("utterances"), "lacks telecall.utterances"),
+        (lambda tree: tree.pop("wideband"), "lacks wideband"),
+        (lambda tree: tree.update(telecall=3), "lacks telecall"),
+        (lambda tree: tree.clear(), "holds no numbers"),
+    ],
+)
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_what_is_no_number_is_no_evidence(name, change, why, two_commits):
+    tree = json.loads((two_commits / "metrics" / f"{name}.json").read_text())
+    read_metrics(f"metrics/{name}.json", json.dumps(tree))
+    change(tree)
+    with pytest.raises(ValueError, match="^" + re.escape(why)):
+        read_metrics(f"metrics/{name}.json", json.dumps(tree))
+
+
+def test_a_key_twice_a_list_a_directory_and_a_link_are_no_metrics(branch, monkeypatch):
+    monkeypatch.chdir(branch)
+    name = "metrics/data.json"
+    path = branch / name
+    for text, why in (
+        ('{"telecall": {"in": 1, "in": 2}}', "has the key in twice"),
+        ("[1]", "holds no numbers"),
+        ("[" * 100_000, "is nested too deep"),
+        ('{"a": "x"}', "has no number at a"),
+    ):
+        path.write_text(text)
+        assert revisions.read(None).unreadable[name].startswith(why)
+    path.unlink()
+    path.symlink_to("final.json")
+    commit(branch, "a link")
+    for revision in (None, "HEAD"):
+        assert revisions.read(revision).unreadable[name] == "is no file, or too large a one"
+    path.unlink()
+    path.mkdir()
+    (path / "x").write_text("{}")
+    commit(branch, "a directory")
+    for revision in (None, "HEAD"):
+        assert revisions.read(revision).unreadable[name] == "is no file, or too large a one"
+
+
+def test_a_metric_that_is_new_or_gone_is_accepted_by_name_or_not_at_all(branch, telephone_asr):
+    path = branch / "metrics" / "final.json"
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps({**tree, "no_speech": {"noise": 3.0}}))
+    accept(branch)
+    commit(branch, "a metric more")
+    new = "metrics/final.json: no_speech"
+    shown = telephone_asr(branch, "gate", fails=True).out
+    assert f"BROKEN {new} is not there, in main: where that is meant, add {new} to " in shown
+    accept(branch, new)
+    assert f"accepted by gate.accept ({new})" in telephone_asr(branch, "gate").out
+    path.write_text(json.dumps(tree))
+    accept(branch)
+    shown = telephone_asr(branch, "gate", "--base", "HEAD", fails=True).out
+    assert f"BROKEN {new} is not there, in this checkout" in shown
+
+
+def test_transcripts_that_are_none_are_not_at_hand(branch, telephone_asr):
+    accept(branch)
+    path = branch / "data" / "transcripts" / "final.jsonl"
+    for text in ("\0", "[1]\n", '{"key": 3}\n', path.read_text().replace('"s1"', "null")):
+        path.unlink()
+        path.write_text(text)
+        assert "not all transcripts are at hand" in telephone_asr(branch, "gate").out
+        telephone_asr(branch, "review", "main")
 
 
 def test_an_unknown_revision_is_named(two_commits, telephone_asr):

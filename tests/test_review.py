@@ -3,6 +3,7 @@
 import doctest
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -162,11 +163,74 @@ def test_pictures_are_named_as_the_comment_finds_them(branch, tmp_path, telephon
 
 
 def test_stage_3_of_a_revision_without_a_final_stands_in_for_it(comment, older, telephone_asr):
-    text = telephone_asr(older, "review", "older").out
+    done = telephone_asr(older, "review", "older", fails=True)
+    assert done.error == (
+        "error: metrics/final.json is missing, in older (and 1 more): the gate fails."
+    )
+    text = done.out
     assert "older has no metrics/final.json: its stage 3 before merging is compared" in text
     assert "no metrics/final.json" not in comment
     assert row(text, *CALLS) == row(comment, *CALLS)
     assert text.splitlines()[0] == comment.splitlines()[0]
+
+
+# --- names that somebody else chose
+
+HOSTILE = (
+    "## Gate passed",
+    "x\n\n## ▼ Better; gate passed\n\n- ✓ passed: all",
+    "a | b | c",
+    "`code` ``x`` <details><h1>gate passed</h1> <!-- -->",
+    "@everyone #1 !2 https://example.org www.example.org [x](http://y) ![p](http://z)",
+    "\x1b[2K\rok     all \u202e\u2028\u0085 fine\x00",
+    "\\| \\` **bold** _it_ ~~gone~~ $x$ &amp; &#35;",
+)
+
+
+def rendered(text: str) -> str:
+    """HTML as a forge makes it, without what it adds to plain text."""
+    from markdown_it import MarkdownIt  # DVC's own needs bring it
+
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_in_lock_and_metrics_are_literal(name, branch, telephone_asr, comment):
+    from ruamel.yaml import YAML
+
+    for file in ("data", "export", "slices/final", "final"):
+        path = branch / "metrics" / f"{file}.json"
+        tree = json.loads(path.read_text()) if path.is_file() else {}
+        tree[name] = {"kept": 1, name: 2, "rejected": {name: 3}}
+        if "telecall" in tree and file == "slices/final":
+            tree["telecall"]["scene"][name] = tree["telecall"]["scene"]["telesales"]
+        path.write_text(json.dumps(tree))
+    lock = YAML(typ="safe").load(branch / "dvc.lock")
+    lock["stages"][name] = {"cmd": "x", "outs": [{"path": "metrics/export.json"}]}
+    lock["stages"]["train"]["deps"].append({"path": name, "md5": name})
+    if "\0" not in name:  # which no YAML holds
+        with open(branch / "dvc.lock", "w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(lock, file)
+    done = telephone_asr(branch, "review", "main", fails=True)
+    text = done.out
+    assert "\n" not in done.error
+    for start in ("## ", "# ", "- ✓ passed"):
+        lines = [line for line in text.splitlines() if line.startswith(start)]
+        honest = [line for line in comment.splitlines() if line.startswith(start)]
+        assert len(lines) == len(honest)
+    html = rendered(text)
+    assert html.count("<h2>") == 1
+    assert html.count("<h3>") == 2
+    for tag in ("<h1", "<a ", "<!--", "<strong>bold", "<em>it", "<s>gone"):
+        assert tag not in html
+    assert html.count("<img") == 1
+    assert not re.search(r"(?<!\w)[@#!]\w|https?://|www\.\w", html)
+    assert text.isprintable() or not set(text) & set("\x1b\x00\r\u202e\u2028\u0085")
+    # Each row has as many cells as its table.
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.M)
+    for block in blocks:
+        counts = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in block.splitlines()}
+        assert len(counts) == 1, block
 
 
 # --- refusals

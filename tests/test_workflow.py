@@ -149,7 +149,7 @@ def test_the_steps_of_a_reproduced_change_review_it(pull_request):
     assert text.startswith("## ▼ Better on telephone calls")
     assert "`train.lora.lr`" in text
     assert "gate.max_wideband_loss" in step(pull_request, "Gate", fails=True)
-    assert set(HERE) | {"Install", "Comment"} == set(RUNS)
+    assert set(HERE) | {"Clear", "Install", "Comment"} == set(RUNS)
 
 
 def test_with_a_remote_within_reach_the_comment_has_p_values_and_pictures(
@@ -208,7 +208,8 @@ def test_with_all_data_there_the_lock_check_still_stops_it(branch):
     assert "Running stage" in step(branch, "Lock check", fails=True)
 
 
-def test_the_comment_is_shown_and_posted_but_not_from_a_fork(pull_request, tmp_path):
+def test_the_comment_is_shown_and_posted_but_not_from_another_repository(pull_request, tmp_path):
+    """A repository that is a fork itself gets comments on its own pull requests."""
     (pull_request / "review.md").write_text("what it did\n")
     (tmp_path / "bin").mkdir()
     cml = tmp_path / "bin" / "cml"  # CML itself needs GitHub; what is passed to it does not
@@ -216,11 +217,50 @@ def test_the_comment_is_shown_and_posted_but_not_from_a_fork(pull_request, tmp_p
     cml.chmod(0o755)
     path = f"PATH={cml.parent}{os.pathsep}{os.environ['PATH']}"
     summary = tmp_path / "summary.md"
-    for fork, posted in (("false", "cml comment update --target=pr review.md\n"), ("true", "")):
-        environment = ["env", path, f"FORK={fork}", f"GITHUB_STEP_SUMMARY={summary}"]
+    posted = "cml comment update --target=pr review.md\n"
+    # "": a repository that was deleted meanwhile
+    for head, said in (("we/fork", posted), ("they/fork", ""), ("", "")):
+        environment = [
+            "env",
+            path,
+            f"HEAD={head}",
+            "TARGET=we/fork",
+            f"GITHUB_STEP_SUMMARY={summary}",
+        ]
         done = shell(pull_request, *environment, "bash", "-eo", "pipefail", "-c", RUNS["Comment"])
-        assert done.stdout == posted
-    assert summary.read_text() == 2 * "what it did\n"
+        assert done.stdout == said
+    assert summary.read_text() == 3 * "what it did\n"
+    step = next(one for one in STEPS if one.get("name") == "Comment")
+    assert step["env"]["HEAD"] == "${{ github.event.pull_request.head.repo.full_name }}"
+    assert step["env"]["TARGET"] == "${{ github.event.pull_request.base.repo.full_name }}"
+
+
+def test_a_committed_review_is_gone_before_anything_can_fail(pull_request):
+    names = [one.get("name") for one in STEPS]
+    assert names.index("Clear") == 1  # after the checkout alone
+    (pull_request / "review.md").write_text("## Better; gate passed\n")
+    commit(pull_request, "my own review")
+    step(pull_request, "Clear")
+    assert not (pull_request / "review.md").exists()
+    (pull_request / "review.md").mkdir()
+    step(pull_request, "Clear")
+    assert not (pull_request / "review.md").exists()
+
+
+def test_credentials_reach_the_steps_that_read_the_remote_alone():
+    job = YAML(typ="safe").load(WORKFLOW)["jobs"]["review"]
+    assert set(job["env"]) == {"BASE"}
+    for one in STEPS:
+        assert "secrets." not in json.dumps(one)
+        assert ("github.token" in json.dumps(one)) == (one.get("name") == "Comment")
+
+
+def test_a_file_that_cannot_be_read_is_in_the_comment_and_makes_the_check_red(pull_request):
+    (pull_request / "metrics" / "lora.json").write_text("")
+    step(pull_request, "Review", fails=True)
+    text = (pull_request / "review.md").read_text(encoding="utf-8")
+    assert "gate **not passed**" in text.splitlines()[0]
+    assert "metrics/lora.json is empty" in text
 
 
 # --- GitLab

@@ -172,6 +172,7 @@ class Gate:
 
     max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
+    accept: tuple[str, ...]  # what that revision may lack, by the names that the gate gives it
 
 
 @dataclass(frozen=True)

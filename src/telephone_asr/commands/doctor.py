@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW, SCRATCH, SHARDS
+from telephone_asr.stages import RAW, SCRATCH, SHARDS, unseen
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -131,6 +131,8 @@ def _corpus(part: str, source: Source) -> str:
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
+    if changed := unseen.changes(part, source):
+        raise InputError(f"{changed}.")
     items = list_items(source.kind, path, f"corpus.{part}", source.part)
     broken = [item.problem for item in items if item.problem]
     shown = list(map(load, items[:: max(1, len(items) // 20)]))

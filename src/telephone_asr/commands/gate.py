@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from telephone_asr.errors import InputError
+
 MAIN = "main"
 
 
@@ -14,37 +16,36 @@ def add(commands) -> None:
 
 
 def guard(base: str | None) -> None:
-    """Prints a sentence for each check; exits with 1 where a limit is broken.
+    """Prints a sentence for each check; exits with 1 where one is not passed.
 
     Args:
-        base: the revision to compare with; None: main, if there is one.
+        base: the revision to compare with; None: main.
 
     Raises:
-        InputError: `base` is unknown, or there are no metrics.
+        InputError: there is no such revision, or it has no metrics.
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report.findings import BASE, FINAL
+    from telephone_asr.report.evidence import lacks
     from telephone_asr.report.gate import check, passed
+    from telephone_asr.report.words import plain
 
     params = load_params()
     revisions.require_revision(base or "HEAD")
-    base = base or (MAIN if revisions.is_revision(MAIN) else None)
-    before, after = revisions.metrics(base or "HEAD")
-    here, missing = revisions.results(after, (BASE, FINAL), None)
-    there = None
-    if base:
-        there, missing_there = revisions.results(before, (FINAL,), base)
-        missing += missing_there
-    checks = check(here, there, **vars(params.gate), seed=params.seed)
+    if base is None and not revisions.is_revision(MAIN):
+        raise InputError(f"there is no {MAIN} to compare with: name a revision with --base REV.")
+    base = base or MAIN
+    before, after = revisions.read(base), revisions.read(None)
+    there, missing = revisions.results(before, base)
+    here, missing_here = revisions.results(after, None)
+    found = lacks(before, after)
+    checks = check(here, there, **vars(params.gate), seed=params.seed, lacks=found)
     words = {True: "ok    ", False: "BROKEN", None: "-     "}
     for one in checks:
         print(words[one.ok], one.sentence)
-    if base and (sentence := revisions.stand_in(before, base)):
-        print(words[None], sentence)
-    if base is None:
-        print(f"{words[None]} there is no {MAIN} to compare with: --base REV names a revision.")
-    if missing:
+    if sentence := revisions.stand_in(before, after):
+        print(words[None], plain(sentence))
+    if missing or missing_here:
         print(f"{words[None]} not all transcripts are at hand (`dvc pull`), so intervals are wide.")
     if not passed(checks):
         sys.exit(1)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import METRICS
+from telephone_asr.report.findings import CHECKPOINTS
+from telephone_asr.stages import METRICS, SLICES
 
+DATA = f"{METRICS}/data.json"
 REPORT = Path("report")
 PICTURES = {"CER by stage": "cer.png", "Loss and validation CER by step": "curves.png"}
 
@@ -24,17 +26,22 @@ def write_review(base: str, output: Path | None) -> None:
     """Writes the comment, to `output` or standard output.
 
     Raises:
-        InputError: no repository, no such revision, or no results in it or here.
+        InputError: no repository, no such revision, or something that cannot be read; where the
+            comment can be made all the same, it says what, and is written.
     """
     from telephone_asr.report.review import comment
 
     if output and not output.absolute().parent.is_dir():
         raise InputError(f"--output {output}: {output.parent} is no directory; make it.")
-    text = comment(gather(base, output.parent if output else Path()))
+    review = gather(base, output.parent if output else Path())
+    text = comment(review)
     if output:
         output.write_text(text, encoding="utf-8")
     else:
         print(text, end="")
+    if review.unreadable:
+        first, *more = review.unreadable
+        raise InputError(f"{first}{f' (and {len(more)} more)' if more else ''}: the gate fails.")
 
 
 def gather(base: str, place: Path):
@@ -45,33 +52,38 @@ def gather(base: str, place: Path):
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report import changes, gate, review
-    from telephone_asr.report.findings import CHECKPOINTS, FINAL
+    from telephone_asr.report import changes, evidence, gate, review
+    from telephone_asr.report.findings import FINAL
+    from telephone_asr.report.words import plain
 
     params = load_params()
     revisions.require_revision(base)
-    metrics = revisions.metrics(base)
-    before, _ = revisions.results(metrics[0], CHECKPOINTS, base)
-    after, _ = revisions.results(metrics[1], CHECKPOINTS, None)
-    data = str(METRICS / "data.json")
-    told = {data, *(str(METRICS / f"{name}.json") for name in CHECKPOINTS)}
-    locks = revisions.locks(base)
+    there, here = revisions.read(base), revisions.read(None)
+    before, _ = revisions.results(there, base)
+    after, _ = revisions.results(here, None)
     found = review.differences(before, after, params.seed)
     changed = {name for (_, name), one in found.items() if one and one.verdict != "unchanged"}
+    remeasured = [name for name in CHECKPOINTS if name in changed]
+    lacks = evidence.lacks(there, here)
     return review.Review(
         base=revisions.title(base),
         here=revisions.title_here(),
         before=before,
         after=after,
-        stand_in=revisions.stand_in(metrics[0], base),
+        stand_in=revisions.stand_in(there, here),
         found=found,
-        checks=gate.check(after, before, **vars(params.gate), seed=params.seed),
+        checks=gate.check(after, before, **vars(params.gate), seed=params.seed, lacks=lacks),
+        unreadable=[
+            plain(f"{one.name} {one.why}")
+            for one in lacks
+            if one.name not in params.gate.accept or not one.acceptable
+        ],
         slices=changes.slice_changes(before, after, FINAL, params.seed),
-        remeasured=changes.remeasured(*locks, [name for name in CHECKPOINTS if name in changed]),
-        params=revisions.params_diff(base),
-        data=(metrics[0].get(data, {}), metrics[1].get(data, {})),
-        stages=changes.changed_stages(*locks),
-        others=_others(*metrics, told),
+        remeasured=changes.remeasured(there.stages, here.stages, remeasured),
+        params=_differences(there.params, here.params),
+        data=tuple(_counts(evidence.flat(side.metrics.get(DATA, {}))) for side in (there, here)),
+        stages=changes.changed_stages(there.stages, here.stages),
+        others=_others(there.metrics, here.metrics),
         pictures={
             what: Path(os.path.relpath(REPORT / name, place)).as_posix()
             for what, name in PICTURES.items()
@@ -80,12 +92,27 @@ def gather(base: str, place: Path):
     )
 
 
-def _others(before: Mapping[str, dict], after: Mapping[str, dict], told: set[str]) -> dict:
-    """The numbers of the other files that changed: time and memory, the export's equality."""
+def _counts(data: Mapping) -> dict[str, float]:
+    return {key: value for key, value in data.items() if isinstance(value, int | float)}
+
+
+def _differences(before: Mapping, after: Mapping) -> dict[str, tuple]:
+    """What changed: before, after; None where it is not there."""
     return {
-        f"{file}: {key}": (before.get(file, {}).get(key), value)
-        for file, keys in sorted(after.items())
-        if file not in told
-        for key, value in keys.items()
-        if before.get(file, {}).get(key) != value
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys(), key=str)
+        if before.get(key) != after.get(key)
     }
+
+
+def _others(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, tuple]:
+    """The numbers of the other files that changed: time and memory, the export's equality."""
+    from telephone_asr.report.evidence import flat
+
+    told = {DATA, *(f"{place}/{name}.json" for name in CHECKPOINTS for place in (METRICS, SLICES))}
+
+    def numbers(metrics: Mapping[str, dict]) -> dict:
+        trees = {file: tree for file, tree in metrics.items() if file not in told}
+        return {f"{file}: {k}": v for file, tree in trees.items() for k, v in flat(tree).items()}
+
+    return _differences(numbers(before), numbers(after))

@@ -1,15 +1,17 @@
-"""What another revision of this repository holds, asked of git and DVC: for gate and review."""
+"""What another revision of this repository holds, asked of git: for gate and review."""
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
+from telephone_asr.report import evidence
+from telephone_asr.report.evidence import Side
+from telephone_asr.report.findings import CHECKPOINTS, FINAL, UNMERGED
 from telephone_asr.stages import METRICS, SLICES, TRANSCRIPTS
 
 if TYPE_CHECKING:
@@ -49,135 +51,124 @@ def title_here() -> str:
     return title(branch or "HEAD") + (" with uncommitted changes" if changed.strip() else "")
 
 
-def metrics(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
-    """The metrics of every file, at `base` and here: file: dotted key: number.
+def read(base: str | None) -> Side:
+    """What git has of a revision; of this checkout, what lies in it.
 
-    Raises InputError where `base` has none.
+    Every file that dvc.lock says is made in metrics/ must be there, and those that the gate needs.
     """
-    found = _dvc("metrics", "diff", "--all", "--json", base)
-    sides = tuple(
-        {
-            file: {key: one[side] for key, one in keys.items() if one.get(side) is not None}
-            for file, keys in found.items()
-        }
-        for side in ("old", "new")
-    )
-    for side, place in zip(sides, (base, "this checkout"), strict=True):
-        if not any(side.values()):
-            raise InputError(
-                f"{place} has no metrics: compare with a revision that has those of a "
-                f"`dvc repro` in {METRICS}/."
-            )
-    return sides
+    name = "this checkout" if base is None else base
+    unreadable: dict[str, str] = {}
+
+    def parsed(file: str, parse: Callable[[str], dict]) -> dict:
+        try:
+            return parse(_text(file, base))
+        except ValueError as error:
+            unreadable[file] = str(error)
+            return {}
+
+    stages = parsed(LOCK.as_posix(), evidence.read_stages)
+    outs = {out["path"] for stage in stages.values() for out in stage.get("outs") or []}
+    files = {one for one in outs if one.startswith(f"{METRICS}/") and one.endswith(".json")}
+    files |= {(METRICS / f"{one}.json").as_posix() for one in (*CHECKPOINTS, "data")}
+    metrics = {file: parsed(file, partial(evidence.read_metrics, file)) for file in sorted(files)}
+    metrics = {file: found for file, found in metrics.items() if file not in unreadable}
+    params = parsed("params.yaml", evidence.read_params)
+    if base is not None and not metrics:
+        raise InputError(
+            f"{name} has no metrics: compare with a revision that has those of a `dvc repro` in "
+            f"{METRICS}/."
+        )
+    return Side(name, metrics, stages, params, unreadable)
 
 
-def params_diff(base: str) -> dict[str, tuple]:
-    """The params that changed since `base`: key: value before, value after (None: not there)."""
-    files = _dvc("params", "diff", "--json", base)
-    return {
-        key if file == "params.yaml" else f"{file}: {key}": (one.get("old"), one.get("new"))
-        for file, keys in sorted(files.items())
-        for key, one in sorted(keys.items())
-    }
+def _text(file: str, base: str | None) -> str:
+    """A file of a revision or of this checkout. Raises ValueError where it is none that can be."""
+    if ".." in Path(file).parts:
+        raise ValueError("is outside")
+    try:
+        if base is not None:
+            # Told apart from a link and a directory, which `git show` shows as well.
+            kind = _git("ls-tree", _commit(base), "--", file).stdout[:6]
+            found = _git("show", f"{_commit(base)}:./{file}", encoding=None) if kind else None
+            content = found.stdout if kind.startswith("100") and not found.returncode else None
+        else:
+            path = Path(file)
+            kind = "file" if path.exists() or path.is_symlink() else ""
+            regular = path.is_file() and not path.is_symlink()
+            small = regular and path.stat().st_size <= evidence.LARGEST_BYTES
+            content = path.read_bytes() if small else None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    if not kind:
+        raise ValueError("is missing")
+    if content is None or len(content) > evidence.LARGEST_BYTES:
+        raise ValueError("is no file, or too large a one")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 (byte {error.start})") from None
 
 
-def locks(base: str) -> tuple[dict[str, dict], dict[str, dict]]:
-    """The stages of dvc.lock at `base` and here; DVC itself compares files, not stages."""
-    from ruamel.yaml import YAML
-
-    shown = _git("show", f"{_commit(base)}:./{LOCK}")
-    if shown.returncode:
-        raise InputError(f"{base} has no {LOCK}: compare with a revision that was reproduced.")
-    texts = (shown.stdout, LOCK.read_text(encoding="utf-8"))
-    return tuple(
-        (YAML(typ="safe", pure=False).load(text) or {}).get("stages", {}) for text in texts
-    )
-
-
-def has_final(metrics: Mapping[str, dict]) -> bool:
+def has_final(side: Side) -> bool:
     """Whether the exported model was scored; revisions from before that are still about."""
-    return bool(metrics.get(str(METRICS / "final.json")))
+    return f"{METRICS}/{FINAL}.json" in side.metrics
 
 
-def stand_in(metrics: Mapping[str, dict], base: str) -> str:
+def stand_in(there: Side, here: Side) -> str:
     """A sentence where a revision's lora stands in for the final that it has not; else empty."""
-    if has_final(metrics):
+    if has_final(there) or not has_final(here):
         return ""
-    return f"{base} has no {METRICS}/final.json: its stage 3 before merging is compared with final."
+    file = f"{METRICS}/{FINAL}.json"
+    return f"{there.name} has no {file}: its stage 3 before merging is compared with final."
 
 
-def results(
-    metrics: Mapping[str, dict], checkpoints: Sequence[str], base: str | None
-) -> tuple[Results, list[str]]:
-    """Metrics by checkpoint and test set, and the transcripts that can be had.
+def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
+    """Rates by checkpoint and test set, and the transcripts that can be had.
 
     Args:
-        metrics: of a revision, as `metrics` above gives them.
         base: the revision, whose lora stands in for a final that it has not; None: this checkout.
 
     Returns:
         The results, and the checkpoints whose transcripts are not at hand.
-
-    Raises:
-        InputError: this checkout has no metrics of final.
     """
-    from dvc.api import DVCFileSystem
-
     from telephone_asr.report.differences import Results
-    from telephone_asr.report.findings import FINAL, UNMERGED
 
-    last = FINAL if has_final(metrics) else UNMERGED
-    if base is None and last != FINAL:
-        raise InputError(
-            f"{METRICS}/{FINAL}.json does not exist: run `dvc repro`, which scores the exported "
-            "model."
-        )
-    by_checkpoint, transcripts = {}, {}
-    files = DVCFileSystem(rev=base)
-    for name in checkpoints:
-        source = last if name == FINAL else name
+    by_checkpoint, transcripts, files = {}, {}, _files_of(base)
+    for name in CHECKPOINTS:
+        stands_in = name == FINAL and base is not None and not has_final(side)
+        source = UNMERGED if stands_in else name
+        trees = [side.metrics.get(f"{place}/{source}.json", {}) for place in (METRICS, SLICES)]
         sets: dict[str, dict] = {}
-        for key, value in metrics.get(str(METRICS / f"{source}.json"), {}).items():
-            test_set, _, rest = key.partition(".")
-            sets.setdefault(test_set, {})[rest] = value
-        for test_set, slices in _slices(source, base).items():
-            sets.setdefault(test_set, {}).update(_flat(slices))
+        for tree in trees:
+            for test_set, part in tree.items():
+                found = evidence.flat(part) if isinstance(part, dict) else {}
+                known = {key: value for key, value in found.items() if value is not None}
+                sets.setdefault(test_set, {}).update(known)
         by_checkpoint[name] = sets
         lines = _transcripts(files, source)
         if lines is not None and _belong(lines, sets):
             transcripts[name] = lines
-    missing = [name for name in checkpoints if name not in transcripts]
+    missing = [name for name in CHECKPOINTS if name not in transcripts]
     return Results(by_checkpoint, transcripts), missing
 
 
-def _slices(checkpoint: str, base: str | None) -> dict:
-    """By test set; of a revision from git, since they are no metrics to DVC."""
-    path = SLICES / f"{checkpoint}.json"
-    if base is not None:
-        text = _git("show", f"{_commit(base)}:./{path}").stdout
-    else:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return json.loads(text or "{}")
+def _files_of(base: str | None):
+    """All files of a revision, DVC's too, as a file system; None where DVC cannot read it."""
+    from dvc.api import DVCFileSystem
 
-
-def _flat(tree: Mapping, prefix: str = "") -> dict[str, float]:
-    """Numbers by their dotted keys."""
-    found = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
+    try:
+        return DVCFileSystem(rev=base)
+    except Exception:  # of a repository in conflict, whatever its parsers raise
+        return None
 
 
 def _transcripts(files, checkpoint: str) -> list[dict] | None:
     """From the working directory, DVC's cache or its remote; None where none of them has it."""
     try:
         text = files.read_text(f"{TRANSCRIPTS}/{checkpoint}.jsonl", encoding="utf-8")
+        return evidence.read_transcripts(text)
     except Exception:  # a remote raises what it likes: without it, the metrics have to do
         return None
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
@@ -198,15 +189,7 @@ def _commit(name: str) -> str:
     return found.partition("\n")[0]
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8")
-
-
-def _dvc(*arguments: str) -> dict:
-    """What a command of DVC prints as JSON; its own sentence as InputError where it fails."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8")
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1].removeprefix("ERROR: ")
-        raise InputError(f"dvc {' '.join(arguments)}: {reason}")
-    return json.loads(done.stdout or "{}")
+def _git(*arguments: str, encoding: str | None = "utf-8") -> subprocess.CompletedProcess:
+    # Names as they are, not quoted; a revision is never taken for an option.
+    command = ["git", "-c", "core.quotePath=false", *arguments]
+    return subprocess.run(command, capture_output=True, encoding=encoding)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from telephone_asr.report.figures import Panel
+from telephone_asr.report.words import plain
 from telephone_asr.scoring.confusion import Pair
 
 FEW_CHARACTERS = 50  # with fewer in a reference, an error rate says next to nothing
@@ -117,4 +118,24 @@ def literal(text: str) -> str:
     >>> print(literal("<a*b|c_d _e_>"))
     \\<a\\*b\\|c_d \\_e\\_\\>
     """
-    return re.sub(r"([\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w))", r"\\\1", plain(text))
+
+
+def inert(text: str) -> str:
+    """The same where a forge shows it, which makes mentions, references and links of plain text,
+    and headings of how a line begins: a word joiner, which nobody sees, keeps it from that.
+
+    >>> inert("@all #1 http://x www.y").split("\\u2060")
+    ['@', 'all #', '1 http:', '//x www.', 'y']
+    """
+    text = re.sub(r"^(#|[+-] |\d+(?=[.)]))", lambda start: f"\u2060{start[0]}", literal(text))
+    return re.sub(r"([@#!](?=\w)|\b\w+:(?=//)|\bwww\.)", "\\1\u2060", text, flags=re.I)
+
+
+def code(name: str) -> str:
+    """A name as code, or as inert text where code could not hold it.
+
+    >>> code("evaluate@final"), code("a`b")
+    ('`evaluate@final`', 'a\\\\`b')
+    """
+    return f"`{name}`" if re.fullmatch(r"[\w@./:,+ -]+", name) else inert(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.report.blocks import literal
+from telephone_asr.report.blocks import code, inert
 from telephone_asr.report.differences import Difference, Results, of_metrics, of_transcripts
 from telephone_asr.report.findings import SETS
 from telephone_asr.report.markdown import table
@@ -72,7 +72,7 @@ def slice_section(found: Sequence[SliceChange]) -> str:
     for one in sorted(worse, key=lambda one: -one.change.difference)[:SHOWN]:
         value, between = signed(one.change)
         rates = [percent(one.change.before), percent(one.change.after)]
-        where = [SETS[one.test_set], literal(one.words)]
+        where = [SETS[one.test_set], inert(one.words)]
         rows.append([*where, *rates, f"▲ {value}", between])
     heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
     shown = f"; the worst {SHOWN}" if len(worse) > SHOWN else ""
@@ -93,7 +93,7 @@ def content_section(before: Results, after: Results, checkpoint: str) -> str:
     old, new = (side.metrics_of(checkpoint, "no_speech") for side in (before, after))
     for key in new:
         if new[key] > old.get(key, new[key]):
-            name = literal(key.replace(".", ", ").replace("_", " "))
+            name = inert(key.replace(".", ", ").replace("_", " "))
             rows.append(["no speech", name, f"{old[key]:g}", f"{new[key]:g}"])
     if not rows:
         return ""
@@ -123,7 +123,7 @@ def remeasured(
 def param_section(changed: Mapping[str, tuple]) -> str:
     if not changed:
         return "**Params:** none."
-    rows = [[f"`{key}`", *map(_value, pair)] for key, pair in changed.items()]
+    rows = [[code(key), *map(_value, pair)] for key, pair in changed.items()]
     return "**Params:**\n\n" + table(["param", "before", "after"], rows)
 
 
@@ -139,6 +139,7 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
         old, new = before.get(key, 0), after.get(key, 0)
         if old != new and (name in COUNTS or name.startswith("rejected.")):
             what = [SETS.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
+            what = [inert(text) for text in what]
             rows.append([*what, f"{old:,}", f"{new:,}", minus(new - old, "+,.10g")])
     if not rows:
         return "**Data:** the same counts of utterances, kept and rejected."
@@ -181,17 +182,17 @@ def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dic
 def stage_section(changed: Mapping[str, Sequence[str]]) -> str:
     if not changed:
         return "**Stages:** dvc.lock is the same."
-    lines = [f"- `{name}`: {', '.join(causes)}" for name, causes in changed.items()]
+    lines = [f"- {code(name)}: {', '.join(map(inert, causes))}" for name, causes in changed.items()]
     return "**Stages** that ran anew, and what of their inputs changed:\n\n" + "\n".join(lines)
 
 
 def other_section(changed: Mapping[str, tuple]) -> str:
     """Numbers of other metrics, before and after, without a judgement of theirs."""
-    rows = [[f"`{key}`", *map(_value, pair)] for key, pair in changed.items()]
+    rows = [[code(key), *map(_value, pair)] for key, pair in changed.items()]
     return table(["metric", "before", "after"], rows) if rows else ""
 
 
 def _value(value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.6g}" if isinstance(value, float) else literal(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else inert(str(value))

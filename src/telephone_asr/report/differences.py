@@ -118,7 +118,8 @@ def of_metrics(before: Mapping, after: Mapping) -> Difference | None:
     """
     if any(before.get(name) != after.get(name) for name in ("utterances", "characters")):
         return None
-    if "cer_low" not in before or "cer_low" not in after:
+    limits = ("cer", "cer_low", "cer_high")
+    if any(side.get(name) is None for side in (before, after) for name in limits):
         return None
     value = after["cer"] - before["cer"]
     down = math.hypot(after["cer"] - after["cer_low"], before["cer_high"] - before["cer"])

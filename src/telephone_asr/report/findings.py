@@ -36,10 +36,10 @@ COLUMNS = {name: label for name, label in CHECKPOINTS.items() if name != UNMERGE
 
 @dataclass(frozen=True)
 class Check:
-    """One limit of the gate against what was found."""
+    """One limit of the gate against what was found, or what it lacks to be checked."""
 
-    ok: bool | None  # None: there was nothing to compare
-    sentence: str
+    ok: bool | None  # None: it lacks something, which gate.accept names
+    sentence: str  # plain text
 
 
 @dataclass(frozen=True)

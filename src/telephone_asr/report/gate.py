@@ -1,7 +1,8 @@
 """The gate: what a change may cost in CER before it is stopped.
 
 A limit is broken when the difference is above it and more than noise: its 95 % interval lies above
-0. A difference within noise stops nobody, however the limit is set.
+0. A difference within noise stops nobody, however the limit is set. What cannot be read or compared
+stops the change too, unless it is the other revision that lacks it and gate.accept names it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from telephone_asr.report.differences import Difference, Results, compare
+from telephone_asr.report.evidence import Lack
 from telephone_asr.report.findings import BASE, CHECKPOINTS, FINAL, SETS, Check
-from telephone_asr.report.words import percent, points
+from telephone_asr.report.words import percent, plain, points
 
 TELEPHONE = ("telecall", "simulated")
 
@@ -20,28 +22,69 @@ def check(
     before: Results | None,
     max_wideband_loss: float,
     max_cer_increase: float,
+    accept: Sequence[str],
     seed: int,
+    lacks: Sequence[Lack] = (),
 ) -> list[Check]:
     """The checks of a revision, those against another one only where `before` is given.
 
     Args:
         max_wideband_loss: CER of the model that ships less that of base, on wideband speech.
         max_cer_increase: CER of the model that ships less the same before, on telephone speech.
+        accept: names of what the other revision lacks, or that cannot be compared with it.
         seed: of the paired bootstrap.
+        lacks: what cannot be read.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
     labels = (CHECKPOINTS[BASE], CHECKPOINTS[FINAL])
     checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
-    if before is not None:
-        for test_set in TELEPHONE:
-            increase = compare(test_set, (before, FINAL), (after, FINAL), seed)
+    if before is None:
+        return checks
+    lacks = list(lacks)
+    for test_set in SETS:
+        increase = compare(test_set, (before, FINAL), (after, FINAL), seed)
+        why = _another_test(test_set, increase, before, after)
+        if why:
+            lacks.append(Lack(test_set, why, acceptable=True))
+        if test_set in TELEPHONE and increase is not None:
             limit = (max_cer_increase, "gate.max_cer_increase")
             checks.append(_check(test_set, increase, ("before", "after"), *limit))
-    return checks
+    checks += [_lacking(lack, accept) for lack in lacks]
+    needed = {lack.name for lack in lacks if lack.acceptable}
+    unused = [name for name in dict.fromkeys(accept) if name not in needed]
+    return checks + [
+        Check(None, f"gate.accept names {plain(name)}, which nothing needs: take it out.")
+        for name in unused
+    ]
 
 
 def passed(checks: Sequence[Check]) -> bool:
-    return all(check.ok is not False for check in checks)
+    return bool(checks) and all(check.ok is not False for check in checks)
+
+
+def _another_test(test_set: str, found: Difference | None, before: Results, after: Results) -> str:
+    """Why a test set is not the one of before; empty where it is."""
+    if found is None:
+        return f"{SETS[test_set]}: there are no rates of the same test speech"
+    sizes = [side.metrics_of(FINAL, test_set).get("utterances") for side in (before, after)]
+    if found.utterances is None and len(set(sizes)) == 1:
+        return ""
+    if found.utterances is not None and {found.utterances} == set(sizes):
+        return ""
+    return (
+        f"{SETS[test_set]}: another test set, of {sizes[0]} utterances before and {sizes[1]} "
+        f"after, of which {found.utterances} are the same"
+    )
+
+
+def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
+    name, why = plain(lack.name), plain(lack.why)
+    what = why if lack.name in SETS else f"{name} {why}"
+    if not lack.acceptable:
+        return Check(False, f"{what}: mend it here.")
+    if lack.name in accept:
+        return Check(None, f"{what}: accepted by gate.accept ({name}).")
+    return Check(False, f"{what}: where that is meant, add {name} to gate.accept in params.yaml.")
 
 
 def _check(
@@ -49,7 +92,7 @@ def _check(
 ) -> Check:
     about = f"{SETS[test_set]}, {labels[1]} against {labels[0]}"
     if found is None:
-        return Check(None, f"{about}: not compared, there are no rates of the same test speech.")
+        return Check(False, f"{about}: there are no rates of the same test speech ({key}).")
     if found.verdict == "unchanged":
         return Check(True, f"{about}: {percent(found.after)} %, unchanged ({key}).")
     rates = f"{about}: {percent(found.before)} → {percent(found.after)} %, {points(found)}"

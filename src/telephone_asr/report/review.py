@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from telephone_asr.report.blocks import inert
 from telephone_asr.report.changes import (
     SliceChange,
     content_section,
@@ -44,6 +45,7 @@ class Review:
     stand_in: str  # a sentence where another checkpoint is compared with final; empty: none is
     found: Found
     checks: Sequence[Check]
+    unreadable: Sequence[str]  # what fails the gate since it cannot be read or is not there
     slices: Sequence[SliceChange]
     remeasured: Sequence[str]  # checkpoints that are the same model with another CER
     params: Mapping[str, tuple]  # key: before, after; None: not there
@@ -67,8 +69,8 @@ def comment(review: Review) -> str:
     gate = "passed" if passed(review.checks) else "**not passed**"
     sections = [
         f"## {verdict(review.found)}; gate {gate}",
-        f"{CHECKPOINTS[FINAL]} of {review.here} against {review.base}. {LEGEND}",
-        review.stand_in,
+        f"{CHECKPOINTS[FINAL]} of {inert(review.here)} against {inert(review.base)}. {LEGEND}",
+        inert(review.stand_in),
         _warning(review.remeasured),
         cer_table(review.found, [FINAL]),
         gate_list(review.checks),
@@ -124,8 +126,8 @@ def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
 
 
 def gate_list(checks: Sequence[Check]) -> str:
-    words = {True: "✓ passed", False: "✗ **not passed**", None: "? not checked"}
-    lines = [f"- {words[one.ok]}: {one.sentence}" for one in checks]
+    words = {True: "✓ passed", False: "✗ **not passed**", None: "?"}
+    lines = [f"- {words[one.ok]}: {inert(one.sentence)}" for one in checks]
     return "**Gate:**\n\n" + "\n".join(lines)
 
 

@@ -8,6 +8,15 @@ from telephone_asr.report.differences import Difference
 from telephone_asr.report.findings import Change
 
 
+def plain(text: str) -> str:
+    """Somebody else's text in one line, without what a terminal or a page would act on.
+
+    >>> plain("a\\n\\x1b[2Kok\\u202eb  c\\u2028d")
+    'a �[2Kok�b c d'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+
+
 def percent(rate: float | None) -> str:
     """A rate in per cent, without the sign; no rate without a reference.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.layout import save_weights
+from telephone_asr.model.layout import copy_beside, read_config, save_weights, write_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, run
@@ -28,7 +28,8 @@ def main() -> None:
 
 
 def copy_model(base: Base, target: Path) -> None:
-    """Copies the files of a Fun-ASR-Nano, the user's or a hub's snapshot, that are used.
+    """Copies the files of a Fun-ASR-Nano, the user's or a hub's snapshot, that are used, and of its
+    configurations what they may say.
 
     Raises InputError where it is not to be had, is incomplete, or has other files than its pins.
     """
@@ -39,9 +40,11 @@ def copy_model(base: Base, target: Path) -> None:
         print(f"{source} has no CTC branch: adapted without it, and without timestamps")
     if unknown:
         pins.record(unknown, Path(base.pins))
-    for name, path in files.items():
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / name)
+    target.mkdir(parents=True)
+    shutil.copyfile(files[pins.WEIGHTS], target / pins.WEIGHTS)
+    config = read_config(source)
+    copy_beside(config, target)
+    write_config(target, config)
 
 
 def train_tiny(params: Params) -> None:

@@ -32,6 +32,7 @@ from telephone_asr.stages import (
     TEST_SETS,
     UNPACKED,
     run,
+    unseen,
     write_json,
 )
 from telephone_asr.textfiles import byte_lines, json_object
@@ -48,6 +49,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 
 def main() -> None:
     params = load_params()
+    unseen.warn(params.corpus)
     rules = _rules(params)
     sorted_ = _sort_all(rules)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
@@ -89,9 +91,9 @@ def _tokenizer(directory: Path) -> Tokenizer:
         raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
     if (directory / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(directory / "tokenizer.json"))
-    from transformers import AutoTokenizer  # which makes one of vocab.json and merges.txt
+    from telephone_asr.model.layout import read_tokenizer  # makes one of vocab.json and merges.txt
 
-    return AutoTokenizer.from_pretrained(directory).backend_tokenizer
+    return read_tokenizer(directory).backend_tokenizer
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:

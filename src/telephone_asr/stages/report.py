@@ -19,6 +19,7 @@ from telephone_asr.report import corpora, data_tables, figures, plots, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
 from telephone_asr.report.content import document, titled
 from telephone_asr.report.differences import Results
+from telephone_asr.report.evidence import read_metrics
 from telephone_asr.report.findings import CHECKPOINTS, SETS, STAGES, Findings
 from telephone_asr.report.gate import check
 from telephone_asr.report.markdown import markdown
@@ -107,12 +108,12 @@ def read_findings(params: Params) -> Findings:
         transcripts=transcripts,
         # Of this run alone: what it did to another one is for the review of the change.
         gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
-        data=_json(METRICS / "data.json"),
+        data=_numbers(METRICS / "data.json"),
         checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in STAGES},
-        export=_json(METRICS / "export.json"),
+        export=_numbers(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
-        costs={path.stem: _json(path) for path in sorted(COST.glob("*.json"))},
+        costs={path.stem: _numbers(path) for path in sorted(COST.glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
         scoring=params.scoring,
     )
@@ -168,8 +169,15 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
 
 def _metrics(checkpoint: str) -> dict:
     """A checkpoint's metrics, each test set with its slices."""
-    found, slices = _json(METRICS / f"{checkpoint}.json"), _json(SLICES / f"{checkpoint}.json")
+    found, slices = (_numbers(place / f"{checkpoint}.json") for place in (METRICS, SLICES))
     return {**found, **{name: {**found[name], **parts} for name, parts in slices.items()}}
+
+
+def _numbers(path: Path) -> dict:
+    try:
+        return read_metrics(path.as_posix(), _text(path))
+    except ValueError as error:
+        raise InputError(f"{path} {error}: `dvc repro` makes it anew.") from None
 
 
 def _json(path: Path) -> dict:
