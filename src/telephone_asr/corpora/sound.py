@@ -126,7 +126,7 @@ class _Libsndfile(Sound):
         self.seekable = self._file.seekable()
 
     def _open(self) -> soundfile.SoundFile:
-        if self._container.patches:
+        if self._container.patches or self._container.stop is not None:
             return soundfile.SoundFile(_Bytes(self._content, self._container))
         # By number: libsndfile believes some names, and cannot open others.
         return soundfile.SoundFile(os.open(self._path, os.O_RDONLY))
