@@ -96,7 +96,7 @@ def sound_file(value: object, folder: Path) -> str:
     return path
 
 
-def shown(path: str) -> str:
+def shown(path: str | Path) -> str:
     """Returns a path to be written down, with a mark for each byte that is no UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 

@@ -93,6 +93,19 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_places() -> None:
+    """Raises InputError where an out would lie outside of the repository, which DVC says only when
+    the stage has done its work."""
+    root = Path.cwd().resolve()
+    for place in (RAW.parent, MODELS, METRICS, Path("report")):
+        if not place.resolve().is_relative_to(root):
+            raise InputError(
+                f"{place} is a link to {place.resolve()}, and DVC keeps nothing that lies outside "
+                "of the repository: remove the link, and have DVC's cache on that disk instead "
+                "(`dvc cache dir --local DIRECTORY` and `dvc config --local cache.type symlink`)."
+            )
+
+
 def write_json(path: Path, content: dict) -> None:
     """Writes metrics: indented, UTF-8, so that a difference reads well in a pull request."""
     with new_out(path) as new:
