@@ -138,8 +138,6 @@ def test_a_sound_file_whose_name_is_in_another_encoding(tmp_path):
         pass
     path = values.sound_file(os.fsdecode(name), tmp_path)
     assert os.path.exists(path)
-    assert "\ufffd" in values.shown(path)
-    values.shown(path).encode()
     for value in ("\ud800.wav", None, 5):
         with pytest.raises(ValueError, match="audio"):
             values.sound_file(value, tmp_path)
