@@ -1,16 +1,22 @@
 """The door of text files: what a line is, and what a file that is none of ours says."""
 
 import codecs
+import doctest
 import gzip
 import os
 
 import pytest
 
+from telephone_asr import textfiles
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import byte_lines, json_object, read_lines, read_text
 
 # What str.splitlines cuts at, beside \n and \r.
 NO_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def test_doctests():
+    assert doctest.testmod(textfiles).failed == 0
 
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "byte order mark"])

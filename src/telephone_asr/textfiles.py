@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import IO
 from telephone_asr.errors import InputError
 
 NOT_UTF_8 = "not UTF-8: convert it, as with `iconv -f {} -t UTF-8`"
+# All but the tab; and what ends lines or turns their direction.
+_CONTROLS = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 # A list that is UTF-32 is nobody's; its mark begins as that of UTF-16 does.
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -65,6 +68,15 @@ def json_object(line: bytes | str) -> dict:
     if not isinstance(found, dict):
         raise ValueError("expected a JSON object")
     return found
+
+
+def printable(text: str) -> str:
+    """Returns a text that no terminal obeys: ids of what was left out may hold anything.
+
+    >>> printable("a\\x1b[2J\\n客户\\tb")
+    'a\\\\x1b[2J\\\\n客户\\tb'
+    """
+    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:
