@@ -15,7 +15,9 @@ import io
 import json
 import logging
 import pkgutil
-import shutil
+import re
+import reprlib
+import tempfile
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.model import allowed
 
 if TYPE_CHECKING:
     import torch
@@ -40,35 +43,31 @@ PARTS = {
     "dataset_conf.ctc_tokenizer": {"SenseVoiceTokenizer": "funasr.tokenizer.whisper_tokenizer"},
 }
 CTC_PARTS = ("ctc_decoder", "dataset_conf.ctc_tokenizer")
-# Sections that FunASR's classes are given whole. Of each, what must be there, since FunASR's own
-# default would silently be another model, and what may be there beside the published keys.
-SECTIONS = {
-    "frontend_conf": (
-        ("fs", "window", "n_mels", "frame_length", "frame_shift", "lfr_m", "lfr_n"),
-        {"dither": 1.0},
-    ),
+# Of the sections that FunASR's classes are given whole, what must be there, since FunASR's own
+# default would silently be another model.
+NEEDED = {
+    "frontend_conf": ("fs", "window", "n_mels", "frame_length", "frame_shift", "lfr_m", "lfr_n"),
     "audio_encoder_conf": (
-        (
-            *("output_size", "attention_heads", "linear_units", "num_blocks", "tp_blocks"),
-            *("input_layer", "normalize_before", "kernel_size", "sanm_shfit"),
-            "selfattention_layer_type",
-        ),
-        {},
+        *("output_size", "attention_heads", "linear_units", "num_blocks", "tp_blocks"),
+        *("input_layer", "normalize_before", "kernel_size", "sanm_shfit"),
+        "selfattention_layer_type",
     ),
-    "audio_adaptor_conf": (
-        ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
-        {"attention_heads": 8},
-    ),
-    "llm_conf": (("init_param_path",), {}),
-    "tokenizer_conf": (("init_param_path",), {}),
+    "audio_adaptor_conf": ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
+    "llm_conf": (),
+    "tokenizer_conf": (),
 }
-CTC_SECTIONS = {
-    "ctc_decoder_conf": (
-        ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
-        {"attention_heads": 8},
-    ),
-    "ctc_conf": ((), {}),
-    "dataset_conf.ctc_tokenizer_conf": ((), {}),
+CTC_NEEDED = {
+    "ctc_decoder_conf": ("downsample_rate", "ffn_dim", "llm_dim", "encoder_dim", "n_layer"),
+    "ctc_conf": (),
+    "dataset_conf.ctc_tokenizer_conf": (),
+}
+# What FunASR's classes know beside the published keys, with its defaults.
+MORE = {
+    "ctc_vocab_size": 60515,
+    "frontend_conf.dither": 1.0,
+    "audio_adaptor_conf.attention_heads": 8,
+    "ctc_decoder_conf.attention_heads": 8,
+    "dataset_conf.sys_prompt": True,
 }
 # Everything in config.yaml that is about the CTC branch.
 CTC_KEYS = ("ctc_decoder", "ctc_decoder_conf", "ctc_conf", "ctc_weight", "ctc_vocab_size")
@@ -155,15 +154,14 @@ def read_config(directory: Path) -> dict[str, Any]:
             has, or without a key or a file that it needs.
     """
     path = directory / "config.yaml"
-    config = _merged(directory)
-    if config.get("model") != "FunASRNano":
+    given = allowed.read_yaml(path)
+    if given.get("model") != "FunASRNano":
         raise InputError(
             f"{path} is that of another model: expected model: FunASRNano, got model: "
-            f"{config.get('model')}."
+            f"{reprlib.repr(given.get('model')).strip(chr(39))}."
         )
-    dataset = config["dataset_conf"] = config.get("dataset_conf") or {}
-    for key in ("ctc_tokenizer", "ctc_tokenizer_conf"):
-        dataset[key] = config.pop(key, None) or dataset.get(key)
+    paths = _paths(directory, given)
+    config = _allow(path, given)
     optional = () if config.get("ctc_decoder") else CTC_PARTS
     for name, known in PARTS.items():
         found = _at(config, name)
@@ -172,38 +170,105 @@ def read_config(directory: Path) -> dict[str, Any]:
                 f"{path}: {name}: expected {' or '.join(known)}, as in the published models, got "
                 f"{found}."
             )
-    sections = SECTIONS | (CTC_SECTIONS if config.get("ctc_decoder") else {})
-    for name, (needed, optional) in sections.items():
-        _check_section(path, config, name, needed, optional)
-    _find_files(directory, config)
+    config["llm_conf"]["init_param_path"] = paths["llm"]
+    config["tokenizer_conf"]["init_param_path"] = paths["llm"]
+    if config["dataset_conf"]["ctc_tokenizer"] == "SenseVoiceTokenizer":
+        # FunASR would look for it among its own files, where it is not.
+        options = config["dataset_conf"]["ctc_tokenizer_conf"] or {}
+        config["dataset_conf"]["ctc_tokenizer_conf"] = {**options, "vocab_path": paths["vocab"]}
     return config
 
 
-def _merged(directory: Path) -> dict[str, Any]:
-    """FunASR's own merging, so that we and funasr.AutoModel see the same configuration."""
-    import_funasr()
-    from funasr.download.download_model_from_hub import add_file_root_path
+def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
+    """Where the language model and the CTC vocabulary lie: as configuration.json says, else
+    config.yaml (where these keys are settled, in place), always in the directory itself."""
+    path = directory / "configuration.json"
+    metas = allowed.read_json(path).get("file_path_metas", {})
+    if not isinstance(metas, dict):
+        raise InputError(f"{path}: file_path_metas: expected a section with keys.")
+    config_file = directory / "config.yaml"
+
+    def named(*keys: str) -> str | None:
+        """The name in one of the two, by dotted keys in the order in which they count."""
+        found = None
+        for source, tree in ((path, metas), (config_file, given)):
+            prefix = "file_path_metas." if tree is metas else ""
+            for key in keys:
+                value = _at(tree, key)
+                if found is None and isinstance(value, str) and "${" not in value:
+                    found = allowed.own_name(source, prefix + key, value)
+        return found
+
+    llm = named("llm_conf.init_param_path", "tokenizer_conf.init_param_path")
+    other = named("tokenizer_conf.init_param_path", "llm_conf.init_param_path")
+    if llm is None or llm != other or not (directory / llm / "config.json").is_file():
+        raise InputError(
+            f"{path}: file_path_metas.llm_conf.init_param_path: expected the language model's "
+            "directory (config.json, tokenizer) in the model's, the same as that of "
+            f"tokenizer_conf, got {llm} and {other}."
+        )
+    vocabulary = named(
+        "dataset_conf.ctc_tokenizer_conf.vocab_path", "ctc_tokenizer_conf.vocab_path"
+    )
+    for tree in (given, given.get("dataset_conf")):
+        for section in ("llm_conf", "tokenizer_conf", "ctc_tokenizer_conf"):
+            part = _at(tree, section) if isinstance(tree, dict) else None
+            if isinstance(part, dict):
+                part |= {"init_param_path": llm} if "init_param_path" in part else {}
+                part |= {"vocab_path": None} if "vocab_path" in part else {}
+    return {"llm": str(directory / llm), "vocab": str(directory / (vocabulary or CTC_VOCABULARY))}
+
+
+def _allow(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """What config.yaml says of the published keys; the CTC branch's tokenizer is under
+    `dataset_conf`, wherever it stood."""
+    known = _known()
+    dataset = given.get("dataset_conf") or {}
+    if not isinstance(dataset, dict):
+        raise InputError(
+            f"{path}: dataset_conf: expected a section with keys, got {reprlib.repr(dataset)}."
+        )
+    given = {**given, "dataset_conf": dataset}
+    for key in ("ctc_tokenizer", "ctc_tokenizer_conf"):
+        dataset[key] = given.pop(key, None) or dataset.get(key)
+    _resolve(given, known)
+    sections = NEEDED | (CTC_NEEDED if given.get("ctc_decoder") else {})
+    config = allowed.allow(path, given, known, strict=(*sections, *PARTS, "ctc_vocab_size"))
+    for name, needed in sections.items():
+        section = _at(config, name) or {}
+        missing = [key for key in needed if key not in section]
+        if missing:
+            key, value = f".{missing[0]}" if section else "", _at(known, name)[missing[0]]
+            raise InputError(
+                f"{path}: {name}{key} is missing: expected a value, as the published {value!r}."
+            )
+    return {**config, **{name: config.get(name) or {} for name in NEEDED}}
+
+
+@cache
+def _known() -> dict[str, Any]:
+    """The published values, those that name others resolved, and those of MORE."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
-    path, paths = directory / "configuration.json", {}
-    try:
-        metas = json.loads(path.read_text(encoding="utf-8")).get("file_path_metas", {})
-    except (ValueError, AttributeError) as error:
-        raise _unreadable(path, "JSON with file_path_metas", error) from None
-    add_file_root_path(str(directory), metas, paths)
-    path = directory / "config.yaml"
-    try:
-        merged = OmegaConf.merge(OmegaConf.load(path), paths)
-        return OmegaConf.to_container(merged, resolve=True)
-    except (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError) as error:
-        raise _unreadable(path, "the YAML of a Fun-ASR-Nano", error) from None
+    known = OmegaConf.to_container(OmegaConf.load(PUBLISHED), resolve=True)
+    for name, value in MORE.items():
+        section, _, key = name.rpartition(".")
+        (known[section] if section else known)[key] = value
+    return known
 
 
-def _unreadable(path: Path, expected: str, error: Exception) -> InputError:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return InputError(f"{path} cannot be read ({reason}): expected {expected}; fetch it anew.")
+def _resolve(given: dict[str, Any], known: Mapping[str, Any]) -> None:
+    """Puts values where config.yaml names other keys for them, `${a.b}`, in place and one deep.
+
+    OmegaConf would also look into the environment (`${oc.env:AWS_SECRET_ACCESS_KEY}`), and what it
+    finds there would be written to models/final.
+    """
+    for section in given.values():
+        if not isinstance(section, dict):
+            continue
+        for key, value in section.items():
+            if isinstance(value, str) and (one := re.fullmatch(r"\$\{([\w.]+)\}", value)):
+                section[key] = _at(given, one[1])
 
 
 def _at(config: Mapping[str, Any], name: str) -> Any:
@@ -212,55 +277,6 @@ def _at(config: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
-
-
-def _check_section(
-    path: Path,
-    config: dict[str, Any],
-    name: str,
-    needed: tuple[str, ...],
-    optional: Mapping[str, Any],
-) -> None:
-    """Checks a section's keys and types, in place: what no published model has is left out, so that
-    nothing unknown reaches FunASR's classes."""
-    section = _at(config, name)
-    if section is None and not needed:
-        return
-    if not isinstance(section, dict):
-        raise InputError(f"{path}: {name}: expected a section with keys, got {section!r}.")
-    known = _at(_published(), name) | optional
-    missing = [key for key in needed if section.get(key) is None]
-    if missing:
-        raise InputError(
-            f"{path}: {name}.{missing[0]} is missing: expected a value, as the published "
-            f"{known[missing[0]]!r}."
-        )
-    for key in [key for key in section if key not in known]:
-        print(f"{path}: {name}.{key} is no key of Fun-ASR-Nano's: not used")
-        del section[key]
-    for key, value in section.items():
-        kind = type(known[key])
-        fits = type(value) is kind or (kind is float and type(value) is int)
-        if not fits and value is not None and known[key] is not None:
-            raise InputError(
-                f"{path}: {name}.{key}: expected a value such as {known[key]!r}, got {value!r}."
-            )
-
-
-def _find_files(directory: Path, config: dict[str, Any]) -> None:
-    """Checks the language model's directory, and says where the CTC vocabulary is (in place)."""
-    llm = Path(config["llm_conf"]["init_param_path"])
-    if not (llm / "config.json").is_file():
-        raise InputError(
-            f"{directory / 'configuration.json'}: file_path_metas.llm_conf.init_param_path: "
-            "expected the language model's directory (config.json, tokenizer) in the model's, got "
-            f"{llm}."
-        )
-    if config["dataset_conf"]["ctc_tokenizer"] == "SenseVoiceTokenizer":
-        options = config["dataset_conf"]["ctc_tokenizer_conf"] or {}
-        # FunASR would look for it among its own files, where it is not.
-        options["vocab_path"] = options.get("vocab_path") or str(directory / CTC_VOCABULARY)
-        config["dataset_conf"]["ctc_tokenizer_conf"] = options
 
 
 def check_vocabulary(config: Mapping[str, Any]) -> None:
@@ -302,7 +318,11 @@ def build(config: Mapping[str, Any]) -> torch.nn.Module:
 
     arguments = deepcopy(dict(config))
     arguments["llm_conf"]["llm_dtype"] = "fp32"
-    return tables.model_classes["FunASRNano"](**arguments, input_size=input_size(config))
+    llm = Path(config["llm_conf"]["init_param_path"])
+    with tempfile.TemporaryDirectory() as folder:
+        allowed.copy_file(llm / "config.json", Path(folder) / "config.json")
+        arguments["llm_conf"]["init_param_path"] = folder
+        return tables.model_classes["FunASRNano"](**arguments, input_size=input_size(config))
 
 
 def without_ctc(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -371,5 +391,30 @@ def files_beside(config: Mapping[str, Any]) -> dict[str, Path]:
 def copy_beside(config: Mapping[str, Any], directory: Path) -> None:
     """Copies a model's `files_beside` to another directory."""
     for name, path in files_beside(config).items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, directory / name)
+        allowed.copy_file(path, directory / name)
+
+
+def read_tokenizer(directory: Path) -> Any:
+    """Returns Transformers' tokenizer of a language model's directory.
+
+    Raises InputError where it holds none that can be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("config.json", *TOKENIZER_FILES):
+                if (directory / name).is_file():
+                    allowed.copy_file(directory / name, Path(folder) / name)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (InputError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # what it is made of, in Rust, panics with one of its own
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{directory} holds no tokenizer that can be read ({reason}): expected the language "
+            "model's tokenizer.json; fetch the model anew."
+        ) from None
+    if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
+        raise InputError(f"{directory} holds no tokenizer: fetch the model anew.")
+    return tokenizer

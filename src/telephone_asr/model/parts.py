@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.model import allowed
 from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, load
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ WEIGHTS = {
     "lora": "adapter_model.safetensors",  # PEFT's own name
 }
 WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
+# Of PEFT's adapter_config.json, what it takes to load one: a value of each.
+LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": ["q_proj"]}
 PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",), "lora": ("llm.",)}
 
 
@@ -165,9 +168,16 @@ def load_checkpoint(
         path = weights_path(directory, stage)
         if not path.is_file() or not (directory / "checkpoint.json").is_file():
             raise InputError(f"{directory} holds no checkpoint: run `dvc repro train_{stage}`.")
-        note = json.loads((directory / "checkpoint.json").read_text(encoding="utf-8"))
+        note = allowed.read_json(directory / "checkpoint.json")
         hashes[stage] = file_sha256(path)
-        for other, expected in {**note["stands_on"], stage: note["sha256"]}.items():
+        below = note.get("stands_on")
+        below = below if isinstance(below, dict) else {}
+        # All below are in it, so that one which is not there is another one.
+        for other, expected in {
+            **dict.fromkeys(hashes),
+            **below,
+            stage: note.get("sha256"),
+        }.items():
             if hashes.get(other) != expected:
                 raise InputError(
                     f"{directory / 'checkpoint.json'}: {stage} was trained on another {other} than "
@@ -179,12 +189,18 @@ def load_checkpoint(
 
 def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
     """Loads a checkpoint's weights: exactly those of its part, each of the right shape."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = weights_path(directory, stage)
-    weights, is_lora = load_file(path), path.name == WEIGHTS["lora"]
+    try:
+        weights, is_lora = load_file(path), path.name == WEIGHTS["lora"]
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): run `dvc checkout` or `dvc repro train_{stage}`."
+        ) from None
     if is_lora:
-        expected = _with_lora(nano, directory)
+        expected = _with_lora(nano, directory, weights)
     else:
         prefixes = PREFIXES[stage]
         if any(name.startswith(CTC_BRANCH) for name in weights):
@@ -202,13 +218,26 @@ def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
         nano.model.load_state_dict(weights, strict=False)
 
 
-def _with_lora(nano: FunASRNano, directory: Path) -> dict[str, torch.Tensor]:
-    """Puts the LoRA of a directory on the language model; PEFT only warns of what is missing."""
-    from peft import PeftModel, get_peft_model_state_dict
+def _with_lora(
+    nano: FunASRNano, directory: Path, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Puts the LoRA of a directory on the language model.
 
+    PEFT would take adapter_config.json at its word, and import a module that it names
+    (`megatron_core`): its size alone is read.
+    """
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+    from peft.utils import set_peft_model_state_dict
+
+    path = directory / "adapter_config.json"
+    size = allowed.allow(path, _only(allowed.read_json(path), LORA), LORA)
+    if missing := LORA.keys() - size.keys():
+        raise InputError(f"{path}: {min(missing)} is missing: run `dvc repro train_lora`.")
     try:
-        nano.peft = PeftModel.from_pretrained(nano.model.llm, str(directory))
-    except RuntimeError as error:
+        config = LoraConfig(**size, task_type="CAUSAL_LM", inference_mode=True)
+        nano.peft = get_peft_model(nano.model.llm, config)
+        set_peft_model_state_dict(nano.peft, dict(weights))
+    except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise InputError(
             f"{directory} is not the lora of this base model ({reason}): "
@@ -217,3 +246,7 @@ def _with_lora(nano: FunASRNano, directory: Path) -> dict[str, torch.Tensor]:
     nano.peft.eval()
     # Left to itself it looks for the base model's configuration, and warns that there is none.
     return get_peft_model_state_dict(nano.peft, save_embedding_layers=False)
+
+
+def _only(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if key in known}

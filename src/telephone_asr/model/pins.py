@@ -10,18 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.model import layout
+from telephone_asr.model import allowed, layout
 from telephone_asr.model.pretrained import file_sha256
 
 WEIGHTS = "model.pt"
 
 
 def model_files(directory: Path) -> dict[str, Path]:
-    """Returns every file of a model directory that is used, by its name in the directory."""
+    """Returns every file of a model directory that is used, by its name in the directory.
+
+    Raises InputError where one leads out of the directory.
+    """
     names = ("config.yaml", "configuration.json", WEIGHTS)
-    return {name: directory / name for name in names} | layout.files_beside(
-        layout.read_config(directory)
-    )
+    files = {name: directory / name for name in names}
+    files |= layout.files_beside(layout.read_config(directory))
+    allowed.refuse_links(files, directory)
+    return files
 
 
 def check(files: Mapping[str, Path], pins: Path) -> dict[str, str]:

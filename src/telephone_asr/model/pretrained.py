@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import importlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def load(
         config["frontend_conf"]["dither"] = dither
     if fs is not None:
         config["frontend_conf"] |= {"fs": fs, "filters": filters}
-    tokenizer = _tokenizer(Path(config["tokenizer_conf"]["init_param_path"]))
+    tokenizer = layout.read_tokenizer(Path(config["tokenizer_conf"]["init_param_path"]))
     state = read_weights(directory / "model.pt")
     if not any(name.startswith(CTC_BRANCH) for name in state):
         # Hugging Face's copy of the weights comes without the CTC branch that config.yaml names.
@@ -77,8 +77,9 @@ def load(
     elif config.get("ctc_decoder"):
         layout.check_vocabulary(config)
     _check_input_size(directory, config, state)
+    _check_weights(state, _outline(directory, config), directory / "model.pt")
     model = layout.build(config)
-    _fill(model, state, directory / "model.pt")
+    model.load_state_dict(state, strict=False)
     model.eval()
     return FunASRNano(model, tokenizer, config, directory)
 
@@ -94,10 +95,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     mapped = zipfile.is_zipfile(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what a damaged pickle raises is anything
         with open(path, "rb") as file:
             pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = (
             "it is Git LFS's pointer to them; run `git lfs pull` there"
             if pointer
@@ -113,25 +116,31 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _tokenizer(directory: Path) -> Any:
-    from transformers import AutoTokenizer
+def _outline(directory: Path, config: dict[str, Any]) -> torch.nn.Module:
+    """The model that the configurations describe, without memory for its weights: what is absurd
+    is told before gigabytes are asked for."""
+    import torch
 
+    # What is imported while tensors have no memory would keep such ones for its constants.
+    layout.import_funasr()
+    importlib.import_module("transformers.models.qwen3.modeling_qwen3")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    except Exception as error:  # the library underneath raises a bare Exception
+        with torch.device("meta"):
+            return layout.build(config)
+    except (RuntimeError, ValueError, AssertionError, ArithmeticError, LookupError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            f"{directory} holds no tokenizer that can be read ({reason}): expected the language "
-            "model's tokenizer.json; fetch the model anew."
+            f"{directory / 'config.yaml'} and the language model's config.json describe no model "
+            f"({reason}): fetch the model anew."
         ) from None
-    if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
-        raise InputError(f"{directory} holds no tokenizer: fetch the model anew.")
-    return tokenizer
 
 
-def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
-    """Loads every weight of the state; each of the model's must be in it."""
-    own = model.state_dict()
+def _check_weights(state: dict[str, torch.Tensor], outline: torch.nn.Module, path: Path) -> None:
+    """Raises InputError unless every weight of the model is there, no other is, and all are
+    numbers."""
+    import torch
+
+    own = outline.state_dict()
     reshaped = [key for key in state if key in own and state[key].shape != own[key].shape]
     if reshaped:
         key = reshaped[0]
@@ -140,16 +149,25 @@ def _fill(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) ->
             f"{path} is not the model of its config.yaml: {len(reshaped)} weights of another "
             f"shape ({key}: {shapes})."
         )
-    missing, unexpected = model.load_state_dict(state, strict=False)
     # Tied embeddings may be stored once; everything else must be there, and nothing more.
-    tied = bool(model.llm.config.tie_word_embeddings)
-    missing = [key for key in missing if not (key == "llm.lm_head.weight" and tied)]
+    tied = {"llm.lm_head.weight"} if outline.llm.config.tie_word_embeddings else set()
+    missing = [key for key in own if key not in state and key not in tied]
+    unexpected = [key for key in state if key not in own]
     if missing or unexpected:
         raise InputError(
             f"{path} is not the model of its config.yaml: {len(missing)} weights missing "
             f"({', '.join(missing[:3])}), {len(unexpected)} unexpected "
             f"({', '.join(unexpected[:3])})."
         )
+    for key, tensor in state.items():
+        plain = tensor.layout is torch.strided and not tensor.is_meta
+        if not plain or not tensor.is_floating_point():
+            raise InputError(f"{path}: {key} is {tensor.dtype}, {tensor.layout}: expected floats.")
+        if tensor.numel() and not torch.isfinite(torch.stack(tensor.aminmax())).all():
+            raise InputError(
+                f"{path}: {key} has values that are no finite numbers: the training that made it "
+                "failed, or the file is damaged; take another."
+            )
 
 
 def _check_input_size(directory: Path, config: dict[str, Any], state: dict[str, Any]) -> None:

@@ -29,9 +29,7 @@ def write_tiny(
         fs: sample rate of the front end in Hz.
         dither: of the front end, in steps of 16 bits.
     """
-    from transformers import AutoTokenizer
-
-    vocabulary = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+    vocabulary = layout.read_tokenizer(tokenizer)
     with open(tokenizer / layout.CTC_VOCABULARY, encoding="ascii") as file:
         ranks = sum(1 for _ in file)
     llm = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.layout import save_weights
+from telephone_asr.model.layout import copy_beside, read_config, save_weights, write_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, run
+from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, new_out, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -20,15 +20,18 @@ BASE = MODELS / "base"
 def main() -> None:
     params = load_params()
     if not params.base.is_tiny:
-        copy_model(params.base, BASE)
+        with new_out(BASE) as new:
+            copy_model(params.base, new)
         for name in ("base_ctc", "base_llm"):  # no training, no curves
-            (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
+            with new_out(METRICS / "train" / name) as new:
+                new.mkdir()
     else:
         train_tiny(params)
 
 
 def copy_model(base: Base, target: Path) -> None:
-    """Copies the files of a Fun-ASR-Nano, the user's or a hub's snapshot, that are used.
+    """Copies the files of a Fun-ASR-Nano, the user's or a hub's snapshot, that are used, and of its
+    configurations what they may say.
 
     Raises InputError where it is not to be had, is incomplete, or has other files than its pins.
     """
@@ -39,9 +42,11 @@ def copy_model(base: Base, target: Path) -> None:
         print(f"{source} has no CTC branch: adapted without it, and without timestamps")
     if unknown:
         pins.record(unknown, Path(base.pins))
-    for name, path in files.items():
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target / name)
+    target.mkdir(parents=True)
+    shutil.copyfile(files[pins.WEIGHTS], target / pins.WEIGHTS)
+    config = read_config(source)
+    copy_beside(config, target)
+    write_config(target, config)
 
 
 def train_tiny(params: Params) -> None:
@@ -88,8 +93,8 @@ def train_tiny(params: Params) -> None:
     by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
 
     save_weights(as_published(nano.model), building / "model.pt")
-    shutil.rmtree(BASE, ignore_errors=True)
-    building.rename(BASE)
+    with new_out(BASE) as new:
+        shutil.move(building, new)
     first.finish()
     second.finish()
     print(f"{BASE}: validation CER {by_llm.cer:.4f} ({by_ctc.cer:.4f} by CTC alone)")

@@ -31,6 +31,7 @@ from telephone_asr.stages import (
     SHARDS,
     TEST_SETS,
     UNPACKED,
+    new_out,
     run,
     unseen,
     write_json,
@@ -59,7 +60,8 @@ def main() -> None:
     _check_sets(sorted_, params.split)
     metrics = {}
     for source, (found, verdicts) in sorted_.items():
-        metrics[source] = make_manifests(source, rules, found, verdicts)
+        with new_out(MANIFESTS / source) as new:
+            metrics[source] = make_manifests(new, source, rules, found, verdicts)
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
@@ -91,9 +93,9 @@ def _tokenizer(directory: Path) -> Tokenizer:
         raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
     if (directory / "tokenizer.json").is_file():
         return Tokenizer.from_file(str(directory / "tokenizer.json"))
-    from transformers import AutoTokenizer  # which makes one of vocab.json and merges.txt
+    from telephone_asr.model.layout import read_tokenizer  # makes one of vocab.json and merges.txt
 
-    return AutoTokenizer.from_pretrained(directory).backend_tokenizer
+    return read_tokenizer(directory).backend_tokenizer
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:
@@ -116,12 +118,13 @@ def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
     return found, sorting.decide(judge, rules, found, frozen, wideband)
 
 
-def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
+def make_manifests(
+    directory: Path, source: str, rules: Rules, found: Survey, verdicts: Verdicts
+) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
     rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
     total = len(verdicts.sets) + len(rejected)
-    directory = MANIFESTS / source
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True)
     share = sorting.share_written(found, verdicts)
     prompt = prompt_for(share)
     tally, changed = Tally(), []

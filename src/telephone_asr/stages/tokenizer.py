@@ -6,22 +6,26 @@ therefore comes first.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from telephone_asr.manifests.text import normalise
 from telephone_asr.model import pins
+from telephone_asr.model.allowed import copy_file
 from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import TOKENIZER_FILES, read_config
 from telephone_asr.model.tokenizer import build_tokenizers
-from telephone_asr.params import load_params
+from telephone_asr.params import Params, load_params
 from telephone_asr.shards import read_cuts
-from telephone_asr.stages import MODELS, RAW, run
+from telephone_asr.stages import MODELS, RAW, new_out, run
 
 
 def main() -> None:
     params = load_params()
-    directory = MODELS / "tokenizer"
+    with new_out(MODELS / "tokenizer") as directory:
+        make_tokenizer(params, directory)
+
+
+def make_tokenizer(params: Params, directory: Path) -> None:
     if params.base.is_tiny:
         cuts = (cut for part in ("wideband", "calls") for cut in read_cuts(RAW / part))
         texts = (cut["supervisions"][0]["text"] for cut in cuts)
@@ -29,14 +33,14 @@ def main() -> None:
         return
     base = params.base
     model = locate(base.kind, base.path, base.repo, base.revision)
+    files = pins.model_files(model)
     if base.pins is not None:  # `base` checks the weights, which take longer, and records them all
-        files = pins.model_files(model)
         pins.check({name: files[name] for name in files if name != pins.WEIGHTS}, Path(base.pins))
     source = Path(read_config(model)["tokenizer_conf"]["init_param_path"])
     directory.mkdir(parents=True)
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
-            shutil.copyfile(source / name, directory / name)
+            copy_file(source / name, directory / name)
 
 
 if __name__ == "__main__":
