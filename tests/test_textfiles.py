@@ -33,9 +33,10 @@ def test_lines(mark, end, tmp_path):
 
 
 def test_packed_lines(tmp_path):
-    path = tmp_path / "list.jsonl.gz"
-    path.write_bytes(gzip.compress(codecs.BOM_UTF8 + b'{"id": "a"}\n\n{"id": "b"}\n'))
-    assert [json_object(line)["id"] for _, line in byte_lines(path)] == ["a", "b"]
+    for name in ("list.jsonl.gz", "list.jsonl"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(codecs.BOM_UTF8 + b'{"id": "a"}\n\n{"id": "b"}\n'))
+        assert [json_object(line)["id"] for _, line in byte_lines(path)] == ["a", "b"]
 
 
 def test_empty_files_have_no_lines(tmp_path):
@@ -52,6 +53,7 @@ def test_empty_files_have_no_lines(tmp_path):
         ("a 您好\n".encode("utf-16"), r"list is UTF-16, .*`iconv -f UTF-16 -t UTF-8`"),
         ("a 您好\n".encode("utf-16-be"), r"list is UTF-16, .*`iconv -f UTF-16"),
         ("abc 您好\n".encode("utf-16-le"), r"list is UTF-16, .*`iconv -f UTF-16"),
+        (b"PK\x03\x04\x14\0\x06\0", r"list is a spreadsheet or an archive: save it as CSV UTF-8"),
         (b"a 1\rb 2\r", r"list ends its lines with a carriage return alone: .*`tr '\\r' '\\n'`"),
     ],
 )

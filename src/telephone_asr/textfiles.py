@@ -47,7 +47,7 @@ def read_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
 
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the lines that are not blank, with their numbers from 1 on, not yet decoded: in a list
-    of JSON one line that cannot be used costs one utterance. A name in .gz is unpacked.
+    of JSON one line that cannot be used costs one utterance. Gzip is unpacked.
 
     Raises InputError for what cannot be read, or is UTF-16.
     """
@@ -99,6 +99,8 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
             first = next(file, b"")
             if first.startswith(_UTF_16) or _looks_like_utf_16(first):
                 raise InputError(f"{path} is UTF-16, {NOT_UTF_8.format('UTF-16')}.")
+            if first.startswith(b"PK\x03\x04"):
+                raise InputError(f"{path} is a spreadsheet or an archive: save it as CSV UTF-8.")
             first, second = first.removeprefix(codecs.BOM_UTF8), next(file, b"")
             if b"\r" in first.rstrip(b"\r\n") and not second:
                 raise InputError(
@@ -119,7 +121,9 @@ def _opened(path: Path) -> IO[bytes]:
     """A FIFO or a device would never end."""
     if not path.is_file() and not path.is_dir() and path.exists():
         raise OSError("it is no regular file")
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
+    with open(path, "rb") as file:
+        packed = path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else open(path, "rb")
 
 
 def _looks_like_utf_16(line: bytes) -> bool:
