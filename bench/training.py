@@ -150,6 +150,15 @@ def decoding_rate(root: Path) -> dict[str, float]:
     return {"seconds_a_second": round(SECONDS * len(keys) / seconds, 2), "tokens": TOKENS}
 
 
+def start_s(model: Path) -> float:
+    """Seconds from the start of a process until the model is there."""
+    code = "import sys, pathlib; from telephone_asr.model import pretrained as p; "
+    code += "p.load(pathlib.Path(sys.argv[1]))"
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code, str(model)], check=True, capture_output=True)
+    return round(time.perf_counter() - started, 1)
+
+
 def _inputs(run: Run, nano: Any):
     from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.model.frontend import Frontend
@@ -158,7 +167,8 @@ def _inputs(run: Run, nano: Any):
 
     examples = read_manifest(run.root / "train.jsonl")[: run.batch * len(run.batches)]
     frontend = Frontend(nano.config["frontend_conf"])
-    return Inputs(examples, [sound_index(run.root / "shards")], frontend, cache_mb=100)
+    sounds = {examples[0].source: sound_index(run.root / "shards")}
+    return Inputs(examples, sounds, frontend, cache_mb=100)
 
 
 def _heard(nano: Any, level: str, ctc_weight: float):
@@ -439,7 +449,7 @@ def main() -> None:
                 run = replace(run, ctc_weight=CTC_WEIGHT)
                 found[stage] = rates(run, measure("ours", run))
         if arguments.rates:
-            found["decoding"] = decoding_rate(root)
+            found |= {"start_s": start_s(root / "model"), "decoding": decoding_rate(root)}
             write_rates(arguments.rates, processor(), "cpu", "fp32", found)
 
 

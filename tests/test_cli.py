@@ -1,6 +1,7 @@
 """The command line: what it writes and prints, and how it refuses."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import soundfile
 from model_fixtures import CALL_RATE_HZ, ROOT, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.channel import g711
+from telephone_asr.commands import transcribe
 from telephone_asr.params import load_params
 from telephone_asr.shards import sound_index
 from telephone_asr.stages import SHARDS
@@ -121,6 +123,28 @@ def test_a_profile_that_does_not_fit_is_refused_and_params_stay(settings, call, 
     assert settings.read_bytes() == before
 
 
+def test_a_terminal_that_lacks_a_character_gets_another(tmp_path):
+    """As a console in GBK does, of which not even --help may fail."""
+    for name, text in (("ref", "a 您好吗\n"), ("hyp", "a 您好𠮷é\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for encoding in ("gbk", "ascii"):
+        for words in (["score", "ref", "hyp"], ["score", "--help"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "telephone_asr.cli", *words],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONIOENCODING": encoding},
+                capture_output=True,
+            )
+            assert done.returncode == 0, done.stderr
+    shown = subprocess.run(
+        [sys.executable, "-m", "telephone_asr.cli", "score", "ref", "hyp"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "gbk"},
+        capture_output=True,
+    ).stdout.decode("gbk")
+    assert "您好?é" in shown
+
+
 # --- unpack
 
 
@@ -142,6 +166,39 @@ def test_unpack_writes_the_files_that_the_manifests_name(repository, call):
     assert total > 40
     valid = json.loads(Path("data/manifests/telecall/valid.jsonl").read_text().splitlines()[0])
     assert Path(f"data/unpacked/telecall/{valid['key']}.flac").exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "../outside.wav",
+        "data/unpacked/../../outside.wav",
+        "{tmp}/outside.wav",
+        "data/unpacked/link/outside.wav",
+        "data/unpacked/telecall",
+        "data/unpacked/a\0.wav",
+    ],
+)
+def test_unpack_writes_nowhere_else(place, repository, call, tmp_path):
+    Path("data/unpacked/telecall").mkdir(parents=True)
+    Path("data/unpacked/link").symlink_to(tmp_path)
+    manifest = Path("data/manifests/telecall/train.jsonl")
+    text = manifest.read_text(encoding="utf-8")
+    place = json.dumps(place.format(tmp=tmp_path))[1:-1]
+    odd = re.sub(r"!data/unpacked/[^<]*", lambda _: f"!{place}", text, count=1)
+    assert odd != text
+    manifest.write_text(odd, encoding="utf-8")
+    message = call("unpack", fails=True)
+    assert f"{manifest}: the line of 'c" in message
+    assert not list(tmp_path.glob("outside.wav"))
+    assert not Path("../outside.wav").exists()
+
+
+@pytest.mark.parametrize("line", ['{"key": 1}', "[]", "{", '{"key": "x", "messages": [1, 2]}'])
+def test_unpack_of_what_is_no_manifest(line, repository, call):
+    path = Path("data/manifests/telecall/train.jsonl")
+    path.write_text(line + "\n", encoding="utf-8")
+    assert str(path) in call("unpack", fails=True)
 
 
 def test_unpack_without_manifests_says_what_to_run(settings, call):
@@ -235,6 +292,22 @@ def test_files_are_transcribed_a_line_each(fitted_directory, utterances, call, t
     assert [line.split("\t")[0] for line in lines] == [str(path) for path in paths]
     texts = [line.split("\t")[1] for line in lines]
     assert sum(text == expected for text, expected in zip(texts, TEXTS, strict=False)) >= 2
+
+
+def test_a_text_that_is_cut_off_says_so_and_the_exit_code_tells(
+    fitted_directory, utterances, monkeypatch, capsys, tmp_path
+):
+    path = write_wav(tmp_path / "long.wav", utterances[0].samples, CALL_RATE_HZ)
+    monkeypatch.setattr(transcribe, "MAX_TOKENS", 1)
+    monkeypatch.setattr(transcribe, "MAX_TOKENS_PER_S", 0)
+    words = ["telephone-asr", "transcribe", str(path), "--model", str(fitted_directory)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.strip().split("\t")[1]) == 1
+    assert f"error: {path}: its text is cut off at 1 tokens" in printed.err
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_transcribed(

@@ -43,6 +43,11 @@ def test_wideband_speech_is_found_with_its_simulation(manifests):
     assert data.why(manifests, "sim-w3") == found[1:]
 
 
+def test_what_ids_tell_a_terminal_is_not_done(capsys):
+    data._print(["calls\ta\nb\x1b[2J\u2028\x9b\tbad_id\t客户"])
+    assert capsys.readouterr().out == "calls\ta\\nb\\x1b[2J\\u2028\\x9b\tbad_id\t客户\n"
+
+
 def test_an_id_is_not_found_inside_others(manifests):
     with pytest.raises(InputError, match=r"^w: no manifest names it"):
         data.why(manifests, "w")

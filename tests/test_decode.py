@@ -229,7 +229,7 @@ def test_shares_of_several_processes_hold_every_text_once(fitted, make_inputs, p
 
 def test_sound_that_is_missing_is_an_input_error(fitted, make_inputs):
     inputs = make_inputs(fitted)
-    inputs._sounds = []
+    inputs._sounds = {}
     with pytest.raises(InputError, match="no shard holds it"):
         transcribe(fitted, inputs, 2, MAX_TOKENS)
 
@@ -244,6 +244,22 @@ def test_a_text_ends_at_the_limit(fitted, make_inputs):
     cut = transcribe(fitted, inputs, 4, max_tokens=2)
     assert max(map(len, cut)) <= 2 < max(map(len, full))
     assert all(text.startswith(short) for text, short in zip(full, cut, strict=True))
+    assert decode.count_cut_off(full) == 0
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_text_that_ends_at_the_limit_says_so(fitted, make_inputs, beams):
+    inputs = make_inputs(fitted)
+    full = transcribe(fitted, inputs, 4, MAX_TOKENS, beams=beams)
+    lengths = [len(fitted.tokenizer.encode(text)) for text in full]
+    limit = sorted(lengths)[len(lengths) // 2]
+    cut = transcribe(fitted, inputs, 4, max_tokens=limit, beams=beams)
+    found = [isinstance(text, decode.CutOff) for text in cut]
+    # One of as many tokens as there may be was not seen to end.
+    assert found == [length >= limit for length in lengths]
+    assert True in found
+    assert False in found
+    assert decode.count_cut_off(transcribe(fitted, inputs, 4, max_tokens=1, by_ctc=True)) == 0
 
 
 def test_silence_marks_and_runs_of_spaces_are_single_spaces(

@@ -132,6 +132,21 @@ BAD_CUTS = {
     "duration NaN": lambda cut: {**cut, "duration": float("nan")},
     "custom a word": lambda cut: with_supervision(cut, custom="x"),
     "text a number": lambda cut: with_supervision(cut, text=5),
+    "half a character in the text": lambda cut: with_supervision(cut, text="\ud800"),
+    "half a character in the id": lambda cut: {**cut, "id": "\ud800"},
+    "half a character in the speaker": lambda cut: with_supervision(cut, speaker="\udfff"),
+    "id a list": lambda cut: {**cut, "id": ["u"]},
+    "speaker a list": lambda cut: with_supervision(cut, speaker=["甲"]),
+    "scene an object": lambda cut: with_supervision(cut, custom={"scene": {}}),
+    "annotation_error a word": lambda cut: with_supervision(cut, custom={"annotation_error": "?"}),
+    "channel a fraction": lambda cut: {**cut, "channel": 0.5},
+    "channel true": lambda cut: {**cut, "channel": True},
+    "start a word": lambda cut: {**cut, "start": "soon"},
+    "start beyond all numbers": lambda cut: {**cut, "start": 1e305},
+    "duration true": lambda cut: {**cut, "duration": True},
+    "source a number": lambda cut: with_source(cut, source=5),
+    "a key twice": lambda cut: json.dumps(cut).encode()[:-1] + b', "id": "other"}',
+    "deep": lambda cut: b"[" * 100_000,
     "audio from a command": lambda cut: with_source(cut, type="command", source="sox a.wav -"),
 }
 
@@ -147,6 +162,16 @@ def test_a_line_of_cuts_that_cannot_be_used(name, tmp_path, recordings):
     assert isinstance(first, Rejected)
     assert first.reason == "unreadable_line"
     assert f"{tmp_path / 'cuts.jsonl'}:1: " in first.detail
+
+
+def test_a_byte_order_mark_and_odd_line_ends_in_manifests(tmp_path, recordings, pcm):
+    cut = lhotse_cut(recordings["mono"], "u").to_dict()
+    cut = with_supervision(cut, text="您\u2028好\x85请问", speaker=" 甲\u3000")
+    line = json.dumps(cut, ensure_ascii=False).encode()
+    (tmp_path / "cuts.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n")
+    entry = read("lhotse", tmp_path / "cuts.jsonl")["u"]
+    assert_sound(entry, pcm)
+    assert (entry.text, entry.speaker) == ("您\u2028好\x85请问", "甲")
 
 
 def test_cuts_beside_their_audio(tmp_path, recordings, pcm):
@@ -286,6 +311,24 @@ def test_a_supervision_that_cannot_be_used(line, tmp_path, speech):
     assert isinstance(also_good, Utterance)
     assert bad.reason == "unreadable_line"
     assert f"{path}:3: " in bad.detail
+
+
+@pytest.mark.parametrize("broken", [b"{", b'{"id": ["x"]}', b"twice"])
+def test_a_recording_that_cannot_be_used_costs_its_own_utterances(broken, tmp_path, speech):
+    manifests = prepared(tmp_path, speech)
+    path = manifests / "aishell_recordings_dev.jsonl.gz"
+    first, second = sorted(gzip.decompress(path.read_bytes()).splitlines())
+    if broken == b"twice":
+        other = first.replace(b"W0120.wav", b"W0121.wav")
+        assert other != first
+        path.write_bytes(gzip.compress(b"\n".join([first, second, other])))
+    else:
+        path.write_bytes(gzip.compress(b"\n".join([broken, second])))
+    loaded = map(load, list_items("lhotse", manifests, KEY, "dev"))
+    bad, good = sorted(loaded, key=lambda entry: entry.id)
+    assert bad.reason == "unreadable_line"
+    assert f"{path}:{3 if broken == b'twice' else 1}: " in bad.detail
+    assert isinstance(good, Utterance)
 
 
 def test_manifests_that_are_not_there(tmp_path, speech):

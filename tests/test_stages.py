@@ -602,6 +602,7 @@ def test_export_measures_how_far_funasr_is_from_us():
     theirs = ["您好请问", "在线", "谢谢", "好的"]
     assert agreement(said, ours, theirs, Scoring()) == {
         "utterances": 4,
+        "cut_off": 0,
         "equal": 2,
         "share_different": 0.5,
         "cer": pytest.approx(2 / 11, abs=1e-6),

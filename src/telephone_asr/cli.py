@@ -26,12 +26,16 @@ COMMANDS = (
 
 
 def main() -> None:
+    run(_main)  # all of it: --help prints Chinese too
+
+
+def _main() -> None:
     parser = argparse.ArgumentParser(prog="telephone-asr", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add(commands)
     arguments = parser.parse_args()
-    run(lambda: arguments.run(arguments))
+    arguments.run(arguments)
 
 
 if __name__ == "__main__":

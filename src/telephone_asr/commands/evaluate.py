@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import MODELS
-from telephone_asr.textfiles import read_lines
+from telephone_asr.textfiles import printable, read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -121,7 +121,8 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
                 f"{rejected[0].id}, is left out ({rejected[0].reason}): {rejected[0].detail}"
             )
     for entry in rejected:
-        print(f"left out: {entry.id} ({entry.reason}): {entry.detail}", file=sys.stderr)
+        said = f"left out: {entry.id} ({entry.reason}): {entry.detail}"
+        print(printable(said), file=sys.stderr)
     _print_rates(lines, params)
     reasons = Counter(entry.reason for entry in rejected)
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
@@ -166,6 +167,7 @@ def _gather(
 def _line(result: Scored, source: str) -> dict:
     """The fields of data/transcripts/*.jsonl."""
     from telephone_asr.measures import measure
+    from telephone_asr.scoring.decode import CutOff
 
     utterance, error = result.utterance, result.error
     return {
@@ -179,6 +181,7 @@ def _line(result: Scored, source: str) -> dict:
         "lost_packets": None,
         "reference": utterance.text,
         "text": result.text,
+        "cut_off": isinstance(result.text, CutOff),
         "substitutions": error.substitutions,
         "deletions": error.deletions,
         "insertions": error.insertions,
@@ -203,6 +206,11 @@ def _print_rates(lines: Sequence[dict], params: Params) -> None:
         f"{total.substitutions} substitutions, {total.deletions} deletions, "
         f"{total.insertions} insertions"
     )
+    if cut_off := sum(line["cut_off"] for line in lines):
+        print(
+            f"{cut_off} of the texts are cut off at {params.decode.max_tokens} tokens: raise "
+            "decode.max_tokens in params.yaml if they are not loops"
+        )
     for kind in ("scene", "duration_s", "snr_db"):
         slices = found.get(kind, {}).items()
         if slices:

@@ -27,6 +27,7 @@ WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
+NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
 PADDING = 1.1  # of batches of similar length
 DATA = {"encoder": ("wideband",), "adapter": ("wideband", "calls"), "lora": ("calls",)}
 
@@ -89,7 +90,9 @@ def forecast(
     test = speech["wideband"].share(2 * params.split.test) + speech["calls"].share(
         params.split.test
     )
-    decoding = _decoding_hours(5 * test.hours, rates, params.train.processes)
+    decoding = _decoding_hours(5 * (test.hours + NO_SPEECH_HOURS), rates, params.train.processes)
+    if decoding is not None:
+        decoding += 5 * 2 * _start_hours(rates)  # timestamps are held against base's
     yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)
 
 
@@ -120,6 +123,7 @@ def _training(
         validated = min(common.valid_utterances, own.utterances * params.split.valid)
         validated_hours = validated * own.hours / max(1, own.utterances) * (common.evaluations + 2)
         hours += _decoding_hours(validated_hours, rates, common.processes) or 0.0
+        hours += _start_hours(rates)
         memory_gb = rate["weights_gb"] + rate["gb_a_1000_rows"] * common.max_frames / 1000
     return Forecast(f"train_{stage}", own, steps, hours, memory_gb, disk_gb)
 
@@ -128,6 +132,11 @@ def _decoding_hours(hours: float, rates: Mapping[str, Any] | None, processes: in
     if rates is None or "decoding" not in rates:
         return None
     return hours / rates["decoding"]["seconds_a_second"] / processes
+
+
+def _start_hours(rates: Mapping[str, Any] | None) -> float:
+    """Of a process, until the model is there."""
+    return (rates or {}).get("start_s", 0.0) / 3600
 
 
 def read_rates(machine: str, gpu: bool, path: Path = RATES) -> tuple[dict[str, Any] | None, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 from telephone_asr.stages import MODELS
 
 BATCH_SIZE = 32
+MAX_TOKENS = 200  # of a text, and
+MAX_TOKENS_PER_S = 8  # where that is more: faster than anybody speaks
 
 
 def add(commands) -> None:
@@ -18,12 +21,14 @@ def add(commands) -> None:
 
 
 def transcribe_files(files: list[Path], model: Path) -> None:
-    """Prints file and text, a line each."""
+    """Prints file and text, a line each; exits with 1 where a file could not be used, or its text
+    is cut off."""
     from telephone_asr.corpora.items import Item, load
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.scoring.corpus import recognise_utterances
+    from telephone_asr.scoring.decode import CutOff
     from telephone_asr.shards import Rejected
 
     layout.check_directory(model, "telephone-asr transcribe: --model")
@@ -38,10 +43,13 @@ def transcribe_files(files: list[Path], model: Path) -> None:
                 failed = True
         sounds = [(path, sound) for path, sound in sounds if not isinstance(sound, Rejected)]
         own = [sound for _, sound in sounds]
-        texts = recognise_utterances(
-            nano, frontend, own, PROMPT_VERBATIM, BATCH_SIZE, max_tokens=200
-        )
+        longest_s = max((len(u.samples) / u.sample_rate_hz for u in own), default=0.0)
+        limit = max(MAX_TOKENS, math.ceil(MAX_TOKENS_PER_S * longest_s))
+        texts = recognise_utterances(nano, frontend, own, PROMPT_VERBATIM, BATCH_SIZE, limit)
         for (path, _), text in zip(sounds, texts, strict=True):
             print(f"{path}\t{text}", flush=True)
+            if isinstance(text, CutOff):
+                print(f"error: {path}: its text is cut off at {limit} tokens", file=sys.stderr)
+                failed = True
     if failed:
         sys.exit(1)

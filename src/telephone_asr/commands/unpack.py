@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from telephone_asr.errors import InputError
 from telephone_asr.manifests.split import SPLITS
-from telephone_asr.stages import MANIFESTS, SHARDS
+from telephone_asr.stages import MANIFESTS, SHARDS, UNPACKED
 
 
 def add(commands) -> None:
@@ -16,17 +17,42 @@ def add(commands) -> None:
 
 
 def unpack_sound() -> None:
-    """Writes every utterance of the manifests where its line says it is, for FunASR's trainer."""
+    """Writes every utterance of the manifests where its line says it is, for FunASR's trainer.
+
+    Raises InputError for a line that names no sound of ours, or a file elsewhere.
+    """
     from tqdm import tqdm
 
     from telephone_asr.commands.data import entries
     from telephone_asr.shards import sound_index
 
     for source, directory in SHARDS.items():
-        lines = [line for name in SPLITS for line in entries(MANIFESTS / source / f"{name}.jsonl")]
+        paths = [MANIFESTS / source / f"{name}.jsonl" for name in SPLITS]
+        lines = [(path, line) for path in paths for line in entries(path)]
         sounds = sound_index(directory)
-        for line in tqdm(lines, f"unpacks {source}", unit="utterance"):
-            user = line["messages"][1]["content"]
-            path = Path(user.split("<|startofspeech|>!")[1].removesuffix("<|endofspeech|>"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(sounds.read_file(line["key"]))
+        for path, line in tqdm(lines, f"unpacks {source}", unit="utterance"):
+            place = _place(line, path)
+            if line["key"] not in sounds:
+                raise _wrong(path, line, "names an utterance whose sound is not in the shards")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(sounds.read_file(line["key"]))
+
+
+def _place(line: dict, manifest: Path) -> Path:
+    """Where the sound of a manifest's line belongs, which is nowhere but below data/unpacked: a
+    manifest may come from anybody."""
+    try:
+        user = line["messages"][1]["content"]
+        place = Path(user.split("<|startofspeech|>!")[1].removesuffix("<|endofspeech|>"))
+        inside = place.resolve().is_relative_to(UNPACKED.resolve()) and not place.is_dir()
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OSError):
+        raise _wrong(manifest, line, "names no file") from None
+    if not inside:
+        raise _wrong(manifest, line, f"names a file that is not below {UNPACKED}")
+    return place
+
+
+def _wrong(manifest: Path, line: dict, what: str) -> InputError:
+    return InputError(
+        f"{manifest}: the line of {line.get('key')!r:.80} {what}: run `dvc repro manifests`."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -15,6 +16,7 @@ from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.sameness import SOUND, as_text, words
 from telephone_asr.shards import REJECTED, Rejected, Utterance, whole_file, write_shard
 from telephone_asr.textfiles import json_object, read_lines
 
@@ -74,7 +76,9 @@ def import_shard(
             if isinstance(entry, Rejected):
                 rejected.append(entry)
             else:
-                yield with_measures(entry)
+                own = as_text(words(entry.samples, entry.sample_rate_hz))
+                entry = with_measures(entry)
+                yield replace(entry, custom=entry.custom | {SOUND: own})
 
     write_shard(directory, index, usable())
     lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
@@ -110,9 +114,9 @@ def identity(items: Iterable[Item]) -> Iterator[str]:
     its size and time."""
     for audio, group in groupby(items, key=lambda item: item.audio):
         yield from map(repr, group)
-        path = Path(audio)
-        if audio and path.is_file():
-            yield f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        if audio and os.path.isfile(audio):  # False for a name that no file can have
+            found = os.stat(audio)
+            yield f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _rejected_path(directory: Path, index: int) -> Path:

@@ -57,11 +57,6 @@ class Sound:
         raise NotImplementedError
 
 
-def shown(path: str | Path) -> str:
-    """A path as it can be printed: names in another encoding than the system's have U+FFFD."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
-
-
 def open_sound(path: str | Path) -> Sound:
     """Opens a file for reading; the caller closes it.
 
@@ -131,7 +126,7 @@ class _Libsndfile(Sound):
         self.seekable = self._file.seekable()
 
     def _open(self) -> soundfile.SoundFile:
-        if self._container.patches:
+        if self._container.patches or self._container.stop is not None:
             return soundfile.SoundFile(_Bytes(self._content, self._container))
         # By number: libsndfile believes some names, and cannot open others.
         return soundfile.SoundFile(os.open(self._path, os.O_RDONLY))

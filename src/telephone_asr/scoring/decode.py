@@ -37,6 +37,20 @@ LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batc
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
 
 
+class CutOff(str):
+    """A text that ends where its tokens were used up: the model would have gone on.
+
+    It is a text like any other to whoever scores it; whoever counts or shows texts says so.
+    """
+
+    __slots__ = ()
+
+
+def count_cut_off(texts: Iterable[str]) -> int:
+    """How many of the texts ended at the limit."""
+    return sum(isinstance(text, CutOff) for text in texts)
+
+
 def with_hotwords(prompt: str, hotwords: Sequence[str]) -> str:
     """The prompt that makes these words likelier, as FunASR's `FunASRNano.get_prompt` writes it.
 
@@ -69,7 +83,7 @@ def recognise(
         rows: utterance number -> (T, D); called in another thread, a batch ahead.
         lengths: T of each (or near it), by which utterances are put together.
         batch_size: utterances in a batch; fewer where they are long.
-        max_tokens: a transcript longer than this is cut off.
+        max_tokens: a transcript longer than this is cut off, and comes as a CutOff.
         level: what `rows` are: features, encoded (the encoder's output) or adapted (the adaptor's).
         by_ctc: from the CTC branch instead of the language model.
         beams: 1 is greedy.
@@ -164,8 +178,13 @@ def transcripts(
     search = _greedy if beams == 1 else partial(_beam_search, beams=beams)
     common = len(shared_prefix(asked)) if len(heads) > 1 else 0
     tokens = search(nano, heads, common, max_tokens)
+    end = _end_of_turn(nano)
+    kinds = [str if end in row or len(row) < max_tokens else CutOff for row in tokens]
     texts = nano.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-    return [" ".join(text.replace("/sil", " ").split()) for text in texts]
+    return [
+        kind(" ".join(text.replace("/sil", " ").split()))
+        for kind, text in zip(kinds, texts, strict=True)
+    ]
 
 
 def _greedy(
@@ -209,9 +228,9 @@ def _greedy(
 
 def _beam_search(
     nano: FunASRNano, heads: Sequence[torch.Tensor], common: int, max_tokens: int, beams: int
-) -> torch.Tensor:
+) -> list[list[int]]:
     inputs, mask = _side_by_side(heads, common)
-    return nano.model.llm.generate(
+    written = nano.model.llm.generate(
         inputs_embeds=inputs,
         attention_mask=mask.long(),
         past_key_values=_prompt_cache(nano.model.llm, inputs[:1, :common], len(heads) * beams),
@@ -221,6 +240,7 @@ def _beam_search(
         pad_token_id=nano.tokenizer.pad_token_id,
         eos_token_id=_end_of_turn(nano),
     )
+    return written.tolist()
 
 
 def _prompt_cache(llm: torch.nn.Module, prompt: torch.Tensor, rows: int) -> DynamicCache:

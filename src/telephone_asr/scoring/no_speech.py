@@ -15,6 +15,7 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Line, Music
 from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.decode import count_cut_off
 from telephone_asr.scoring.options import Scoring
 
 KINDS = ("silence", "noise", "hold_music")
@@ -63,5 +64,8 @@ def insertions(keys: Sequence[str], texts: Sequence[str], options: Scoring) -> d
         own = [text for key, text in zip(keys, texts, strict=True) if key.startswith(kind)]
         total = sum(score([""] * len(own), own, **vars(options)), ErrorRate())
         per_minute = total.insertions * 60 / sum(CLIPS_S)
-        found[kind] = {"insertions_per_minute": round(per_minute, 3)}
+        found[kind] = {
+            "insertions_per_minute": round(per_minute, 3),
+            "cut_off": count_cut_off(own),
+        }
     return found

@@ -45,6 +45,7 @@ def summary(
     return {
         **rates(lines, seed),
         "utterances": len(lines),
+        "cut_off": sum(line.get("cut_off", False) for line in lines),  # older lines do not tell
         **{kind: by(lines, seed, name_of) for kind, name_of in KINDS.items()},
         "short_turns": _slice([x for x in lines if 0 < x["characters"] <= SHORT], seed),
         "speaker": speakers(lines),

@@ -21,6 +21,7 @@ RAW = Path("data/raw")
 SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
 MANIFESTS = Path("data/manifests")
+UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")
 METRICS = Path("metrics")
@@ -30,6 +31,7 @@ COST = METRICS / "cost"  # time and memory: what is not the same on every run
 # (`--temp`, `--queue`) and is deleted with it: killed and run again, it goes on.
 SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
 OWN_SCRATCH = Path(".scratch")
+IMPORTED = SCRATCH.with_name(".imported")  # see unseen.py
 TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
@@ -38,6 +40,8 @@ SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELE
 def run(main: Callable[[], None]) -> None:
     """Runs a stage or command; a user's mistake, and what the machine lacks, end in one sentence,
     not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal in GBK lacks characters of transcripts
+        stream.reconfigure(errors="replace")
     try:
         _check_code()
         main()
@@ -91,6 +95,19 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_places() -> None:
+    """Raises InputError where an out would lie outside of the repository, which DVC says only when
+    the stage has done its work."""
+    root = Path.cwd().resolve()
+    for place in (RAW.parent, MODELS, METRICS, Path("report")):
+        if not place.resolve().is_relative_to(root):
+            raise InputError(
+                f"{place} is a link to {place.resolve()}, and DVC keeps nothing that lies outside "
+                "of the repository: remove the link, and have DVC's cache on that disk instead "
+                "(`dvc cache dir --local DIRECTORY` and `dvc config --local cache.type symlink`)."
+            )
 
 
 def write_json(path: Path, content: dict) -> None:

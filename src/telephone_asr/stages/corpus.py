@@ -20,16 +20,18 @@ from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.params import Params, Source, load_params
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, new_out, run
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, new_out, run, unseen
 from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
-CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py", "shards.py")
+CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py")
+CODE += ("sameness.py", "shards.py")
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
 def main() -> None:
+    check_places()
     params = load_params()
     taken: set[str] = set()
     scratches = []
@@ -37,23 +39,26 @@ def main() -> None:
         if source.kind == "synthetic":
             _speak_all(params, part, Path(source.path))
         else:
-            scratches.append((part, _import_all(params, part, source, taken)))
+            scratches.append((part, *_import_all(params, part, source, taken)))
     # Only now: what was interrupted before has all of its scratch to go on from.
-    for part, scratch in scratches:
+    for part, scratch, seen in scratches:
         with new_out(RAW / part) as new:
             shutil.move(scratch.directory / "shards", new)
             imported.forget_progress(new)
         scratch.close(remove=True)
+        unseen.note(part, getattr(params.corpus, part), seen)
 
 
-def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> Scratch:
+def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
     """A corpus of the user's into shards of the scratch directory that is returned: `shard_size` of
     its items each, on whichever core is free. Interrupted, it goes on at the first that is missing.
+    With it comes what is seen of the sound that DVC does not watch.
     """
     key, size = f"corpus.{part}", params.corpus.shard_size
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
     items = imported.with_good_ids(_sample(items, params), taken)
     total = len(items)
+    seen = unseen.look(Path(source.path), (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     settings = [str(size), str(params.corpus.max_hours)]
     identity = fingerprint([*settings, *imported.identity(items)], code)
@@ -78,7 +83,7 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> S
         raise _too_many(key, len(rejected), total, rejected[-1])
     assert kept + len(rejected) == total, (part, kept, len(rejected), total)
     print(f"{RAW / part}: {kept} utterances kept, {len(rejected)} rejected, {total} in all")
-    return scratch
+    return scratch, seen
 
 
 def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:

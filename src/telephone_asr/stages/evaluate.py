@@ -24,6 +24,7 @@ from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.decode import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.shards import SoundIndex, read_cuts, sound_index
@@ -95,7 +96,9 @@ def evaluate(checkpoint: str, params: Params) -> None:
         slices[name] = {key: part for key, part in found.items() if isinstance(part, dict)}
         metrics[name] = {key: part for key, part in found.items() if key not in slices[name]}
         lines += own
-        print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}")
+        cut_off = metrics[name]["cut_off"]
+        limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
+        print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
     prompt = examples["telecall"][0].prompt
     metrics["no_speech"] = made_up(nano, prompt, params.decode, params.scoring)
     if nano.has_ctc:
@@ -156,6 +159,7 @@ def transcript_lines(
             "lost_packets": customs[example.key].get("lost_packets"),
             "reference": example.text,
             "text": text,
+            "cut_off": isinstance(text, CutOff),
             "substitutions": error.substitutions,
             "deletions": error.deletions,
             "insertions": error.insertions,
@@ -224,7 +228,8 @@ def _transcribe(
 def _inputs(nano, examples: Sequence[Example], sounds):
     from telephone_asr.training.batches import Inputs
 
-    return Inputs(examples, [sounds], Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    by_source = {example.source: sounds for example in examples}  # all of one
+    return Inputs(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def put_together(texts: list[str]) -> list[str]:
     """Returns all texts, on each process, from each one's share with '' for those of others."""
     from accelerate.utils import gather_object
 
-    return ["".join(one) for one in zip(*gather_object([texts]), strict=True)]
+    return [max(one, key=len) for one in zip(*gather_object([texts]), strict=True)]
 
 
 def _on_this_machine(command: Sequence[str], processes: int) -> None:

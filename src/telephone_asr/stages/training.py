@@ -135,6 +135,7 @@ class Training:
 
     def _cer(self, inputs: Inputs) -> float:
         """Of the model as it is now; each process transcribes its share."""
+        from telephone_asr.scoring.decode import count_cut_off
         from telephone_asr.training.objective import total_error, transcribe
 
         decode = self.params.decode
@@ -143,7 +144,13 @@ class Training:
             texts = transcribe(
                 self.nano, inputs, decode.batch_size, decode.max_tokens, by_ctc, self._share
             )
-        return total_error(inputs, put_together(texts)).rate
+        texts = put_together(texts)
+        if cut_off := count_cut_off(texts):
+            self.accelerator.print(
+                f"{self.plan.name}: {cut_off} of {len(texts)} validation texts are cut off at "
+                f"{decode.max_tokens} tokens (decode.max_tokens)"
+            )
+        return total_error(inputs, texts).rate
 
     def _batch_at(self, inputs: Inputs, schedule: list[list[int]]) -> Callable[[int], Batch]:
         from telephone_asr.training.splice import Splicer, character_borders
@@ -163,7 +170,7 @@ class Training:
         plan, options = self.plan, self.params.train
         sources = sorted({e.source for e in examples})
         frontend = Frontend(self.nano.config["frontend_conf"])
-        sounds = [sound_index(SHARDS[source]) for source in sources]
+        sounds = {source: sound_index(SHARDS[source]) for source in sources}
         inputs = Inputs(examples, sounds, frontend, cache_mb)
         if plan.level == "features" or not examples:
             return inputs
