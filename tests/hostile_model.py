@@ -6,6 +6,7 @@ prints each thing that a model directory has no business to bring about, while t
 loaded as every command and stage does it, copied to models/base, exported and read by FunASR.
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -130,7 +131,8 @@ def main(directory: Path, sound: Path) -> None:
                 print(f"DID: {name} was imported while tensors had no memory")
     base: Base = load_params(changes=[f"base.path={json.dumps(str(directory))}"]).base
     watch(directory, lambda text: print(f"DID: {text}", flush=True))
-    transcribe_files([sound], directory)
+    with contextlib.suppress(SystemExit):  # a random model's text does not end
+        transcribe_files([sound], directory)
     copy_model(base, Path("models/base"))
     export.export(parts.load_checkpoint(Path("models"), "base", 16000), Path("models/final"))
 

@@ -15,6 +15,7 @@ import re
 import reprlib
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def allow(
     for key, value in given.items():
         name = f"{where}{key}"
         if key not in known:
-            print(f"{path}: {_short(name)} is no key of Fun-ASR-Nano's: not used")
+            _say(f"{path}: {_short(name)} is no key of Fun-ASR-Nano's: not used")
         elif isinstance(known[key], Mapping) and isinstance(value, dict):
             kept[key] = allow(path, value, known[key], f"{name}.", strict)
         elif (why := _refusal(key, value, known[key])) is None:
@@ -206,7 +207,7 @@ def allow(
         elif name.startswith(strict):
             raise InputError(f"{path}: {name}: {why}, got {_short(reprlib.repr(value))}.")
         else:
-            print(f"{path}: {name}: {why}: not used")
+            _say(f"{path}: {name}: {why}: not used")
             kept[key] = known[key]
     return kept
 
@@ -237,6 +238,12 @@ def _refusal(key: str, value: Any, known: Any) -> str | None:
     if isinstance(value, bool) or (low <= value <= high and math.isfinite(value)):
         return None
     return f"expected {low:g} to {high:g}"
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Once, though a file is read for the model, for its tokenizer and to be copied."""
+    print(sentence)
 
 
 def _short(text: str) -> str:
