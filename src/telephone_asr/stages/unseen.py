@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from telephone_asr.stages import IMPORTED
 from telephone_asr.textfiles import byte_lines, json_object
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports NumPy, for which no --help waits
     from telephone_asr.params import Corpus, Source
 
 IMPORT_ANEW = "`dvc repro --force corpus` imports it anew"
