@@ -91,7 +91,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
 def _header(path: Path, line: str) -> tuple[list[str], str]:
     """The columns' names, and what stands between them: whichever mark there is most of."""
     delimiter = max(DELIMITERS, key=line.count)
-    columns = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+    try:
+        columns = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+    except csv.Error as error:
+        raise InputError(f"{path}:1: the columns cannot be read ({error}).") from None
     for name in REQUIRED:
         if name not in columns:
             raise InputError(
