@@ -15,6 +15,7 @@ import soundfile
 from model_fixtures import CALL_RATE_HZ, ROOT, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.channel import g711
+from telephone_asr.commands import transcribe
 from telephone_asr.params import load_params
 from telephone_asr.shards import sound_index
 from telephone_asr.stages import SHARDS
@@ -291,6 +292,22 @@ def test_files_are_transcribed_a_line_each(fitted_directory, utterances, call, t
     assert [line.split("\t")[0] for line in lines] == [str(path) for path in paths]
     texts = [line.split("\t")[1] for line in lines]
     assert sum(text == expected for text, expected in zip(texts, TEXTS, strict=False)) >= 2
+
+
+def test_a_text_that_is_cut_off_says_so_and_the_exit_code_tells(
+    fitted_directory, utterances, monkeypatch, capsys, tmp_path
+):
+    path = write_wav(tmp_path / "long.wav", utterances[0].samples, CALL_RATE_HZ)
+    monkeypatch.setattr(transcribe, "MAX_TOKENS", 1)
+    monkeypatch.setattr(transcribe, "MAX_TOKENS_PER_S", 0)
+    words = ["telephone-asr", "transcribe", str(path), "--model", str(fitted_directory)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.strip().split("\t")[1]) == 1
+    assert f"error: {path}: its text is cut off at 1 tokens" in printed.err
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_transcribed(

@@ -72,6 +72,14 @@ def texts_of(path: Path) -> list[str]:
     return [line["text"] for line in read(path)]
 
 
+def test_texts_that_are_cut_off_are_counted(evaluate, folder, lines):
+    write_params(folder, {"decode.max_tokens": 2})
+    printed, _ = evaluate("--calls", calls(folder, *lines), "--output", folder / "out.jsonl")
+    cut_off = sum(line["cut_off"] for line in read(folder / "out.jsonl"))
+    assert cut_off > len(lines) / 2
+    assert f"{cut_off} of the texts are cut off at 2 tokens" in printed
+
+
 def test_the_rate_and_the_transcripts_of_a_list_of_calls(
     evaluate, folder, lines, fitted, make_inputs, utterances
 ):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def test_the_commands_take_it(adapted, published_layout, monkeypatch, tmp_path, 
     assert found.ok, found.text
     assert ("with a CTC branch" in found.text) == (published_layout == "modelscope")
     path = write_wav(tmp_path / "a.wav", speech(1.0, seed=1, rate_hz=8000), 8000)
-    transcribe_files([path], adapted / "models" / "base")
+    with suppress(SystemExit):  # a text that such a model does not end is cut off, and told
+        transcribe_files([path], adapted / "models" / "base")
     assert capsys.readouterr().out.startswith(str(path))
 
 

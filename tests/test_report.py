@@ -34,10 +34,9 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
         report.read_findings(params)
 
 
-def test_the_pictures_that_the_markdown_names_are_beside_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "REPORT", tmp_path / "report")
+def test_the_pictures_that_the_markdown_names_are_beside_it(tmp_path):
     document = whole_document()
-    report.write_report(document)
+    report.write_report(document, tmp_path / "report")
     pictures = {f"{b.name}.png" for s in document.sections for b in s.blocks if type(b) is Pictures}
     assert pictures == {"cer.png", "curves.png"}
     names = {path.name for path in (tmp_path / "report").iterdir()}
@@ -50,10 +49,9 @@ def test_nothing_is_written_where_the_page_cannot_be(tmp_path, monkeypatch):
     def broken(document):
         raise RuntimeError
 
-    monkeypatch.setattr(report, "REPORT", tmp_path / "report")
     monkeypatch.setattr(report, "html", broken)
     with pytest.raises(RuntimeError):
-        report.write_report(whole_document())
+        report.write_report(whole_document(), tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 

@@ -110,4 +110,8 @@ def test_measures_are_those_of_the_metrics():
     assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
     assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
     assert "amounts right, %" not in found  # no reference has one
+    assert not any("cut off" in title for title in found)
+    own["base"]["telecall"]["cut_off"] = 1200
+    found = {row[0]: row[1:] for row in slice_tables.measure_table(own).rows}
+    assert found["texts cut off at decode.max_tokens"] == ["1,200", "0", "0", "0", ""]
     assert findings().metrics["final"]["telecall"]["amounts"] == {}

@@ -46,6 +46,7 @@ def test_what_training_takes_out_scoring_does_not_count(text):
         ("[breath]您好[laughter]", "您好", ("tags",)),
         ("您好[SPK][*][+]{laugh}", "您好", ("tags",)),
         ("(笑)您好（咳嗽声）【笑声】[噪音]", "您好", ("tags",)),
+        ("您好（（笑））( )", "您好", ("tags",)),
         ("I [noise] do<sil>so", "I do so", ("tags", "spaces")),
         ("🎼您好😊❤️", "您好", ("emoji",)),
         (

@@ -1,16 +1,22 @@
 """The door of text files: what a line is, and what a file that is none of ours says."""
 
 import codecs
+import doctest
 import gzip
 import os
 
 import pytest
 
+from telephone_asr import textfiles
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import byte_lines, json_object, read_lines, read_text
 
 # What str.splitlines cuts at, beside \n and \r.
 NO_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def test_doctests():
+    assert doctest.testmod(textfiles).failed == 0
 
 
 @pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8], ids=["plain", "byte order mark"])
@@ -27,9 +33,10 @@ def test_lines(mark, end, tmp_path):
 
 
 def test_packed_lines(tmp_path):
-    path = tmp_path / "list.jsonl.gz"
-    path.write_bytes(gzip.compress(codecs.BOM_UTF8 + b'{"id": "a"}\n\n{"id": "b"}\n'))
-    assert [json_object(line)["id"] for _, line in byte_lines(path)] == ["a", "b"]
+    for name in ("list.jsonl.gz", "list.jsonl"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(codecs.BOM_UTF8 + b'{"id": "a"}\n\n{"id": "b"}\n'))
+        assert [json_object(line)["id"] for _, line in byte_lines(path)] == ["a", "b"]
 
 
 def test_empty_files_have_no_lines(tmp_path):
@@ -46,6 +53,7 @@ def test_empty_files_have_no_lines(tmp_path):
         ("a 您好\n".encode("utf-16"), r"list is UTF-16, .*`iconv -f UTF-16 -t UTF-8`"),
         ("a 您好\n".encode("utf-16-be"), r"list is UTF-16, .*`iconv -f UTF-16"),
         ("abc 您好\n".encode("utf-16-le"), r"list is UTF-16, .*`iconv -f UTF-16"),
+        (b"PK\x03\x04\x14\0\x06\0", r"list is a spreadsheet or an archive: save it as CSV UTF-8"),
         (b"a 1\rb 2\r", r"list ends its lines with a carriage return alone: .*`tr '\\r' '\\n'`"),
     ],
 )

@@ -16,13 +16,21 @@ def test_doctests():
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "0"), (0.0, "0"), (1.5, "1.5"), (True, "true"), (None, ""), ("", ""), (" 甲 ", " 甲 ")],
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (1.5, "1.5"),
+        (10**9, "1000000000"),
+        (None, ""),
+        ("", ""),
+        (" 甲 ", " 甲 "),
+    ],
 )
 def test_any_single_value_is_text(value, said):
     assert values.text(value, "speaker") == said
 
 
-@pytest.mark.parametrize("value", [["甲"], {"name": "甲"}, "\ud800", "甲\udcc4"])
+@pytest.mark.parametrize("value", [True, ["甲"], {"name": "甲"}, "\ud800", "甲\udcc4"])
 def test_what_is_no_text(value):
     with pytest.raises(ValueError, match="speaker"):
         values.text(value, "speaker")
@@ -138,8 +146,6 @@ def test_a_sound_file_whose_name_is_in_another_encoding(tmp_path):
         pass
     path = values.sound_file(os.fsdecode(name), tmp_path)
     assert os.path.exists(path)
-    assert "\ufffd" in values.shown(path)
-    values.shown(path).encode()
     for value in ("\ud800.wav", None, 5):
         with pytest.raises(ValueError, match="audio"):
             values.sound_file(value, tmp_path)

@@ -1,4 +1,9 @@
-"""The one exception a user's mistake raises."""
+"""The one exception a user's mistake raises, and what the machine can lack."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
 
 
 class InputError(Exception):
@@ -7,3 +12,52 @@ class InputError(Exception):
     The message is one sentence that names the file, line or key, what was expected and what to do.
     Stages and the command line print it without a traceback and exit with status 1.
     """
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+# Libraries that write through code of their own say it in words of their own: safetensors and
+# tokenizers in Rust's, PyTorch's writer of archives, and allocators.
+ROOM_WORDS = ("No space left on device", "os error 28", "os error 27", "os error 122")
+ROOM_WORDS += ("PytorchStreamWriter failed writing", "unexpected pos")
+RIGHT_WORDS = ("os error 13", "os error 1)", "os error 30", "Permission denied")
+MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
+MEMORY_WORDS += ("Cannot allocate memory", "TerminatedWorkerError", "failed to map segment")
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the machine lacks, in a sentence, where that is what an error or one behind it says;
+    None where it is another one."""
+    for one in _behind(error):
+        code, text = getattr(one, "errno", None), str(one)
+        text = f"{type(one).__name__}: {text}" if not isinstance(one, OSError) else text
+        name = getattr(one, "filename", None)
+        place = f"{name}: " if isinstance(name, str) else ""
+        if code in NO_ROOM or any(word in text for word in ROOM_WORDS):
+            return (
+                f"{place}there is no room left to write: free some (old states lie in .scratch, "
+                "`dvc gc` clears the cache) and run the same command again."
+            )
+        if code in NO_RIGHT or any(word in text for word in RIGHT_WORDS):
+            return (
+                f"{place}no permission ({getattr(one, 'strerror', None) or text.splitlines()[0]}): "
+                "give yourself the right to it, and run the same command again."
+            )
+        if code in (errno.EMFILE, errno.ENFILE):
+            return f"{place}too many files are open: raise the limit (`ulimit -n 4096`)."
+        if isinstance(one, MemoryError) or any(word in text for word in MEMORY_WORDS):
+            where = "the GPU's memory" if "CUDA" in text else "memory"
+            return (
+                f"{where} does not suffice: lower decode.batch_size, train.max_frames or "
+                "train.cache_mb in params.yaml, or the number of processes (LOKY_MAX_CPU_COUNT)."
+            )
+    return None
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised from, the last first."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return iter(seen)

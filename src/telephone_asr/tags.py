@@ -7,6 +7,7 @@ write is not counted against it either. What is taken out:
 - a Latin word in angle, square or curly brackets or in 【】: <noise>, </s>, [breath], {laugh};
 - signs alone in square brackets: [*], [+];
 - in any brackets, round ones too, a noise by its name: (笑), 【笑声】, [噪音], (laughs);
+- brackets with nothing in them;
 - emoji, as SenseVoice writes moods and sounds: 😊 😔 🎼 👏.
 
 Real text in brackets stays: 还款(分期), (APP), [第3条], 《合同法》, 3<5. A Latin word in square
@@ -29,6 +30,7 @@ _TAG = re.compile(
     r"|[<＜]/?[A-Za-z][\w ./:=\"'-]*[>＞]"
     r"|[\[［【{｛] *[A-Za-z][A-Za-z0-9_ -]*[\]］】}｝]"
     r"|[\[［][*+~#@&-]+[\]］]"
+    r"|[(（<＜\[［【{｛]\s*[)）>＞\]］】}｝]"  # in which another tag was
     rf"|[(（<＜\[［【{{｛]\s*(?:{_NOISES})\s*[)）>＞\]］】}}｝]",
     re.IGNORECASE,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import IO
 from telephone_asr.errors import InputError
 
 NOT_UTF_8 = "not UTF-8: convert it, as with `iconv -f {} -t UTF-8`"
+# All but the tab; and what ends lines or turns their direction.
+_CONTROLS = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 # A list that is UTF-32 is nobody's; its mark begins as that of UTF-16 does.
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -44,7 +47,7 @@ def read_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
 
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the lines that are not blank, with their numbers from 1 on, not yet decoded: in a list
-    of JSON one line that cannot be used costs one utterance. A name in .gz is unpacked.
+    of JSON one line that cannot be used costs one utterance. Gzip is unpacked.
 
     Raises InputError for what cannot be read, or is UTF-16.
     """
@@ -67,6 +70,15 @@ def json_object(line: bytes | str) -> dict:
     return found
 
 
+def printable(text: str) -> str:
+    """Returns a text that no terminal obeys: ids of what was left out may hold anything.
+
+    >>> printable("a\\x1b[2J\\n客户\\tb")
+    'a\\\\x1b[2J\\\\n客户\\tb'
+    """
+    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
+
+
 def _once(pairs: list[tuple[str, object]]) -> dict:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -87,6 +99,8 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
             first = next(file, b"")
             if first.startswith(_UTF_16) or _looks_like_utf_16(first):
                 raise InputError(f"{path} is UTF-16, {NOT_UTF_8.format('UTF-16')}.")
+            if first.startswith(b"PK\x03\x04"):
+                raise InputError(f"{path} is a spreadsheet or an archive: save it as CSV UTF-8.")
             first, second = first.removeprefix(codecs.BOM_UTF8), next(file, b"")
             if b"\r" in first.rstrip(b"\r\n") and not second:
                 raise InputError(
@@ -107,7 +121,9 @@ def _opened(path: Path) -> IO[bytes]:
     """A FIFO or a device would never end."""
     if not path.is_file() and not path.is_dir() and path.exists():
         raise OSError("it is no regular file")
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
+    with open(path, "rb") as file:
+        packed = path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else open(path, "rb")
 
 
 def _looks_like_utf_16(line: bytes) -> bool:

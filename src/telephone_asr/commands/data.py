@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,11 +10,9 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
 from telephone_asr.stages import MANIFESTS, TEST_SETS
-from telephone_asr.textfiles import byte_lines, json_object
+from telephone_asr.textfiles import byte_lines, json_object, printable
 
 SOURCES = ("wideband", "simulated", "telecall")
-# All but the tab; and what ends lines or turns their direction.
-CONTROLS = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def add(commands) -> None:
@@ -34,9 +31,8 @@ def add(commands) -> None:
 
 
 def _print(lines: Iterable[str]) -> None:
-    """Ids of what was left out may hold anything; a terminal would obey some of it."""
     for line in lines:
-        print(CONTROLS.sub(lambda control: repr(control[0])[1:-1], line))
+        print(printable(line))
 
 
 def why(manifests: Path, id_: str) -> list[str]:

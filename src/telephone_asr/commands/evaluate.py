@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.stages import MODELS
-from telephone_asr.textfiles import read_lines
+from telephone_asr.textfiles import printable, read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -121,7 +121,8 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
                 f"{rejected[0].id}, is left out ({rejected[0].reason}): {rejected[0].detail}"
             )
     for entry in rejected:
-        print(f"left out: {entry.id} ({entry.reason}): {entry.detail}", file=sys.stderr)
+        said = f"left out: {entry.id} ({entry.reason}): {entry.detail}"
+        print(printable(said), file=sys.stderr)
     _print_rates(lines, params)
     reasons = Counter(entry.reason for entry in rejected)
     counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.report.findings import CHECKPOINTS
 from telephone_asr.stages import METRICS, SLICES
 
 DATA = f"{METRICS}/data.json"
@@ -53,7 +52,7 @@ def gather(base: str, place: Path):
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
     from telephone_asr.report import changes, evidence, gate, review
-    from telephone_asr.report.findings import FINAL
+    from telephone_asr.report.findings import CHECKPOINTS, FINAL
     from telephone_asr.report.words import plain
 
     params = load_params()
@@ -108,6 +107,7 @@ def _differences(before: Mapping, after: Mapping) -> dict[str, tuple]:
 def _others(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, tuple]:
     """The numbers of the other files that changed: time and memory, the export's equality."""
     from telephone_asr.report.evidence import flat
+    from telephone_asr.report.findings import CHECKPOINTS
 
     told = {DATA, *(f"{place}/{name}.json" for name in CHECKPOINTS for place in (METRICS, SLICES))}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.items import Item
+from telephone_asr.corpora.values import shown
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Rejected
 from telephone_asr.textfiles import byte_lines, json_object, read_lines
@@ -54,7 +55,7 @@ def _from_fields(folder: Path, fields: dict) -> Item:
         audio=values.sound_file(fields["audio"], folder),
         start_s=values.seconds(fields.get("start"), "start") or 0.0,
         end_s=values.seconds(fields.get("end"), "end"),
-        recording=values.shown(os.path.normpath(fields["audio"])),
+        recording=shown(os.path.normpath(fields["audio"])),
         channel=values.channel(fields.get("channel"), "channel"),
         text=values.text(fields["text"], "text"),
         speaker=values.name(fields.get("speaker"), "speaker"),
@@ -94,7 +95,7 @@ def _header(path: Path, line: str) -> tuple[list[str], str]:
     try:
         columns = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
     except csv.Error as error:
-        raise InputError(f"{path}:1: the columns cannot be read ({error}).") from None
+        raise InputError(f"{path}:1 is no header of a CSV: {error}.") from None
     for name in REQUIRED:
         if name not in columns:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -113,9 +114,9 @@ def identity(items: Iterable[Item]) -> Iterator[str]:
     its size and time."""
     for audio, group in groupby(items, key=lambda item: item.audio):
         yield from map(repr, group)
-        path = Path(audio)
-        if audio and path.is_file():
-            yield f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        if audio and os.path.isfile(audio):  # False for a name that no file can have
+            found = os.stat(audio)
+            yield f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _rejected_path(directory: Path, index: int) -> Path:

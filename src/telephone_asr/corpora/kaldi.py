@@ -12,6 +12,7 @@ from pathlib import Path
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.items import Item
+from telephone_asr.corpora.values import shown
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Rejected
 from telephone_asr.textfiles import NOT_UTF_8, read_lines
@@ -59,7 +60,7 @@ def _audio(path: Path) -> Lines:
     for number, key, place in lines:
         if place.endswith("|"):
             raise InputError(f"{path}: {key} is a command ('{place}'): write files instead.")
-        odd = values.shown(key + place) != key + place
+        odd = shown(key + place) != key + place
         if odd and not os.path.exists(path.parent / place):
             raise InputError(f"{path}:{number} is {NOT_UTF_8.format('GB18030')}.")
     return lines

@@ -1,6 +1,6 @@
 """What a field of a corpus's list says, whatever kind of list it is.
 
-Missing is null or empty, and nothing else is: a speaker may be called 0. Any single value is text.
+Missing is null or empty, and nothing else is: a speaker may be called 0. Any number is text.
 All raise ValueError, whose sentence follows the file and line in the rejection.
 """
 
@@ -25,11 +25,9 @@ def text(value: object, field: str) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()  # as JSON writes it
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas writes a column of 7 and nothing as 7.0
-    if not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"expected '{field}' with a text, got {_shown(value)}")
     try:
         str(value).encode()
@@ -74,7 +72,7 @@ def channel(value: object, field: str) -> int | None:
 
 def flag(value: object, field: str) -> bool:
     """Returns whether a field is true, as JSON and as spreadsheets write it; missing is false."""
-    word = text(value, field).strip().lower()
+    word = str(value).lower() if isinstance(value, bool) else text(value, field).strip().lower()
     if word and word not in _FLAGS:
         raise ValueError(f"expected '{field}' to be true or false, got {_shown(value)}")
     return _FLAGS.get(word, False)

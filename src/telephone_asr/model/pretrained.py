@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,9 @@ def _outline(directory: Path, config: dict[str, Any]) -> torch.nn.Module:
     is told before gigabytes are asked for."""
     import torch
 
+    # What is imported while tensors have no memory would keep such ones for its constants.
+    layout.import_funasr()
+    importlib.import_module("transformers.models.qwen3.modeling_qwen3")
     try:
         with torch.device("meta"):
             return layout.build(config)

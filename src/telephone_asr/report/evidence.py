@@ -17,7 +17,7 @@ from telephone_asr.report.words import plain
 
 LARGEST_BYTES = 20_000_000  # of one file; the embedded default's are below 100 kB
 COUNTS = ("substitutions", "deletions", "insertions", "characters", "utterances")
-WORDS = ("split_by",)  # in metrics: those that are words, and the only ones that may be
+WORDS = ("split_by", "prompt")  # in metrics: those that are words, and the only ones that may be
 
 
 @dataclass(frozen=True)

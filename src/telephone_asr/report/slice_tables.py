@@ -74,6 +74,9 @@ def measure_table(metrics: Mapping[str, dict]) -> Table | None:
         if found[-1]:
             rates = [f"{one['insertions_per_minute']:.1f}" if one else "–" for one in found]
             rows.append([f"characters made up in a minute of {title}", *rates, ""])
+    cut_off = [metrics[name]["telecall"].get("cut_off", 0) for name in COLUMNS]
+    if any(cut_off):
+        rows.append(["texts cut off at decode.max_tokens", *(f"{n:,}" for n in cut_off), ""])
     if not rows:
         return None
     heads = ["on calls", *COLUMNS.values(), "of how many"]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import telephone_asr
-from telephone_asr.errors import InputError
+from telephone_asr.errors import InputError, shortage
 
 RAW = Path("data/raw")
 SIMULATED = Path("data/simulated")
@@ -36,7 +38,8 @@ SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELE
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage or command; a user's mistake ends in one sentence, not in a traceback."""
+    """Runs a stage or command; a user's mistake, and what the machine lacks, end in one sentence,
+    not in a traceback."""
     for stream in (sys.stdout, sys.stderr):  # a terminal in GBK lacks characters of transcripts
         stream.reconfigure(errors="replace")
     try:
@@ -48,6 +51,10 @@ def run(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
+    except Exception as error:
+        if sentence := shortage(error):
+            sys.exit(f"error: {sentence}")
+        raise
 
 
 def _check_code() -> None:
@@ -58,6 +65,32 @@ def _check_code() -> None:
             f"{here.absolute()} is not the code that runs, which is {runs}: put PYTHONPATH=src "
             "before the command."
         )
+
+
+@contextmanager
+def new_out(path: Path) -> Iterator[Path]:
+    """Where to make a file or directory that takes the place of `path` once it is whole.
+
+    What lies at `path` may be DVC's: after `dvc pull` its files can be hard links to the cache, and
+    what is written into one of them is written into the cache, which DVC then takes for the truth
+    and pushes. Where an error ends the work, `path` stays as it was.
+    """
+    making = path.with_name(f".{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(making)
+    try:
+        yield making
+        _remove(path)
+        making.rename(path)
+    finally:
+        _remove(making)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_places() -> None:
@@ -75,5 +108,6 @@ def check_places() -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Writes metrics: indented, UTF-8, so that a difference reads well in a pull request."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with new_out(path) as new:
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        new.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
 from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
-from telephone_asr.stages import COST, MODELS, write_json
+from telephone_asr.stages import COST, MODELS, new_out, write_json
 from telephone_asr.stages.training import VERSIONS, Plan, Training
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
     result = training.run(trained)
     if training.is_main:
         directory = MODELS / stage
-        parts.save_checkpoint(directory, stage, nano, result.weights, _facts(stage, params, result))
+        with new_out(directory) as new:
+            parts.save_checkpoint(new, stage, nano, result.weights, _facts(stage, params, result))
         cost = {
             "seconds": round(result.seconds, 1),
             "peak_memory_mb": round(result.peak_memory_mb),

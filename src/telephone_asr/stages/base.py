@@ -11,7 +11,7 @@ from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import copy_beside, read_config, save_weights, write_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, check_places, run
+from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, check_places, new_out, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
@@ -21,9 +21,11 @@ def main() -> None:
     check_places()
     params = load_params()
     if not params.base.is_tiny:
-        copy_model(params.base, BASE)
+        with new_out(BASE) as new:
+            copy_model(params.base, new)
         for name in ("base_ctc", "base_llm"):  # no training, no curves
-            (METRICS / "train" / name).mkdir(parents=True, exist_ok=True)
+            with new_out(METRICS / "train" / name) as new:
+                new.mkdir()
     else:
         train_tiny(params)
 
@@ -92,8 +94,8 @@ def train_tiny(params: Params) -> None:
     by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
 
     save_weights(as_published(nano.model), building / "model.pt")
-    shutil.rmtree(BASE, ignore_errors=True)
-    building.rename(BASE)
+    with new_out(BASE) as new:
+        shutil.move(building, new)
     first.finish()
     second.finish()
     print(f"{BASE}: validation CER {by_llm.cer:.4f} ({by_ctc.cer:.4f} by CTC alone)")

@@ -20,7 +20,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.params import Params, Source, load_params
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, run, unseen
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, new_out, run, unseen
 from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
@@ -42,10 +42,9 @@ def main() -> None:
             scratches.append((part, *_import_all(params, part, source, taken)))
     # Only now: what was interrupted before has all of its scratch to go on from.
     for part, scratch, seen in scratches:
-        shutil.rmtree(RAW / part, ignore_errors=True)
-        RAW.mkdir(parents=True, exist_ok=True)
-        shutil.move(scratch.directory / "shards", RAW / part)
-        imported.forget_progress(RAW / part)
+        with new_out(RAW / part) as new:
+            shutil.move(scratch.directory / "shards", new)
+            imported.forget_progress(new)
         scratch.close(remove=True)
         unseen.note(part, getattr(params.corpus, part), seen)
 
@@ -97,8 +96,9 @@ def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
 def _speak_all(params: Params, part: str, spec: Path) -> None:
     total, utterances = _synthetic(params, part, spec)
     bar = tqdm(utterances, f"{part} speech", total, unit="utterance")
-    write_shards(RAW / part, map(with_measures, bar), params.corpus.shard_size)
-    (RAW / part / REJECTED).write_text("", encoding="utf-8")
+    with new_out(RAW / part) as new:
+        write_shards(new, map(with_measures, bar), params.corpus.shard_size)
+        (new / REJECTED).write_text("", encoding="utf-8")
     print(f"{RAW / part}: {total} utterances, spoken here")
 
 

@@ -37,6 +37,7 @@ from telephone_asr.stages import (
     SLICES,
     TRANSCRIPTS,
     launch,
+    new_out,
     run,
     write_json,
 )
@@ -106,9 +107,9 @@ def evaluate(checkpoint: str, params: Params) -> None:
     # No metrics to DVC: hundreds of numbers would bury the few that a diff is for.
     write_json(SLICES / f"{checkpoint}.json", slices)
     write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
-    TRANSCRIPTS.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    (TRANSCRIPTS / f"{checkpoint}.jsonl").write_text(text, encoding="utf-8")
+    with new_out(TRANSCRIPTS / f"{checkpoint}.jsonl") as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def load_model(checkpoint: str, params: Params) -> FunASRNano:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.decode import count_cut_off
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import SoundIndex, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, run, write_json
+from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, new_out, run, write_json
 
 FINAL = MODELS / "final"
 CHECKED = 60  # test calls that both decoders transcribe
@@ -26,8 +25,8 @@ CHECKED = 60  # test calls that both decoders transcribe
 
 def main() -> None:
     params = load_params()
-    shutil.rmtree(FINAL, ignore_errors=True)
-    export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), FINAL)
+    with new_out(FINAL) as new:
+        export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), new)
 
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")

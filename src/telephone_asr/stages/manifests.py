@@ -31,6 +31,7 @@ from telephone_asr.stages import (
     SHARDS,
     TEST_SETS,
     UNPACKED,
+    new_out,
     run,
     unseen,
     write_json,
@@ -59,7 +60,8 @@ def main() -> None:
     _check_sets(sorted_, params.split)
     metrics = {}
     for source, (found, verdicts) in sorted_.items():
-        metrics[source] = make_manifests(source, rules, found, verdicts)
+        with new_out(MANIFESTS / source) as new:
+            metrics[source] = make_manifests(new, source, rules, found, verdicts)
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
@@ -137,12 +139,13 @@ def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
     return found
 
 
-def make_manifests(source: str, rules: Rules, found: Survey, verdicts: Verdicts) -> dict:
+def make_manifests(
+    directory: Path, source: str, rules: Rules, found: Survey, verdicts: Verdicts
+) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
     rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
     total = len(verdicts.sets) + len(rejected)
-    directory = MANIFESTS / source
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True)
     share = sorting.share_written(found, verdicts)
     prompt = prompt_for(share)
     tally, changed = Tally(), []

@@ -26,7 +26,17 @@ from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, sound_index
-from telephone_asr.stages import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS, run
+from telephone_asr.stages import (
+    COST,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    SHARDS,
+    SLICES,
+    TRANSCRIPTS,
+    new_out,
+    run,
+)
 from telephone_asr.stages.lock import read_states
 from telephone_asr.textfiles import byte_lines, json_object
 
@@ -46,20 +56,21 @@ def main() -> None:
         blocks_of_line(findings),
         sound_index(SHARDS["telecall"]).read,
     )
-    write_report(whole)
-    plots.write(REPORT / "plots", findings)
+    with new_out(REPORT) as new:
+        write_report(whole, new)
+        plots.write(new / "plots", findings)
     print(f"{REPORT / 'index.html'}: open it to see what the run brought")
 
 
-def write_report(whole: Document) -> None:
+def write_report(whole: Document, directory: Path) -> None:
     """The page, the Markdown and the pictures that the Markdown names; all of it or nothing."""
     files = {"README.md": markdown(whole).encode(), "index.html": html(whole).encode()}
     for block in (block for section in whole.sections for block in section.blocks):
         if isinstance(block, Pictures):
             files[f"{block.name}.png"] = figures.png(block.panels, block.title, block.columns)
-    REPORT.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True)
     for name, content in files.items():
-        (REPORT / name).write_bytes(content)
+        (directory / name).write_bytes(content)
 
 
 def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:

@@ -16,7 +16,7 @@ from telephone_asr.channel.options import Line
 from telephone_asr.params import load_params
 from telephone_asr.shards import count_shards, has_shard
 from telephone_asr.simulation import babble_pool, simulate_shard
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, run, unseen
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, new_out, run, unseen
 from telephone_asr.training.resume import Scratch, files_identity, fingerprint
 from telephone_asr.workers import run_jobs
 
@@ -38,8 +38,8 @@ def main() -> None:
     with bar:
         for _ in run_jobs(simulate_shard, jobs):
             bar.update()
-    shutil.rmtree(SIMULATED, ignore_errors=True)
-    shutil.move(target, SIMULATED)
+    with new_out(SIMULATED) as new:
+        shutil.move(target, new)
     scratch.close(remove=True)
     print(f"{SIMULATED}: {shards} shards of speech as a telephone carries it")
 

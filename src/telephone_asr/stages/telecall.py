@@ -11,13 +11,14 @@ from tqdm import tqdm
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.params import load_params
 from telephone_asr.shards import Utterance, count_shards, read_shard, write_shards
-from telephone_asr.stages import RAW, TELECALL, run, unseen
+from telephone_asr.stages import RAW, TELECALL, new_out, run, unseen
 
 
 def main() -> None:
     params = load_params()
     unseen.warn(params.corpus)
-    total = write_shards(TELECALL, _calls(), params.corpus.shard_size)
+    with new_out(TELECALL) as new:
+        total = write_shards(new, _calls(), params.corpus.shard_size)
     print(f"{TELECALL}: {total} calls at {TELEPHONE_RATE_HZ} Hz")
 
 

@@ -14,15 +14,19 @@ from telephone_asr.model.allowed import copy_file
 from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import TOKENIZER_FILES, read_config
 from telephone_asr.model.tokenizer import build_tokenizers
-from telephone_asr.params import load_params
+from telephone_asr.params import Params, load_params
 from telephone_asr.shards import read_cuts
-from telephone_asr.stages import MODELS, RAW, check_places, run
+from telephone_asr.stages import MODELS, RAW, check_places, new_out, run
 
 
 def main() -> None:
     check_places()
     params = load_params()
-    directory = MODELS / "tokenizer"
+    with new_out(MODELS / "tokenizer") as directory:
+        make_tokenizer(params, directory)
+
+
+def make_tokenizer(params: Params, directory: Path) -> None:
     if params.base.is_tiny:
         cuts = (cut for part in ("wideband", "calls") for cut in read_cuts(RAW / part))
         texts = (cut["supervisions"][0]["text"] for cut in cuts)

@@ -14,10 +14,13 @@ import sys
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from telephone_asr.params import Corpus, Source
 from telephone_asr.stages import IMPORTED
 from telephone_asr.textfiles import byte_lines, json_object
+
+if TYPE_CHECKING:  # it imports NumPy, for which no --help waits
+    from telephone_asr.params import Corpus, Source
 
 IMPORT_ANEW = "`dvc repro --force corpus` imports it anew"
 
