@@ -269,8 +269,12 @@ def _caf(content: Buffer) -> Container:
 
 def _nist(content: Buffer) -> Container:
     """SPHERE, as the Linguistic Data Consortium publishes speech."""
-    found = re.search(rb"sample_count -i (\d+)", bytes(content[:4096]))
-    return Container("SPHERE", "nistsphere", frames=int(found[1]) if found else None)
+    size = re.match(rb"NIST_1A\n *(\d{1,6})\n", bytes(content[:32]))
+    if not size:
+        raise UnknownSound("it begins as a SPHERE and has no header")
+    found = re.search(rb"sample_count -i (\d{1,18})", bytes(content[: int(size[1])]))
+    frames = int(found[1]) if found else None
+    return Container("SPHERE", "nistsphere", end=int(size[1]), frames=frames)
 
 
 def _voc(content: Buffer) -> Container:
@@ -446,7 +450,10 @@ def _amr(content: Buffer) -> Container:
     wide = content[:9] == b"#!AMR-WB\n"
     sizes = _AMR_WB if wide else _AMR_NB
     place = 9 if wide else 6
-    while place < len(content) and (size := sizes[content[place] >> 3 & 15]):
+    while place < len(content):
+        size = 0 if content[place] & 0x83 else sizes[content[place] >> 3 & 15]
+        if not size:
+            raise UnknownSound(f"it is damaged: from byte {place:,} on it is no AMR")
         place += size
     return Container("AMR", "amr", libsndfile=False, end=place)
 

@@ -247,6 +247,8 @@ def _ffmpeg_blocks(opened, container: Container) -> Iterator[tuple[int, np.ndarr
             raise ValueError("it holds no sound")
         stream = opened.streams.audio[0]
         decoder = stream.codec_context
+        if decoder is None:
+            raise ValueError(f"it is {container.name} of a codec that FFmpeg does not know")
         if decoder.name in _OTHER_DECODERS:
             decoder = av.CodecContext.create(_OTHER_DECODERS[decoder.name], "r")
             decoder.sample_rate, decoder.layout = stream.rate, stream.layout
