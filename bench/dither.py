@@ -138,7 +138,7 @@ def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Par
         samples, rate_hz = sounds.read(example.key)
         frames = fbank_frames(len(samples), rate_hz, frontend.fs)
         heard.append(replace(example, speech_length=frames))
-    inputs = Inputs(heard, [sounds], frontend, cache_mb=0)
+    inputs = Inputs(heard, {heard[0].source: sounds}, frontend, cache_mb=0)
     return transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
 
 

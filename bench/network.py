@@ -62,7 +62,7 @@ def score_calls(root: Path) -> tuple[list[ErrorRate], list[str]]:
     manifests = root / "data/manifests/telecall"
     calls = [e for s in ("train", "valid", "test") for e in read_manifest(manifests / f"{s}.jsonl")]
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(calls, [sound_index(root / "data/telecall")], frontend, cache_mb=0)
+    inputs = Inputs(calls, {"telecall": sound_index(root / "data/telecall")}, frontend, cache_mb=0)
     texts = transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
     return score([e.text for e in calls], texts), [e.speaker for e in calls]
 

@@ -136,7 +136,13 @@ def peak_mb(used: resource.struct_rusage) -> float:
 def run_manifest(lines: int) -> None:
     """Lines of a manifest, and the cuts behind them: read, judged and split on one core."""
     from telephone_asr.manifests.messages import Example, manifest_line, read_manifest
-    from telephone_asr.manifests.sorting import Rules, decide, leave_out_test_sentences, survey
+    from telephone_asr.manifests.sorting import (
+        Kept,
+        Rules,
+        decide,
+        leave_out_test_sentences,
+        survey,
+    )
     from telephone_asr.model.frontend import fbank_frames
     from telephone_asr.params import load_params
     from telephone_asr.scoring.normalize import normalize
@@ -160,7 +166,7 @@ def run_manifest(lines: int) -> None:
 
     started = time.perf_counter()
     found = survey(cuts, rules, None)
-    verdicts = decide(cuts, rules, found, None, wideband=True)
+    verdicts = decide(cuts, rules, found, None, True, Kept())
     leave_out_test_sentences(cuts, rules, verdicts, verdicts.test_sentences)
     kept = sum(set_ is not None for set_ in verdicts.sets)
     report(f"{lines:,} cuts judged and split, {kept:,} kept", started)

@@ -167,7 +167,8 @@ def _inputs(run: Run, nano: Any):
 
     examples = read_manifest(run.root / "train.jsonl")[: run.batch * len(run.batches)]
     frontend = Frontend(nano.config["frontend_conf"])
-    return Inputs(examples, [sound_index(run.root / "shards")], frontend, cache_mb=100)
+    sounds = {examples[0].source: sound_index(run.root / "shards")}
+    return Inputs(examples, sounds, frontend, cache_mb=100)
 
 
 def _heard(nano: Any, level: str, ctc_weight: float):

@@ -121,7 +121,7 @@ def make_inputs(corpus) -> Callable:
         from telephone_asr.training.batches import Inputs
 
         frontend = Frontend(nano.config["frontend_conf"])
-        return Inputs(examples or corpus.examples, [corpus.sounds], frontend, cache_mb)
+        return Inputs(examples or corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb)
 
     return make
 
@@ -159,7 +159,7 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
     nano = load(directory)
     nano.model.requires_grad_(True)  # the published config has FunASR freeze all of it
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(corpus.examples, [corpus.sounds], frontend, cache_mb=100)
+    inputs = Inputs(corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb=100)
     objective = Objective(nano, "features", llm_weight=1.0, ctc_weight=1.0)
     optimizer = torch.optim.AdamW(nano.model.parameters(), lr=3e-3)
     batch = inputs.batch(range(len(inputs)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_fixtures import write_variant
+from model_fixtures import example_of, write_variant
 from telephone_asr.errors import InputError
 from telephone_asr.model import fun_asr_nano
 from telephone_asr.model.pretrained import load
@@ -207,3 +207,23 @@ def test_computing_beforehand_gives_the_same_bytes_each_time(nano, make_inputs, 
     for name, inputs in (("once", once), ("again", again)):
         inputs.advance(nano, "encoded", 120, tmp_path / name)
     assert all(torch.equal(once[i], again[i]) for i in range(len(once)))
+
+
+def test_two_corpora_may_have_one_key(tmp_path, nano, speech):
+    """A recording called sim-a, and what was simulated of a: each text has its own sound."""
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.shards import Utterance, sound_index, write_shards
+    from telephone_asr.training.batches import Inputs
+
+    examples, sounds = [], {}
+    for seed, source in enumerate(("wideband", "simulated")):
+        utterance = Utterance("sim-a", speech(0.5, seed=seed), 16000, "您好", "s")
+        write_shards(tmp_path / source, [utterance], shard_size=1)
+        sounds[source] = sound_index(tmp_path / source)
+        examples.append(replace(example_of(utterance), source=source))
+    frontend = Frontend(nano.config["frontend_conf"])
+    inputs = Inputs(examples, sounds, frontend, cache_mb=0)
+    for i, example in enumerate(examples):
+        expected = frontend(*sounds[example.source].read("sim-a"))
+        assert torch.equal(inputs[i], expected)
+    assert not torch.equal(inputs[0], inputs[1])

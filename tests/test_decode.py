@@ -229,7 +229,7 @@ def test_shares_of_several_processes_hold_every_text_once(fitted, make_inputs, p
 
 def test_sound_that_is_missing_is_an_input_error(fitted, make_inputs):
     inputs = make_inputs(fitted)
-    inputs._sounds = []
+    inputs._sounds = {}
     with pytest.raises(InputError, match="no shard holds it"):
         transcribe(fitted, inputs, 2, MAX_TOKENS)
 

@@ -1,11 +1,12 @@
 """The doctor: what is there is said, and what is wrong is found before a run."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from model_fixtures import write_params
+from model_fixtures import run_stage, write_params
 from telephone_asr.commands.doctor import Finding, consult, examine
 from telephone_asr.errors import InputError
 from telephone_asr.params import load_params
@@ -101,3 +102,25 @@ def test_a_training_with_too_few_gpus_says_so_before_it_starts(repository, monke
     write_params(repository, {"train.processes": 2, "train.batches_per_step": 2})
     with pytest.raises(InputError, match=r"train\.processes: expected at most 1"):
         on_processes("telephone_asr.stages.train_encoder", load_params(), lambda: None)
+
+
+@pytest.mark.parametrize("stage", ["corpus", "tokenizer", "base"])
+def test_a_link_to_another_disk_is_told_before_the_work(stage, repository, tmp_path_factory):
+    """DVC would say so when all is done, and keep nothing of it."""
+    disk = tmp_path_factory.mktemp("disk")
+    for name in ("data", "models"):
+        shutil.rmtree(repository / name, ignore_errors=True)
+        (repository / name).symlink_to(disk)
+        with pytest.raises(InputError, match=f"{name} is a link .* cache dir"):
+            run_stage(repository, stage)
+        finding = by_subject()["disk"]
+        assert not finding.ok
+        assert f"{name} is a link" in finding.text
+        (repository / name).unlink()
+    assert not list(disk.iterdir())
+
+
+def test_a_link_within_the_repository_is_good(repository):
+    (repository / "data").rename(repository / "elsewhere")
+    (repository / "data").symlink_to("elsewhere")
+    assert by_subject()["disk"].ok

@@ -85,7 +85,9 @@ def test_funasr_writes_the_same_texts(models, merged, make_inputs, utterances, t
 def test_funasrs_own_dither_gives_the_same_texts_again(models, corpus):
     """Drawn anew in each call, but AutoModel seeds torch when it is made: metrics stay the same."""
     plain, once, again = (
-        funasr_texts(models / "final", corpus.examples, [corpus.sounds], MAX_TOKENS, dither)
+        funasr_texts(
+            models / "final", corpus.examples, {"telecall": corpus.sounds}, MAX_TOKENS, dither
+        )
         for dither in (0.0, 1000.0, 1000.0)  # as loud as the speech
     )
     assert once == again != plain

@@ -335,7 +335,7 @@ def uninterrupted(fitted_directory, tmp_path_factory, corpus):
 
     def make_inputs(nano):
         frontend = Frontend(nano.config["frontend_conf"])
-        return batches.Inputs(corpus.examples, [corpus.sounds], frontend, 100)
+        return batches.Inputs(corpus.examples, {"telecall": corpus.sounds}, frontend, 100)
 
     run = Run(fitted_directory, tmp_path_factory.mktemp("whole"), make_inputs)
     assert run.n_batches >= 14

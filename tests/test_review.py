@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from review_fixtures import BRANCH, commit, dvc, shell
 from telephone_asr.report import changes, review
@@ -189,8 +190,6 @@ HOSTILE = (
 
 def rendered(text: str) -> str:
     """HTML as a forge makes it, without what it adds to plain text."""
-    from markdown_it import MarkdownIt  # DVC's own needs bring it
-
     return MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
 
 

@@ -16,20 +16,23 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from telephone_asr.channel import g711
 from telephone_asr.corpora.imported import import_shard, list_items, with_good_ids
 from telephone_asr.manifests.quality import REASONS, Filter, Strict
 from telephone_asr.manifests.sorting import (
+    Kept,
     Rules,
     decide,
     examples,
     leave_out_test_sentences,
+    same_sounds,
     share_written,
     survey,
 )
 from telephone_asr.manifests.split import SPLITS, Split
 from telephone_asr.model.frontend import fbank_frames
 from telephone_asr.scoring.normalize import normalize
-from telephone_asr.shards import read_cuts
+from telephone_asr.shards import read_cuts, sound_index
 
 RATE_HZ = 16000
 GOOD = 60  # utterances, so that all faults together do not shift what is usual
@@ -254,7 +257,14 @@ def account(directory: Path, lines: list[bytes], rules: Rules = RULES, frozen=No
         return read_cuts(directory / "shards")
 
     found = survey(cuts, rules, frozen)
-    verdicts = decide(cuts, rules, found, frozen, wideband=True)
+    verdicts = decide(
+        cuts,
+        rules,
+        found,
+        frozen,
+        True,
+        Kept(same_sounds((found, sound_index(directory / "shards").read))),
+    )
     leave_out_test_sentences(cuts, rules, verdicts, verdicts.test_sentences)
     became = [(entry.id, entry.reason) for entry in unread]
     for place, cut in enumerate(cuts()):
@@ -435,3 +445,34 @@ def test_examples_are_those_of_the_cuts_in_their_order(good):
     assert first.speech_length == fbank_frames(24000, RATE_HZ, RATE_HZ)
     assert first.prompt == "语音转写："
     assert list(found.written) == [1, 0, 0, 0, 0]
+
+
+def test_a_recording_is_kept_once_over_both_corpora(good, sound, tmp_path):
+    """The call is a wideband recording at 8 kHz through A-law, by another name and speaker."""
+    names = ("wideband", "calls")
+    corpora = [Corpus(tmp_path / name, prefix=name) for name in names]
+    for corpus in corpora:
+        corpus.directory.mkdir()
+    for i in range(12):
+        corpora[0].add(f"w{i}", sound(2000 + i))
+        own = sound(2000 + i) if i < 3 else sound(3000 + i)
+        narrow = int16(soxr.resample(own.astype(np.float32), RATE_HZ, 8000))
+        corpora[1].add(f"c{i}", g711.through(narrow, "alaw"), 8000, speaker=f"other-{i}")
+    surveys, readers, cuts = [], [], []
+    for corpus in corpora:
+        path = corpus.directory / "calls.jsonl"
+        path.write_bytes(b"\n".join(corpus.lines) + b"\n")
+        shards = corpus.directory / "shards"
+        import_shard(list_items("calls", path, "corpus.calls"), shards, 0)
+        cuts.append(lambda shards=shards: read_cuts(shards))
+        surveys.append(survey(cuts[-1], RULES, None))
+        readers.append(sound_index(shards).read)
+    kept = Kept(same_sounds(*zip(surveys, readers, strict=True)))
+    first, second = (
+        decide(own, RULES, found, None, wideband, kept)
+        for own, found, wideband in zip(cuts, surveys, (True, False), strict=True)
+    )
+    assert not first.rejected
+    reasons = {place: reason for place, (reason, _) in second.rejected.items()}
+    assert reasons == dict.fromkeys(range(3), "duplicate_audio")
+    assert [detail.split()[0] for _, detail in second.rejected.values()] == ["w0", "w1", "w2"]

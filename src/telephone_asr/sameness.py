@@ -5,17 +5,21 @@ By sub-fingerprints (J. Haitsma and T. Kalker, "A Highly Robust Audio Fingerprin
 neighbouring bands has changed. By hand, because the library for it, Chromaprint, is made for music:
 it hears nothing of less than three seconds, and has no wheel. Bands up to 1.2 kHz, which every
 telephone codec keeps, and of 96 ms, shorter than Haitsma's, since utterances are short.
+
+The words find what may be the same; whether it is, the waveforms decide: a codec leaves them alike,
+and nobody says a thing twice with the same waveform.
 """
 
 from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import soxr
 
+SOUND = "sound_words"  # a cut's custom field that has them
 RATE_HZ = 4000
 WINDOW, HOP = 384, 48  # samples: 96 and 12 ms
 EDGES_HZ = np.round(300 * 4 ** (np.arange(18) / 17), 3)  # of 17 bands up to 1.2 kHz
@@ -23,9 +27,10 @@ SMOOTH, LAG = 8, 8  # words: power over 84 ms more, against that of 96 ms before
 LOUD = 10**-2.5  # of the loudest: in what is quieter a codec writes its own noise
 MAX_WORDS = 5000  # the first minute tells
 FEWEST = 25  # loud words; 0.3 s
-# Share of different bits, less where one word is all that is said (of 78 loud words and fewer in
-# proportion), and of loud words beside each other. docs/data.md says what they lead to.
-MAX_DIFFERENT, MAX_DIFFERENT_PER_WORD, MIN_OVERLAP = 0.125, 0.0016, 0.7
+MAX_DIFFERENT, MIN_OVERLAP = 0.25, 0.7  # share of the bits; of loud words beside each other
+BAND_HZ, ALIKE_HZ = (300, 3400), 8000  # in which waveforms are compared, and at which rate
+ALIKE = 0.8  # highest correlation, by which docs/data.md has what was found
+ALIKE_S = 75  # of the beginning are compared
 KEY_LAG = 8  # an index's key is two words, 96 ms apart
 CROWD = 8  # recordings with one key that are compared each with each
 KEYS_AT_ONCE = 1 << 25
@@ -69,40 +74,52 @@ def from_text(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), ">u2").astype(np.uint16)
 
 
-def same(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
-    """Whether two recordings are one; b begins `offset` words after a. The rates at which a sound
-    was stored shift it a little: one word more or less is tried."""
+def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float:
+    """The highest correlation of two sounds in the telephone band, shifted and turned over as it
+    fits: 1 for one recording, above 0.8 after any codec but the coarsest, below it for two."""
+    waves = []
+    for samples, rate_hz in ((a, a_rate_hz), (b, b_rate_hz)):
+        wave = samples[: ALIKE_S * rate_hz].astype(np.float32)
+        waves.append(wave if rate_hz == ALIKE_HZ else soxr.resample(wave, rate_hz, ALIKE_HZ))
+    n = 1 << (sum(map(len, waves)) - 1).bit_length()
+    frequency_hz = np.fft.rfftfreq(n, 1 / ALIKE_HZ)
+    band = (frequency_hz > BAND_HZ[0]) & (frequency_hz < BAND_HZ[1])
+    a, b = (np.fft.irfft(np.fft.rfft(wave, n) * band, n) for wave in waves)
+    energy = np.sqrt(np.sum(a**2) * np.sum(b**2))
+    across = np.fft.irfft(np.fft.rfft(a) * np.fft.rfft(b).conj(), n)
+    return float(np.abs(across).max() / energy) if energy > 0 else 0.0
+
+
+def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
+    """Whether the words of two recordings are nearly the same where b begins `offset` later."""
     n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
-    return any(_alike(a, b, offset + more, n_loud) for more in (0, -1, 1))
-
-
-def _alike(a: np.ndarray, b: np.ndarray, offset: int, n_loud: int) -> bool:
     a, b = a[max(0, offset) :], b[max(0, -offset) :]
     n = min(len(a), len(b))
     both = (a[:n] != 0) & (b[:n] != 0)
-    n_both = np.count_nonzero(both)
-    if n_both < max(FEWEST, MIN_OVERLAP * n_loud):
+    if np.count_nonzero(both) < max(FEWEST, MIN_OVERLAP * n_loud):
         return False
-    different = np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16
-    return different <= min(MAX_DIFFERENT, MAX_DIFFERENT_PER_WORD * n_both)
+    return np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16 <= MAX_DIFFERENT
 
 
-def twins(recordings: Sequence[np.ndarray]) -> dict[int, list[int]]:
+def twins(
+    recordings: Sequence[np.ndarray], are_one: Callable[[int, int], bool]
+) -> dict[int, list[int]]:
     """Returns for each recording that others are the same as, by number, which; found over keys
     that they share, so that the time grows as their number does.
 
-    recordings: their `words`.
+    recordings: their `words`. are_one: compares the sound of two, asked where words are nearly the
+    same.
     """
     found = defaultdict(list)
-    tried: set[tuple[int, int, int]] = set()
+    compared: dict[tuple[int, int], bool] = {}
     for i, j, offset in _candidates(recordings):
-        if (i, j, offset) in tried or j in found[i]:
+        if (i, j) in compared or not _may_be_one(recordings[i], recordings[j], offset):
             continue
-        tried.add((i, j, offset))
-        if same(recordings[i], recordings[j], offset):
+        compared[i, j] = are_one(i, j)
+        if compared[i, j]:
             found[i].append(j)
             found[j].append(i)
-    return {i: sorted(others) for i, others in found.items() if others}
+    return {i: sorted(others) for i, others in found.items()}
 
 
 def _candidates(recordings: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
@@ -133,8 +150,3 @@ def _pairs(
             [owners[alike], owners[alike + step], places[alike] - places[alike + step]], axis=1
         ).astype(np.int64)
         yield from map(tuple, np.unique(pairs, axis=0).tolist())
-
-
-def texts_twins(texts: Iterable[str]) -> dict[int, list[int]]:
-    """`twins` of words as `as_text` wrote them; "" where there are none."""
-    return twins([from_text(text) for text in texts])

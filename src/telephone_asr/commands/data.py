@@ -40,24 +40,12 @@ def why(manifests: Path, id_: str) -> list[str]:
 
     Raises InputError for an id that none of the manifests has.
     """
-    from telephone_asr.manifests.quality import REASONS
-
     found = []
     for source in SOURCES:
-        own = id_ if source != "simulated" or id_.startswith("sim-") else f"sim-{id_}"
-        before = next(_entries(manifests / source / "changed.jsonl", own), None)
-        for split in SPLITS:
-            for entry in _entries(manifests / source / f"{split}.jsonl", own):
-                line = f"{source}: {own} is in {split}, {entry['duration']} s, "
-                line += f"speaker {entry['speaker']}, '{entry['messages'][2]['content']}'"
-                if before:
-                    line += f"; in the corpus '{before['before']}' ({', '.join(before['rules'])})"
-                found.append(line)
-        for entry in _entries(manifests / source / "rejected.jsonl", own):
-            found.append(
-                f"{source}: {own} is left out, because {REASONS[entry['reason']]} "
-                f"({entry['reason']}: {entry['detail']})"
-            )
+        # What was simulated has a prefix; an id of the corpus may begin with it too.
+        names = (f"sim-{id_}", id_) if source == "simulated" else (id_,)
+        for own in names:
+            found += _fates(manifests / source, own)
     if not found:
         raise InputError(
             f"{id_}: no manifest names it; ids are those of the corpus, or file:line of its list "
@@ -86,18 +74,34 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
 
     Raises InputError, and writes nothing, where a list is there already.
     """
-    from telephone_asr.manifests.sorting import recording
-
     paths = {source: directory / f"{source}.txt" for source in ("wideband", "telecall")}
     for path in paths.values():
         if path.is_file():
             raise InputError(f"{path} is there already: delete it to freeze another test set.")
     done = []
     for source, path in paths.items():
-        ids = {recording(e.key) for e in read_manifest(manifests / source / "test.jsonl")}
+        ids = {e.key for e in read_manifest(manifests / source / "test.jsonl")}
         write_frozen(path, ids)
         done.append(f"{path}: {len(ids)} utterances")
     return done
+
+
+def _fates(directory: Path, own: str) -> Iterator[str]:
+    from telephone_asr.manifests.quality import REASONS
+
+    before = next(_entries(directory / "changed.jsonl", own), None)
+    for split in SPLITS:
+        for entry in _entries(directory / f"{split}.jsonl", own):
+            line = f"{directory.name}: {own} is in {split}, {entry['duration']} s, "
+            line += f"speaker {entry['speaker']}, '{entry['messages'][2]['content']}'"
+            if before:
+                line += f"; in the corpus '{before['before']}' ({', '.join(before['rules'])})"
+            yield line
+    for entry in _entries(directory / "rejected.jsonl", own):
+        yield (
+            f"{directory.name}: {own} is left out, because {REASONS[entry['reason']]} "
+            f"({entry['reason']}: {entry['detail']})"
+        )
 
 
 def _entries(path: Path, id_: str) -> Iterator[dict]:

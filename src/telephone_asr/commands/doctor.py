@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW, SCRATCH, SHARDS, unseen
+from telephone_asr.stages import RAW, SCRATCH, SHARDS, check_places, unseen
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -116,6 +116,7 @@ def _disk(_: Params) -> str:
     place = Path(".").absolute()
     if not os.access(place, os.W_OK):
         raise InputError(f"{place} cannot be written to: make it writable.")
+    check_places()
     free_gb = shutil.disk_usage(place).free / 1e9
     note = "" if free_gb > ENOUGH_GB else ", which is little"
     return f"{free_gb:.0f} GB free{note}; states of unfinished work in {place / SCRATCH}"

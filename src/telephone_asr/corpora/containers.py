@@ -87,9 +87,6 @@ def _chunks(
         size_width = 8 if header[-1] in "qQ" else 4
         yield id_, first - size_width, first, last
         place = last + -(last - (0 if pad == 2 else place)) % pad
-        # Some writers forget the byte that an odd chunk is filled up with.
-        if pad == 2 and last % 2 and last < len(content) and content[last] != 0:
-            place = last
 
 
 def _is_unsized(size: int, width: int = 4) -> bool:
@@ -189,18 +186,18 @@ def _wav(content: Buffer) -> Container:
         if there > 0xFFFFFFF0:
             raise UnknownSound("it is a WAV of more than 4 GB that does not say its size")
         patches[at] = struct.pack(order + "I", there)
-    again = any(id_ == b"data" for id_, *_ in _chunks(content, last + last % 2, header))
+    if any(id_ == b"data" for id_, *_ in _chunks(content, last + last % 2, header)):
+        raise UnknownSound("it is a WAV with sound in several pieces, of which one would be read")
     patches |= _g722(form, content, header)
-    # libsndfile reads the first of several pieces of sound, and guesses the length of MP3.
-    alone = not again and form[:2] not in (b"\x50\0", b"\x55\0")
+    alone = form[:2] not in (b"\x50\0", b"\x55\0")  # MP3, whose length libsndfile guesses
     return Container("WAV", "wav", libsndfile=alone, end=last, patches=patches)
 
 
 def _g722(form: bytes, content: Buffer, header: str) -> dict[int, bytes]:
     """What FFmpeg takes for G.726 under two tags that name either: G.726 has 40 kbit/s at the
-    most, G.722 64, of sound at 16 kHz."""
-    tag, _, _, bytes_per_s = struct.unpack_from("<HHII", form)
-    if tag not in (0x0064, 0x0065) or bytes_per_s < 6000:
+    most, of sound at 8 kHz, G.722 64, of sound at 16."""
+    tag, _, rate_hz, bytes_per_s = struct.unpack_from("<HHII", form)
+    if tag not in (0x0064, 0x0065) or (rate_hz < 16000 and bytes_per_s < 6000):
         return {}
     first = next(first for id_, _, first, _ in _chunks(content, 12, header) if id_ == b"fmt ")
     return {first: struct.pack("<H", 0x028F), first + 4: struct.pack("<I", 16000)}
@@ -212,7 +209,9 @@ def _w64(content: Buffer) -> Container:
             if _is_unsized(last - first, 8):
                 size = struct.pack("<Q", len(content) - first + 24)
                 return Container("W64", "w64", end=len(content), patches={at: size})
-            return Container("W64", "w64", end=last)
+            # libsndfile reads on, whatever comes.
+            stop = last if _no_more_sound(content, last + -last % 8, "<4sI") else None
+            return Container("W64", "w64", end=last, stop=stop)
         if last > len(content):
             return Container("W64", "w64", end=last)
     raise UnknownSound("it begins as a W64 and has no sound in it")
@@ -270,8 +269,12 @@ def _caf(content: Buffer) -> Container:
 
 def _nist(content: Buffer) -> Container:
     """SPHERE, as the Linguistic Data Consortium publishes speech."""
-    found = re.search(rb"sample_count -i (\d+)", bytes(content[:4096]))
-    return Container("SPHERE", "nistsphere", frames=int(found[1]) if found else None)
+    size = re.match(rb"NIST_1A\n *(\d{1,6})\n", bytes(content[:32]))
+    if not size:
+        raise UnknownSound("it begins as a SPHERE and has no header")
+    found = re.search(rb"sample_count -i (\d{1,18})", bytes(content[: int(size[1])]))
+    frames = int(found[1]) if found else None
+    return Container("SPHERE", "nistsphere", end=int(size[1]), frames=frames)
 
 
 def _voc(content: Buffer) -> Container:
@@ -447,7 +450,10 @@ def _amr(content: Buffer) -> Container:
     wide = content[:9] == b"#!AMR-WB\n"
     sizes = _AMR_WB if wide else _AMR_NB
     place = 9 if wide else 6
-    while place < len(content) and (size := sizes[content[place] >> 3 & 15]):
+    while place < len(content):
+        size = 0 if content[place] & 0x83 else sizes[content[place] >> 3 & 15]
+        if not size:
+            raise UnknownSound(f"it is damaged: from byte {place:,} on it is no AMR")
         place += size
     return Container("AMR", "amr", libsndfile=False, end=place)
 

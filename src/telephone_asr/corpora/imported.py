@@ -16,6 +16,7 @@ from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.sameness import SOUND, as_text, words
 from telephone_asr.shards import REJECTED, Rejected, Utterance, whole_file, write_shard
 from telephone_asr.textfiles import json_object, read_lines
 
@@ -75,7 +76,9 @@ def import_shard(
             if isinstance(entry, Rejected):
                 rejected.append(entry)
             else:
-                yield with_measures(entry)
+                own = as_text(words(entry.samples, entry.sample_rate_hz))
+                entry = with_measures(entry)
+                yield replace(entry, custom=entry.custom | {SOUND: own})
 
     write_shard(directory, index, usable())
     lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]

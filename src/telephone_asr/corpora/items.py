@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from telephone_asr.corpora.sound import SLACK_S, Sound, SoundError, open_sound, shown
+from telephone_asr.corpora import values
+from telephone_asr.corpora.sound import SLACK_S, Sound, SoundError, open_sound
 from telephone_asr.shards import Rejected, Utterance
 
 MAX_HOURS = 12.0  # of a recording
 MAX_UTTERANCE_S = 3600  # of which a model hears minutes
-CANCELLED = (
-    0.25  # channels that are alike add up to their number, unlike ones to 1, opposite ones to 0
-)
+CANCELLED = 0.25  # of the power that unlike channels add up to; opposite ones add up to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def load_all(items: Sequence[Item], max_hours: float = MAX_HOURS) -> Iterator[Ut
 
 
 def _rejected(item: Item, error: SoundError) -> Rejected:
-    return Rejected(item.id, error.reason, f"{shown(item.audio)}: {error}")
+    return Rejected(item.id, error.reason, f"{values.shown(item.audio)}: {error}")
 
 
 def _load(item: Item, sound: Sound, max_hours: float) -> Utterance | Rejected:
@@ -79,7 +78,7 @@ def _load(item: Item, sound: Sound, max_hours: float) -> Utterance | Rejected:
         samples=samples,
         sample_rate_hz=sound.rate_hz,
         text=item.text,
-        speaker=item.speaker or shown(item.recording) or item.id,
+        speaker=item.speaker or item.recording or item.id,
         scene=item.scene,
         annotation_error=item.annotation_error,
     )

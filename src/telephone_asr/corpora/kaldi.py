@@ -12,7 +12,7 @@ from pathlib import Path
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.items import Item
-from telephone_asr.corpora.sound import shown
+from telephone_asr.corpora.values import shown
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Rejected
 from telephone_asr.textfiles import NOT_UTF_8, read_lines

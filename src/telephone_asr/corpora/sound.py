@@ -57,11 +57,6 @@ class Sound:
         raise NotImplementedError
 
 
-def shown(path: str | Path) -> str:
-    """A path as it can be printed: names in another encoding than the system's have U+FFFD."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
-
-
 def open_sound(path: str | Path) -> Sound:
     """Opens a file for reading; the caller closes it.
 
@@ -131,7 +126,7 @@ class _Libsndfile(Sound):
         self.seekable = self._file.seekable()
 
     def _open(self) -> soundfile.SoundFile:
-        if self._container.patches:
+        if self._container.patches or self._container.stop is not None:
             return soundfile.SoundFile(_Bytes(self._content, self._container))
         # By number: libsndfile believes some names, and cannot open others.
         return soundfile.SoundFile(os.open(self._path, os.O_RDONLY))
@@ -252,6 +247,8 @@ def _ffmpeg_blocks(opened, container: Container) -> Iterator[tuple[int, np.ndarr
             raise ValueError("it holds no sound")
         stream = opened.streams.audio[0]
         decoder = stream.codec_context
+        if decoder is None:
+            raise ValueError(f"it is {container.name} of a codec that FFmpeg does not know")
         if decoder.name in _OTHER_DECODERS:
             decoder = av.CodecContext.create(_OTHER_DECODERS[decoder.name], "r")
             decoder.sample_rate, decoder.layout = stream.rate, stream.layout

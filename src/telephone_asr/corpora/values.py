@@ -94,6 +94,11 @@ def sound_file(value: object, folder: Path) -> str:
     return path
 
 
+def shown(path: str | Path) -> str:
+    """Returns a path to be written down, with a mark for each byte that is no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def bad_id(id_: str) -> str | None:
     """Returns why an id cannot be the name of a file anywhere; None for one that can be.
 

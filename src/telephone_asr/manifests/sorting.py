@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
 from telephone_asr.manifests.split import SPLITS, Split, side
 from telephone_asr.manifests.text import English, normalise, syllables
+from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
 Tokenise = Callable[[list[str]], list[list[int]]]
+Read = Callable[[str], tuple[np.ndarray, int]]  # id -> int16 samples, sample rate in Hz
 
 BATCH = 1000  # texts tokenised at a time
 BROKEN = "\ufffd"  # what a wrong decoding leaves
@@ -51,6 +55,9 @@ class Survey:
     frozen_speakers: set[str] = field(default_factory=set)
     written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
     changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
+    prefix: str = ""  # of its ids: an utterance and its simulation have one recording
+    ids: list[str] = field(default_factory=list)
+    sounds: list[np.ndarray] = field(default_factory=list)  # `sameness.words` of each
 
     @property
     def split_by(self) -> str:
@@ -68,14 +75,45 @@ class Verdicts:
     test_sentences: set[int] = field(default_factory=set)  # hashes
 
 
-def recording(key: str) -> str:
-    """An utterance and its simulation have one recording: they share the id's end."""
-    return key.removeprefix("sim-")
+@dataclass
+class Kept:
+    """What has been kept of the corpora that share it, so that no sound is kept twice."""
+
+    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of `same_sounds`
+    by_hash: dict[str, str] = field(default_factory=dict)  # ids
+    ids: set[str] = field(default_factory=set)  # of those that have twins
+
+    def other(self, key: str, sha: str) -> str | None:
+        """The id of what was kept and has the same sound."""
+        twins = (twin for twin in self.twins.get(key, ()) if twin in self.ids)
+        return self.by_hash.get(sha) or next(twins, None)
+
+    def add(self, key: str, sha: str) -> None:
+        self.by_hash[sha] = key
+        if key in self.twins:
+            self.ids.add(key)
 
 
-def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
-    """The first reading. frozen: the ids of the test set, where it is kept in git."""
-    found, waiting = Survey(), []
+def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
+    """The ids of recordings that others are the same as, in whichever of the corpora, and which.
+
+    It takes some 0.7 kB of memory an utterance, more than all else here. Read gives the sound of an
+    id: of the few that may be the same.
+    """
+    ids = [(key, read) for found, read in corpora for key in found.ids]
+
+    def are_one(i: int, j: int) -> bool:
+        a, b = (read(key) for key, read in (ids[i], ids[j]))
+        return alike(*a, *b) > ALIKE
+
+    pairs = twins([words for found, _ in corpora for words in found.sounds], are_one)
+    return {ids[i][0]: [ids[j][0] for j in others] for i, others in pairs.items()}
+
+
+def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str = "") -> Survey:
+    """The first reading. frozen: the ids of the test set, where it is kept in git. prefix: of all
+    ids of simulated speech."""
+    found, waiting = Survey(prefix=prefix), []
     for cut, text, changed in _with_texts(cuts(), rules.english):
         waiting.append(text)
         if len(waiting) == BATCH:
@@ -94,8 +132,10 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
         found.seconds += cut["duration"]
         speaker = cut["supervisions"][0]["speaker"]
         found.speakers.add(speaker)
-        if frozen and recording(cut["id"]) in frozen:
+        if frozen and cut["id"].removeprefix(prefix) in frozen:
             found.frozen_speakers.add(speaker)
+        found.ids.append(cut["id"])
+        found.sounds.append(from_text(cut["custom"].get(SOUND, "")))
     _tokenise(waiting, rules, found)
     return found
 
@@ -108,11 +148,17 @@ def _tokenise(texts: list[str], rules: Rules, found: Survey) -> None:
 
 
 def decide(
-    cuts: Cuts, rules: Rules, found: Survey, frozen: frozenset[str] | None, wideband: bool
+    cuts: Cuts,
+    rules: Rules,
+    found: Survey,
+    frozen: frozenset[str] | None,
+    wideband: bool,
+    kept: Kept,
 ) -> Verdicts:
-    """The second reading. wideband: whether its speech was recorded at 16 kHz or more."""
+    """The second reading. wideband: whether its speech was recorded at 16 kHz or more. kept: what
+    was kept of other corpora before it; what is kept of this one is added."""
     usual = norms(rules.filter, found.frames, found.s_per_syllable, found.pitch_hz)
-    verdicts, sounds = Verdicts(usual), {}
+    verdicts = Verdicts(usual)
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
         candidate = Candidate(
@@ -124,11 +170,11 @@ def decide(
             measures=measures,
         )
         objection = judge(candidate, rules.filter, usual, wideband)
-        same = sounds.get(measures["sha"])
+        same = kept.other(cut["id"], measures["sha"])
         if objection is None and same is not None:
             objection = "duplicate_audio", f"{same} has the same sound"
         if objection is None:
-            sounds[measures["sha"]] = cut["id"]
+            kept.add(cut["id"], measures["sha"])
             set_, objection = _set(cut["id"], supervision["speaker"], found, frozen, rules.split)
         if objection is not None:
             verdicts.sets.append(None)
@@ -194,10 +240,11 @@ def _set(
     key: str, speaker: str, found: Survey, frozen: frozenset[str] | None, split: Split
 ) -> tuple[str | None, tuple[str, str] | None]:
     """The set of an utterance, or why it can be in none."""
-    set_ = side(speaker if found.split_by == "speaker" else recording(key), split)
+    recording = key.removeprefix(found.prefix)
+    set_ = side(speaker if found.split_by == "speaker" else recording, split)
     if frozen is None:
         return set_, None
-    if recording(key) in frozen:
+    if recording in frozen:
         return "test", None
     if found.split_by == "speaker" and speaker in found.frozen_speakers:
         return None, ("test_speaker", f"speaker {speaker}")

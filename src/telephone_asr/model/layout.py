@@ -401,20 +401,20 @@ def read_tokenizer(directory: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for name in ("config.json", *TOKENIZER_FILES):
-                if (directory / name).is_file():
-                    allowed.copy_file(directory / name, Path(folder) / name)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("config.json", *TOKENIZER_FILES):
+            if (directory / name).is_file():
+                allowed.copy_file(directory / name, Path(folder) / name)
+        try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (InputError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # what it is made of, in Rust, panics with one of its own
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(
-            f"{directory} holds no tokenizer that can be read ({reason}): expected the language "
-            "model's tokenizer.json; fetch the model anew."
-        ) from None
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # what it is made of, in Rust, panics with one of its own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(
+                f"{directory} holds no tokenizer that can be read ({reason}): expected the "
+                "language model's tokenizer.json; fetch the model anew."
+            ) from None
     if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
         raise InputError(f"{directory} holds no tokenizer: fetch the model anew.")
     return tokenizer

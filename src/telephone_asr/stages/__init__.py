@@ -45,16 +45,20 @@ def run(main: Callable[[], None]) -> None:
     try:
         _check_code()
         main()
+        return
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sentence = str(error)
     except BrokenPipeError:  # whoever reads it has seen enough, as with `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
     except Exception as error:
-        if sentence := shortage(error):
-            sys.exit(f"error: {sentence}")
-        raise
+        sentence = shortage(error)
+        if sentence is None:
+            raise
+    # Out here, where the memory of what failed is free again: there is work at exit too.
+    sys.exit(f"error: {sentence}")
 
 
 def _check_code() -> None:
@@ -91,6 +95,19 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def check_places() -> None:
+    """Raises InputError where an out would lie outside of the repository, which DVC says only when
+    the stage has done its work."""
+    root = Path.cwd().resolve()
+    for place in (RAW.parent, MODELS, METRICS, Path("report")):
+        if not place.resolve().is_relative_to(root):
+            raise InputError(
+                f"{place} is a link to {place.resolve()}, and DVC keeps nothing that lies outside "
+                "of the repository: remove the link, and have DVC's cache on that disk instead "
+                "(`dvc cache dir --local DIRECTORY` and `dvc config --local cache.type symlink`)."
+            )
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -11,13 +11,14 @@ from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import copy_beside, read_config, save_weights, write_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, new_out, run
+from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, check_places, new_out, run
 from telephone_asr.stages.training import Plan, Training
 
 BASE = MODELS / "base"
 
 
 def main() -> None:
+    check_places()
     params = load_params()
     if not params.base.is_tiny:
         with new_out(BASE) as new:

@@ -20,16 +20,18 @@ from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.params import Params, Source, load_params
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, new_out, run, unseen
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, new_out, run, unseen
 from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
-CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py", "shards.py")
+CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py")
+CODE += ("sameness.py", "shards.py")
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
 
 def main() -> None:
+    check_places()
     params = load_params()
     taken: set[str] = set()
     scratches = []

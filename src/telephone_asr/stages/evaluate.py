@@ -228,7 +228,8 @@ def _transcribe(
 def _inputs(nano, examples: Sequence[Example], sounds):
     from telephone_asr.training.batches import Inputs
 
-    return Inputs(examples, [sounds], Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    by_source = {example.source: sounds for example in examples}  # all of one
+    return Inputs(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":

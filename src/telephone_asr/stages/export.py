@@ -31,7 +31,7 @@ def main() -> None:
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]
-    sounds = [sound_index(SHARDS[name]) for name in ("telecall", "simulated")]
+    sounds = {name: sound_index(SHARDS[name]) for name in ("telecall", "simulated")}
     # As a user gets them, then without the noise that each side draws for itself.
     results = {}
     for dither in dict.fromkeys((params.frontend.dither, 0.0)):
@@ -86,7 +86,7 @@ def beyond(result: Mapping[str, float], limits: Export) -> str:
 def our_texts(
     model: Path,
     examples: Sequence[Example],
-    sounds: Sequence[SoundIndex],
+    sounds: Mapping[str, SoundIndex],
     params: Params,
     dither: float,
 ) -> list[str]:
@@ -102,7 +102,7 @@ def our_texts(
 def funasr_texts(
     model: Path,
     examples: Sequence[Example],
-    sounds: Sequence[SoundIndex],
+    sounds: Mapping[str, SoundIndex],
     max_tokens: int,
     dither: float,
 ) -> list[str]:
@@ -123,7 +123,7 @@ def funasr_texts(
     texts = []
     with tempfile.TemporaryDirectory() as folder:
         for example in examples:
-            index = next(s for s in sounds if example.key in s)
+            index = sounds[example.source]
             path = Path(folder) / f"{example.key}.{index.suffix(example.key)}"
             path.write_bytes(index.read_file(example.key))
             # FunASR's name for the prompt that asks for digits and punctuation.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ from tqdm import tqdm
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
-from telephone_asr.manifests.sorting import Rules, Survey, Verdicts
+from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.params import Params, load_params
 from telephone_asr.scoring.normalize import normalize
-from telephone_asr.shards import REJECTED, read_cuts, stored_sound
+from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
 from telephone_asr.stages import (
     MANIFESTS,
     METRICS,
@@ -52,7 +52,7 @@ def main() -> None:
     params = load_params()
     unseen.warn(params.corpus)
     rules = _rules(params)
-    sorted_ = {source: _sort(source, rules) for source in SHARDS}
+    sorted_ = _sort_all(rules)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
@@ -104,18 +104,39 @@ def _cuts(source: str, title: str) -> sorting.Cuts:
     return lambda: tqdm(read_cuts(SHARDS[source]), f"{title} {source}", unit="utterance", **hide)
 
 
-def _sort(source: str, rules: Rules) -> tuple[Survey, Verdicts]:
-    frozen = read_frozen(FROZEN[source]) if rules.split.frozen else None
-    found = sorting.survey(_cuts(source, "surveys"), rules, frozen)
+def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
+    """No recording is in two corpora, but for what was simulated of it."""
+    frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
+    surveys = {source: _survey(source, rules, frozen[source]) for source in SHARDS}
+    twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
+    recorded = Kept(twins)
+    kept = {"wideband": recorded, "telecall": recorded}
+    kept["simulated"] = Kept({f"sim-{key}": [f"sim-{t}" for t in twins[key]] for key in twins})
+    sorted_ = {}
+    for source, found in surveys.items():
+        found.sounds.clear()
+        wideband, judge = source != "telecall", _cuts(source, "judges")
+        verdicts = sorting.decide(judge, rules, found, frozen[source], wideband, kept[source])
+        sorted_[source] = found, verdicts
+    return sorted_
+
+
+def _reader(source: str) -> sorting.Read:
+    """The index is made when something is read."""
+    index = cache(lambda: sound_index(SHARDS[source]))
+    return lambda key: index().read(key)
+
+
+def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
+    prefix = "sim-" if source == "simulated" else ""
+    found = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
     if frozen and not found.frozen_speakers:
         raise InputError(
             f"{FROZEN[source]} names {len(frozen)} utterances, and none of them is in {source}: "
             "set split.frozen to false, or freeze this corpus's test set "
             "(`telephone-asr data freeze`)."
         )
-    wideband = source != "telecall"
-    judge = _cuts(source, "judges")
-    return found, sorting.decide(judge, rules, found, frozen, wideband)
+    return found
 
 
 def make_manifests(

@@ -16,10 +16,11 @@ from telephone_asr.model.layout import TOKENIZER_FILES, read_config
 from telephone_asr.model.tokenizer import build_tokenizers
 from telephone_asr.params import Params, load_params
 from telephone_asr.shards import read_cuts
-from telephone_asr.stages import MODELS, RAW, new_out, run
+from telephone_asr.stages import MODELS, RAW, check_places, new_out, run
 
 
 def main() -> None:
+    check_places()
     params = load_params()
     with new_out(MODELS / "tokenizer") as directory:
         make_tokenizer(params, directory)

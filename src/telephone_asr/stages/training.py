@@ -170,7 +170,7 @@ class Training:
         plan, options = self.plan, self.params.train
         sources = sorted({e.source for e in examples})
         frontend = Frontend(self.nano.config["frontend_conf"])
-        sounds = [sound_index(SHARDS[source]) for source in sources]
+        sounds = {source: sound_index(SHARDS[source]) for source in sources}
         inputs = Inputs(examples, sounds, frontend, cache_mb)
         if plan.level == "features" or not examples:
             return inputs

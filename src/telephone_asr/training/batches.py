@@ -6,7 +6,7 @@ the same batches again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,12 +109,15 @@ class Inputs(torch.utils.data.Dataset):
     Features are kept in memory as far as `cache_mb` goes, and computed again each time beyond that;
     a frozen part's outputs are read from disk. Processes that read ahead keep nothing: an utterance
     seldom comes to the same of them again.
+
+    sounds: by the examples' sources. Two corpora may have one key: a recording called sim-a, and
+    what was simulated of a.
     """
 
     def __init__(
         self,
         examples: Sequence[Example],
-        sounds: Sequence[SoundIndex],
+        sounds: Mapping[str, SoundIndex],
         frontend: Frontend,
         cache_mb: float,
     ):
@@ -136,13 +139,13 @@ class Inputs(torch.utils.data.Dataset):
             return self._outputs[index]
         if index in self._kept:
             return self._kept[index]
-        key = self.examples[index].key
-        source = next((sounds for sounds in self._sounds if key in sounds), None)
-        if source is None:
+        key, source = self.examples[index].key, self.examples[index].source
+        if key not in self._sounds.get(source, ()):
             raise InputError(
-                f"the manifest names utterance {key}, but no shard holds it: run `dvc repro`."
+                f"the manifest of {source} names utterance {key}, but no shard holds it: run "
+                "`dvc repro`."
             )
-        features = self._frontend(*source.read(key))
+        features = self._frontend(*self._sounds[source].read(key))
         self._keep(index, features)
         return features
 
