@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -77,7 +78,7 @@ def _decode(decode: Decode, arguments: argparse.Namespace) -> Decode:
 
 
 def _words(given: Sequence[str]) -> Iterator[str]:
-    if len(given) > 1 or not Path(given[0]).is_file():
+    if len(given) > 1 or not os.path.isfile(given[0]):  # a word may be too long for a name
         yield from given
         return
     yield from (line.strip() for _, line in read_lines(Path(given[0])))
@@ -134,7 +135,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
 def _items(kind: str, path: Path) -> list[Item]:
     from telephone_asr.corpora import calls, imported, kaldi, lhotse_sets
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"--{kind}: {path} does not exist.")
     if kind == "calls":
         items = calls.call_items(path)

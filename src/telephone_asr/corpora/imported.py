@@ -30,7 +30,7 @@ def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list
     Raises:
         InputError: the corpus as a whole cannot be read; `key` is the section that named it.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # nor where no file can have the name
         raise InputError(f"params.yaml: {key}.path: {path} does not exist; name a {kind} corpus.")
     if part is not None and kind in ("kaldi", "calls"):
         raise InputError(f"params.yaml: {key}.part: a {kind} corpus has no parts; set it to null.")
