@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,12 +86,12 @@ def run_queue(directory: Path, workers: int) -> None:
 
 def assert_ran(repository: Path, experiment: str, scene: str, shard_size: int) -> None:
     """What an experiment's commit holds, and what was made by it, are what was edited then."""
-    files = DVCFileSystem(str(repository), rev=experiment)
-    assert f'scene="{scene}"' in files.read_text(CODE)
-    params = YAML(typ="safe").load(files.read_text("params.yaml"))
-    assert params["corpus"]["shard_size"] == shard_size
     made = repository.parent / f"made by {experiment}"
-    files.get("data/telecall", str(made), recursive=True)
+    with closing(DVCFileSystem(str(repository), rev=experiment)) as files:
+        assert f'scene="{scene}"' in files.read_text(CODE)
+        params = YAML(typ="safe").load(files.read_text("params.yaml"))
+        files.get("data/telecall", str(made), recursive=True)
+    assert params["corpus"]["shard_size"] == shard_size
     assert scenes(made) == {scene}
     assert count_shards(made) == -(-len(list(read_cuts(made))) // shard_size)
 

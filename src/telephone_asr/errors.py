@@ -22,7 +22,12 @@ ROOM_WORDS = ("No space left on device", "os error 28", "os error 27", "os error
 ROOM_WORDS += ("PytorchStreamWriter failed writing", "unexpected pos")
 RIGHT_WORDS = ("os error 13", "os error 1)", "os error 30", "Permission denied")
 MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
-MEMORY_WORDS += ("Cannot allocate memory", "TerminatedWorkerError", "failed to map segment")
+MEMORY_WORDS += (
+    "Cannot allocate memory",
+    "TerminatedWorkerError",
+    "failed to map segment",
+    "could not create a primitive",
+)
 
 
 def shortage(error: BaseException) -> str | None:

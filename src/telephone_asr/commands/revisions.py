@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.report import evidence
@@ -133,10 +134,11 @@ def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
     """
     from telephone_asr.report.differences import Results
 
-    by_checkpoint, transcripts, files = {}, {}, _files_of(base)
-    for name in CHECKPOINTS:
-        stands_in = name == FINAL and base is not None and not has_final(side)
-        source = UNMERGED if stands_in else name
+    sources = {name: name for name in CHECKPOINTS}
+    if base is not None and not has_final(side):
+        sources[FINAL] = UNMERGED
+    by_checkpoint, transcripts = {}, {}
+    for name, source in sources.items():
         trees = [side.metrics.get(f"{place}/{source}.json", {}) for place in (METRICS, SLICES)]
         sets: dict[str, dict] = {}
         for tree in trees:
@@ -145,21 +147,25 @@ def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
                 known = {key: value for key, value in found.items() if value is not None}
                 sets.setdefault(test_set, {}).update(known)
         by_checkpoint[name] = sets
-        lines = _transcripts(files, source)
-        if lines is not None and _belong(lines, sets):
-            transcripts[name] = lines
+    with _files_of(base) as files:
+        for name, source in sources.items():
+            lines = _transcripts(files, source)
+            if lines is not None and _belong(lines, by_checkpoint[name]):
+                transcripts[name] = lines
     missing = [name for name in CHECKPOINTS if name not in transcripts]
     return Results(by_checkpoint, transcripts), missing
 
 
-def _files_of(base: str | None):
+@contextmanager
+def _files_of(base: str | None) -> Iterator[Any]:
     """All files of a revision, DVC's too, as a file system; None where DVC cannot read it."""
     from dvc.api import DVCFileSystem
 
-    try:
-        return DVCFileSystem(rev=base)
-    except Exception:  # of a repository in conflict, whatever its parsers raise
-        return None
+    with ExitStack() as stack:
+        files = None
+        with suppress(Exception):  # of a repository in conflict, whatever its parsers raise
+            files = stack.enter_context(closing(DVCFileSystem(rev=base)))
+        yield files
 
 
 def _transcripts(files, checkpoint: str) -> list[dict] | None:

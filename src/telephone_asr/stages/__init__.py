@@ -45,16 +45,20 @@ def run(main: Callable[[], None]) -> None:
     try:
         _check_code()
         main()
+        return
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sentence = str(error)
     except BrokenPipeError:  # whoever reads it has seen enough, as with `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
     except Exception as error:
-        if sentence := shortage(error):
-            sys.exit(f"error: {sentence}")
-        raise
+        sentence = shortage(error)
+        if sentence is None:
+            raise
+    # Out here, where the memory of what failed is free again: there is work at exit too.
+    sys.exit(f"error: {sentence}")
 
 
 def _check_code() -> None:
