@@ -100,7 +100,6 @@ def repro(clone: Path, model: Path, log: Path) -> str | None:
     environment = os.environ | {
         "PATH": paths,
         "PYTHONPATH": str(clone / "src"),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "DVC_NO_ANALYTICS": "1",
     }
     for command in (

@@ -390,6 +390,14 @@ def test_a_stage_without_a_base_model_names_it(tmp_path, name):
 # --- base
 
 
+@pytest.mark.parametrize("stage", ["simulate", "telecall"])
+def test_without_speech_a_stage_says_so_and_writes_nothing(stage, tmp_path):
+    write_params(tmp_path, {})
+    with pytest.raises(InputError, match=r"holds no shards .*: run `dvc repro`"):
+        run_stage(tmp_path, stage)
+    assert list(tmp_path.glob("data/*")) == []
+
+
 def test_a_directory_of_the_users_is_taken_as_it_is(repository, tiny_directory):
     write_params(repository, {"base.path": str(tiny_directory)})
     run_stage(repository, "base")

@@ -209,10 +209,8 @@ def read_cuts(directory: Path) -> Iterator[dict]:
 
     Plain dictionaries, because building Lhotse's objects takes ten times as long as reading them.
     """
-    paths = sorted(directory.glob("cuts.*.jsonl.gz"))
-    if not paths:
-        raise InputError(f"{directory} holds no shards (cuts.*.jsonl.gz): run `dvc repro`.")
-    for path in paths:
+    require_shards(directory)
+    for path in sorted(directory.glob("cuts.*.jsonl.gz")):
         yield from _read_lines(path)
 
 
@@ -267,6 +265,13 @@ def has_shard(directory: Path, index: int) -> bool:
 
 def count_shards(directory: Path) -> int:
     return len(list(directory.glob("cuts.*.jsonl.gz")))
+
+
+def require_shards(directory: Path) -> int:
+    """Returns how many shards a directory holds; raises InputError where it holds none."""
+    if not (shards := count_shards(directory)):
+        raise InputError(f"{directory} holds no shards (cuts.*.jsonl.gz): run `dvc repro`.")
+    return shards
 
 
 class SoundIndex:

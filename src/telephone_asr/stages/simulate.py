@@ -14,7 +14,7 @@ from tqdm import tqdm
 import telephone_asr
 from telephone_asr.channel.options import Line
 from telephone_asr.params import load_params
-from telephone_asr.shards import count_shards, has_shard
+from telephone_asr.shards import has_shard, require_shards
 from telephone_asr.simulation import babble_pool, simulate_shard
 from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, new_out, run, unseen
 from telephone_asr.training.resume import Scratch, files_identity, fingerprint
@@ -25,13 +25,13 @@ def main() -> None:
     params = load_params()
     unseen.warn(params.corpus)
     source = (RAW / "wideband").absolute()
+    shards = require_shards(source)
     scratch = _open_scratch(source, params.channel, params.seed)
     target = scratch.directory.absolute() / "shards"
     pool = target.with_name("babble.npz")
     if not pool.exists():
         babble_pool(source, params.channel, params.seed).save(pool)
 
-    shards = count_shards(source)
     missing = [index for index in range(shards) if not has_shard(target, index)]
     jobs = ((source, target, index, params.channel, pool, params.seed) for index in missing)
     bar = tqdm(total=shards, initial=shards - len(missing), desc="simulated", unit="shard")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.params import load_params
-from telephone_asr.shards import Utterance, count_shards, read_shard, write_shards
+from telephone_asr.shards import Utterance, read_shard, require_shards, write_shards
 from telephone_asr.stages import RAW, TELECALL, new_out, run, unseen
 
 
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _calls() -> Iterator[Utterance]:
-    for index in tqdm(range(count_shards(RAW / "calls")), "calls", unit="shard"):
+    for index in tqdm(range(require_shards(RAW / "calls")), "calls", unit="shard"):
         for utterance in read_shard(RAW / "calls", index):
             yield at_telephone_rate(utterance)
 
