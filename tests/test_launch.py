@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from model_fixtures import write_params
+from telephone_asr.scoring.decode import CutOff
+from telephone_asr.stages.launch import merged
 
 STEPS = 50
 
@@ -93,6 +95,13 @@ def test_two_processes_evaluate_as_one_does(trained):
         found.append([(trained / name).read_bytes() for name in names])
         shutil.rmtree(trained / "metrics/slices")
     assert found[1] == found[0]
+
+
+def test_a_text_of_which_nothing_can_be_shown_is_cut_off_from_whichever_process():
+    shares = [[CutOff(""), "", "", "c"], ["", CutOff("b"), "", ""]]
+    texts = merged(shares)
+    assert texts == ["", "b", "", "c"]
+    assert [isinstance(text, CutOff) for text in texts] == [True, True, False, False]
 
 
 def test_batches_are_a_multiple_of_the_processes(trained):

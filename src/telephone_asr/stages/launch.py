@@ -79,7 +79,19 @@ def put_together(texts: list[str]) -> list[str]:
     """Returns all texts, on each process, from each one's share with '' for those of others."""
     from accelerate.utils import gather_object
 
-    return [max(one, key=len) for one in zip(*gather_object([texts]), strict=True)]
+    return merged(gather_object([texts]))
+
+
+def merged(shares: Sequence[Sequence[str]]) -> list[str]:
+    """Returns each text as the process has it that decoded it; the others have ''.
+
+    A text that was cut off is no plain one, even where nothing of it can be shown.
+    """
+
+    def is_own(text: str) -> tuple[int, bool]:
+        return len(text), type(text) is not str
+
+    return [max(one, key=is_own) for one in zip(*shares, strict=True)]
 
 
 def _on_this_machine(command: Sequence[str], processes: int) -> None:
