@@ -15,6 +15,7 @@ SAID = [
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
     RuntimeError("NCCL Error 1: unhandled cuda error: Cuda failure 2 'out of memory'"),
+    RuntimeError("could not create a primitive"),
     MemoryError("Unable to allocate 4.00 EiB for an array"),
 ]
 

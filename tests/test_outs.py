@@ -229,6 +229,7 @@ def test_each_library_s_words_for_it_are_known():
             assert word in shortage(errors[name]), name
     assert "data/raw/x: too many files" in shortage(errors["EMFILE"])
     assert "the GPU's memory" in shortage(errors["cuda"])
+    assert "memory" in shortage(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     behind = ValueError("cannot write")
     behind.__cause__ = errors["ENOSPC"]
     assert "data/raw/x: there is no room" in shortage(behind)

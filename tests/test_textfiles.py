@@ -9,7 +9,7 @@ import pytest
 
 from telephone_asr import textfiles
 from telephone_asr.errors import InputError
-from telephone_asr.textfiles import byte_lines, json_object, read_lines, read_text
+from telephone_asr.textfiles import byte_lines, json_lines, json_object, read_lines, read_text
 
 # What str.splitlines cuts at, beside \n and \r.
 NO_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -88,3 +88,12 @@ def test_what_is_no_file(tmp_path):
 def test_json_that_says_nothing_or_two_things(line, message):
     with pytest.raises(ValueError, match=message):
         json_object(line)
+
+
+def test_a_list_of_ours_that_is_damaged_says_where_and_what_to_do(tmp_path):
+    path = tmp_path / "rejected.jsonl"
+    path.write_text('{"id": "a"}\n\n{"id": "b"', encoding="utf-8")
+    lines = json_lines(path, "run `dvc repro`")
+    assert next(lines) == {"id": "a"}
+    with pytest.raises(InputError, match=r"rejected\.jsonl:3 is no JSON \(.*\): run `dvc repro`\."):
+        next(lines)

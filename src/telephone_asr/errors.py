@@ -21,13 +21,19 @@ NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 ROOM_WORDS = ("No space left on device", "os error 28", "os error 27", "os error 122")
 ROOM_WORDS += ("PytorchStreamWriter failed writing", "unexpected pos")
 RIGHT_WORDS = ("os error 13", "os error 1)", "os error 30", "Permission denied")
-MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate memory", "bad_alloc")
-MEMORY_WORDS += (
-    "Cannot allocate memory",
-    "TerminatedWorkerError",
-    "failed to map segment",
-    "could not create a primitive",
+# Of the allocators of PyTorch and CUDA, of cuBLAS, cuDNN, oneDNN and their like, of joblib, and of
+# the machine itself.
+MEMORY_WORDS = (
+    *("out of memory", "not enough memory", "bad_alloc", "alloc_failed", "allocation_failed"),
+    *("can't allocate memory", "cannot allocate memory", "could not create a primitive"),
+    *("failed to map segment", "terminatedworkererror"),
 )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says so: only one of the many that do has a class of its own."""
+    text = f"{type(error).__name__}: {error}".lower()
+    return isinstance(error, MemoryError) or any(words in text for words in MEMORY_WORDS)
 
 
 def shortage(error: BaseException) -> str | None:
@@ -50,7 +56,7 @@ def shortage(error: BaseException) -> str | None:
             )
         if code in (errno.EMFILE, errno.ENFILE):
             return f"{place}too many files are open: raise the limit (`ulimit -n 4096`)."
-        if isinstance(one, MemoryError) or any(word in text for word in MEMORY_WORDS):
+        if out_of_memory(one):
             where = "the GPU's memory" if "CUDA" in text else "memory"
             return (
                 f"{where} does not suffice: lower decode.batch_size, train.max_frames or "

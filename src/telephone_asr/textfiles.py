@@ -12,7 +12,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -70,6 +70,26 @@ def json_object(line: bytes | str) -> dict:
     return found
 
 
+def json_lines(path: Path, advice: str) -> Iterator[dict]:
+    """Yields what each line of a list says that this project wrote.
+
+    Raises InputError, with the line and `advice`, for a line that is no JSON object.
+    """
+    for number, line in byte_lines(path):
+        try:
+            yield json_object(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}:{number} is no JSON ({error}): {advice}.") from None
+
+
+def key_twice(pairs: Sequence[tuple[str, object]]) -> str | None:
+    """Returns the first key that an object has twice, as `json.loads` gives its pairs to a hook."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) == len(keys):  # a million lines are read so
+        return None
+    return next(key for key in keys if keys.count(key) > 1)
+
+
 def printable(text: str) -> str:
     """Returns a text that no terminal obeys: ids of what was left out may hold anything.
 
@@ -80,12 +100,9 @@ def printable(text: str) -> str:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+    if (twice := key_twice(pairs)) is not None:
         raise ValueError(f"the key '{twice}' is there twice")
-    return found
+    return dict(pairs)
 
 
 def _no_constant(name: str) -> None:

@@ -10,7 +10,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
 from telephone_asr.stages import MANIFESTS, TEST_SETS
-from telephone_asr.textfiles import byte_lines, json_object, printable
+from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 SOURCES = ("wideband", "simulated", "telecall")
 
@@ -115,13 +115,7 @@ def _entries(path: Path, id_: str) -> Iterator[dict]:
 
 def entries(path: Path) -> Iterator[dict]:
     """The lines of one of the manifests' files; raises InputError where there is no such file."""
-    for number, line in byte_lines(_there(path)):
-        try:
-            yield json_object(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"{path}:{number} is no JSON ({error}): run `dvc repro manifests`."
-            ) from None
+    yield from json_lines(_there(path), "run `dvc repro manifests`")
 
 
 def _there(path: Path) -> Path:

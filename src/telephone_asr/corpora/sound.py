@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,7 +37,7 @@ class SoundError(Exception):
         self.reason = reason
 
 
-class Sound:
+class Sound(ABC):
     """A file that is open: sound of `channels` at `rate_hz`.
 
     truncated: its container promises more than there is, by what is said there; empty: it is whole.
@@ -48,13 +49,14 @@ class Sound:
     frames: int | None = None
     truncated: str = ""
 
+    @abstractmethod
     def blocks(self, first: int, last: int | None) -> Iterator[np.ndarray]:
         """Yields (n, channels) float32 on the scale -1..1, from frame `first` to `last` (None: the
         end), less where the sound ends before. Raises SoundError where it is damaged."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Closes what was opened."""
 
 
 def open_sound(path: str | Path) -> Sound:

@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from telephone_asr.errors import InputError
+from telephone_asr.errors import InputError, out_of_memory
 
 if TYPE_CHECKING:
     import torch
-
-# Of the allocators of PyTorch and CUDA, of cuBLAS, cuDNN and their like, and of the machine itself.
-MEMORY_RAN_OUT = (
-    *("out of memory", "alloc_failed", "allocation_failed"),
-    *("can't allocate memory", "cannot allocate memory"),
-)
 
 
 def allow_tf32(config: dict[str, Any]) -> None:
@@ -47,9 +41,3 @@ def enough_memory(work: str, inputs: torch.Tensor, advice: str) -> Iterator[None
         raise InputError(
             f"{work}: memory ran out at a batch of {size} utterances and {rows} rows: {advice}."
         ) from None
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether it says so: only one of the many that do has a class of its own."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in MEMORY_RAN_OUT)

@@ -14,6 +14,7 @@ from typing import Any
 
 from telephone_asr.report.findings import CHECKPOINTS, SETS
 from telephone_asr.report.words import plain
+from telephone_asr.textfiles import key_twice
 
 LARGEST_BYTES = 20_000_000  # of one file; the embedded default's are below 100 kB
 COUNTS = ("substitutions", "deletions", "insertions", "characters", "utterances")
@@ -102,12 +103,9 @@ def _no_number(word: str) -> None:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict:
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+    if (twice := key_twice(pairs)) is not None:
         raise ValueError(f"has the key {plain(twice)} twice")
-    return tree
+    return dict(pairs)
 
 
 def _check_numbers(value: Any, key: str) -> None:

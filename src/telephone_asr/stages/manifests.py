@@ -36,7 +36,7 @@ from telephone_asr.stages import (
     unseen,
     write_json,
 )
-from telephone_asr.textfiles import byte_lines, json_object
+from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -143,7 +143,7 @@ def make_manifests(
     directory: Path, source: str, rules: Rules, found: Survey, verdicts: Verdicts
 ) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    rejected = [json_object(line) for _, line in byte_lines(UNREAD[source] / REJECTED)]
+    rejected = list(json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`"))
     total = len(verdicts.sets) + len(rejected)
     directory.mkdir(parents=True)
     share = sorting.share_written(found, verdicts)

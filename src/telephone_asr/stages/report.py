@@ -38,7 +38,7 @@ from telephone_asr.stages import (
     run,
 )
 from telephone_asr.stages.lock import read_states
-from telephone_asr.textfiles import byte_lines, json_object
+from telephone_asr.textfiles import json_lines
 
 REPORT = Path("report")
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
@@ -132,11 +132,8 @@ def read_findings(params: Params) -> Findings:
 
 def read_accounts(name: str, sources: Sequence[str]) -> dict[str, Iterator[dict]]:
     """The entries of rejected.jsonl or changed.jsonl of each corpus, one at a time."""
-
-    def entries(path: Path) -> Iterator[dict]:
-        yield from (json_object(line) for _, line in byte_lines(path))
-
-    return {source: entries(MANIFESTS / source / f"{name}.jsonl") for source in sources}
+    advice = "run `dvc repro manifests`"
+    return {s: json_lines(MANIFESTS / s / f"{name}.jsonl", advice) for s in sources}
 
 
 def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.stages import IMPORTED
-from telephone_asr.textfiles import byte_lines, json_object
+from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:  # it imports NumPy, for which no --help waits
     from telephone_asr.params import Corpus, Source
@@ -57,7 +57,7 @@ def changes(part: str, source: Source) -> str:
     path = _note(part, source)
     if not path.is_file():
         return ""
-    lines = [json_object(line) for _, line in byte_lines(path)]
+    lines = list(json_lines(path, IMPORT_ANEW))
     other = [line["path"] for line in lines if _state(line["path"]) != line["state"]]
     if not other:
         return ""
