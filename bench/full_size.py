@@ -4,8 +4,9 @@
 
 A clone of this repository (what is committed) in a temporary directory, Fun-ASR-Nano in its
 published layout with random weights, 30 wideband utterances and 30 calls of the embedded corpus,
-the profile fun-asr-nano as far as a CPU allows; real DVC, no network. It takes half an hour on two
-cores, 13 GB of memory and 40 GB of disk. `--small` is the same with a small model, in minutes.
+the profile fun-asr-nano as far as a CPU allows; real DVC, no network. It takes twenty minutes on
+two quiet cores, 13 GB of memory and 40 GB of disk. `--small` is the same with a small model, in
+minutes.
 """
 
 from __future__ import annotations
