@@ -40,7 +40,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 MINUTES = 8.0
 SLOWER = 6  # times as much time for a small model on a busy laptop
-BESIDE = 4  # checks at a time, of those that measure no time
+BESIDE = 6  # checks at a time, of those that measure no time
 
 
 class Check(NamedTuple):

@@ -58,6 +58,7 @@ class Run:
     device: str = "cpu"
     precision: str = "fp32"
     ctc_weight: float = 0.0  # of ours, in the encoder's stage; FunASR's trainer has no such loss
+    workers: int = 0  # processes that read ahead
 
     @property
     def batches(self) -> list[list[int]]:
@@ -104,18 +105,14 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
             inputs.advance(nano, LEVELS[run.stage], 80 * ROWS, place)
     frozen_s = time.perf_counter() - started
     measured = Steps(run.device)
-
-    def batch_at(number: int):
-        measured.tick()
-        return inputs.batch(run.batches[number])
-
     loop.SAVE_EVERY_S = 3600.0  # neither side saves while it is measured
-    objective = _heard(nano, inputs.level, run.ctc_weight)
+    objective = _heard(nano, inputs.level, run.ctc_weight, measured)
     scratch = Scratch(run.root / "scratch", f"{run.stage}-{os.getpid()}", "0" * 16)
+    recipe = loop.Recipe(LR, 0.1, 5.0, 1, 0, run.stage, workers=run.workers)
     with measured.watching(profile):
         loop.train(
-            *(objective, trained, batch_at, len(run.batches), [0], lambda: 0.0),
-            *(loop.Recipe(LR, 0.1, 5.0, 1, 0, run.stage), scratch, lambda row: None, accelerator),
+            *(objective, trained, lambda n: inputs.batch(run.batches[n]), len(run.batches), [0]),
+            *(lambda: 0.0, recipe, scratch, lambda row: None, accelerator),
         )
     scratch.close(remove=True)
     losses = [float(loss) for loss in objective.losses[1:]]  # the first only tries the memory out
@@ -125,8 +122,10 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     return found
 
 
-def recognised(nano: Any, sounds: Any, keys: Sequence[str], max_tokens: int) -> list[str]:
-    """Our transcripts, in batches of 32."""
+def recognised(
+    nano: Any, sounds: Any, keys: Sequence[str], max_tokens: int, batch_size: int = 32
+) -> list[str]:
+    """Our transcripts."""
     from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend, feature_rows
     from telephone_asr.scoring.decode import recognise
@@ -134,7 +133,7 @@ def recognised(nano: Any, sounds: Any, keys: Sequence[str], max_tokens: int) -> 
     frontend = Frontend(nano.config["frontend_conf"])
     lengths = [feature_rows(len(sounds.read(k)[0]), full_model.RATE_HZ, 16000) for k in keys]
     read = [frontend(*sounds.read(key)) for key in keys].__getitem__
-    return recognise(nano, read, lengths, [PROMPT] * len(keys), 32, max_tokens)
+    return recognise(nano, read, lengths, [PROMPT] * len(keys), batch_size, max_tokens)
 
 
 def decoding_rate(root: Path) -> dict[str, float]:
@@ -171,14 +170,15 @@ def _inputs(run: Run, nano: Any):
     return Inputs(examples, sounds, frontend, cache_mb=100)
 
 
-def _heard(nano: Any, level: str, ctc_weight: float):
-    """Our loss, which also keeps what it was."""
+def _heard(nano: Any, level: str, ctc_weight: float, measured: Steps):
+    """Our loss, which also keeps what it was, and when it was asked for."""
     from telephone_asr.training.objective import Objective
 
     class Heard(Objective):
         losses: Sequence[Any] = []
 
         def forward(self, *arguments):
+            measured.tick()
             loss = super().forward(*arguments)
             self.losses = [*self.losses, loss.detach()]
             return loss
@@ -254,7 +254,10 @@ def funasr_batches(run: Run, nano: Any):
         batch_size=run.batch,
     )
     return torch.utils.data.DataLoader(
-        dataset, batch_sampler=Batches(run.batches), collate_fn=dataset.collator
+        dataset,
+        batch_sampler=Batches(run.batches),
+        collate_fn=dataset.collator,
+        num_workers=run.workers,
     )
 
 

@@ -111,10 +111,10 @@ def test_rates_are_those_of_the_machine_or_of_one_of_its_kind_and_it_is_said_who
     path.write_text(
         "- {machine: a laptop, device: cpu, precision: fp32}\n"
         "- {machine: a card, device: cuda, precision: bf16}\n"
-        "- {machine: another card, device: cuda, precision: bf16}\n"
+        "- {machine: 'another card (80 GiB), 16 cores', device: cuda, precision: bf16}\n"
     )
     for machine, gpu, expected in (
-        ("another card", True, "another card"),
+        ("another card", True, "another card (80 GiB), 16 cores"),
         ("a third card", True, "a card"),
         ("a server", False, "a laptop"),
     ):

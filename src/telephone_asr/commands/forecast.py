@@ -157,7 +157,7 @@ def read_rates(machine: str, gpu: bool, path: Path = RATES) -> tuple[dict[str, A
             None,
             f"no rate of a {what} is known: `python {command} --rates {path}` measures them",
         )
-    found = next((entry for entry in kind if entry["machine"] == machine), kind[0])
+    found = next((entry for entry in kind if entry["machine"].startswith(machine)), kind[0])
     said = f"by rates that {command} measured on {found['machine']} ({found['precision']})"
     return found, said
 
