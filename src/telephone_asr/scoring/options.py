@@ -11,7 +11,7 @@ Erhua = Literal["keep", "fold"]
 
 @dataclass(frozen=True)
 class Scoring:
-    """Rates under different options cannot be compared."""
+    """Says how texts are compared; rates under different options cannot be."""
 
     unit: Unit = "character"  # mixed: an English word counts as one, as a hanzi does
     fillers: tuple[str, ...] = ()  # taken out of both texts before they are compared
