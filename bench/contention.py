@@ -81,7 +81,7 @@ def stepper(folder: Path):
     write_tiny(folder / "base", params.base.tiny, folder / "tokenizer", 16000, seed=0)
     nano = load(folder / "base")
     trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + parts.CTC_BRANCH)
-    size = params.train.max_frames // ROWS
+    size = params.train.max_batch_rows // ROWS
     batch = collate(
         keys=[str(i) for i in range(size)],
         rows=[torch.randn(ROWS, 560) for _ in range(size)],

@@ -38,7 +38,7 @@ TEXTS_EQUAL = 0.9  # in a batch, of random weights
 class Size:
     """What a check runs on."""
 
-    batch: int  # utterances of 3 s in a timed step: 80 are the profile's train.max_frames
+    batch: int  # utterances of 3 s in a timed step: 80 are the profile's train.max_batch_rows
     steps: int
     decoded: int  # utterances
     limit_mb: int  # of memory, that is to run out
@@ -51,14 +51,14 @@ FULL = Size(80, 6, 32, limit_mb=9 * 1024, validation_mb=4096, long_s=1200.0, tex
 SMALL = Size(4, 2, 4, limit_mb=1500, validation_mb=1500, long_s=900.0, texts=(80, 300))
 # What a stage runs on beside the keys that a check sets.
 PARAMS = {
-    "train.max_frames": 400,
+    "train.max_batch_rows": 400,
     "train.batches_per_step": 2,
     "train.evaluations": 1,
     "train.valid_utterances": 4,
     "train.mix": 0.0,
     "train.lr": 1e-4,
     "train.encoder": {"lr": None, "epochs": 2, "ctc_weight": 0.3},
-    "train.adapter.lr": None,
+    "train.adaptor.lr": None,
     "train.lora.lr": None,
     "decode.batch_size": 8,
     "decode.max_tokens": 8,
@@ -461,14 +461,14 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
     """A batch of long texts takes more memory than one with more rows: it is tried before any."""
     n, characters = size.texts
     texts = samples("texts", n, 0.6, full_model.TEXT * (characters // len(full_model.TEXT)))
-    changes = {"train.max_frames": 1000, "train.batches_per_step": 1}
+    changes = {"train.max_batch_rows": 1000, "train.batches_per_step": 1}
     changes |= {"train.encoder": {"epochs": 3, "ctc_weight": 0.0}}
     place = Repository(
         *(root / "first-batch", root / "models", changes), samples("train", 32, 3.0) + texts
     )
     status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.limit_mb))
     begun = "encoder: " in said and "| 0/" in said  # the progress bar
-    ok = refused(status, said, "memory ran out", "train.max_frames") and not begun
+    ok = refused(status, said, "memory ran out", "train.max_batch_rows") and not begun
     return verdict(
         ok, ("in the midst of it: " if begun else "before any step: ") + last_error(said)
     )
@@ -477,7 +477,7 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
 def validation(root: Path, size: Size) -> dict[str, Any]:
     """Memory that runs out in a validation."""
     valid = samples("valid", 1, size.long_s)
-    changes = {"train.encoder": {"epochs": 1, "ctc_weight": 0.0}, "train.max_frames": 100}
+    changes = {"train.encoder": {"epochs": 1, "ctc_weight": 0.0}, "train.max_batch_rows": 100}
     place = Repository(root / "validation", root / "models-small", changes, valid=valid)
     status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.validation_mb))
     return verdict(refused(status, said, "memory ran out", "decod"), last_error(said))
@@ -515,7 +515,7 @@ def evaluate(root: Path, size: Size) -> dict[str, Any]:
 def readers(root: Path, size: Size) -> dict[str, Any]:
     """Processes that read ahead do not each fill train.cache_mb."""
     cache_mb, workers, n, epochs = (64, 6, 600, 10) if size is FULL else (8, 2, 100, 2)
-    changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_frames": 1000}
+    changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_batch_rows": 1000}
     changes |= {"train.batches_per_step": 1, "train.encoder": {"epochs": epochs}}
     train = samples("train", n, 3.0)  # features of 0.11 MB each
     place = Repository(root / "readers", root / "models-small", changes, train)

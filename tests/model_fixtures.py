@@ -29,8 +29,8 @@ TINY = TinyModel(
     encoder_dim=32,
     llm_layers=2,
     llm_dim=32,
-    ctc=TinyTraining(lr=1e-3, epochs=1, max_frames=100),
-    llm=TinyTraining(lr=3e-3, epochs=1, max_frames=100),
+    ctc=TinyTraining(lr=1e-3, epochs=1, max_batch_rows=100),
+    llm=TinyTraining(lr=3e-3, epochs=1, max_batch_rows=100),
 )
 
 
@@ -313,13 +313,13 @@ SMALL = {
     "base.tiny.encoder_dim": 32,
     "base.tiny.llm_layers": 1,
     "base.tiny.llm_dim": 32,
-    "base.tiny.ctc": {"lr": 1e-3, "epochs": 1, "max_frames": 100},
-    "base.tiny.llm": {"lr": 3e-3, "epochs": 1, "max_frames": 100},
-    "train.max_frames": 100,
+    "base.tiny.ctc": {"lr": 1e-3, "epochs": 1, "max_batch_rows": 100},
+    "base.tiny.llm": {"lr": 3e-3, "epochs": 1, "max_batch_rows": 100},
+    "train.max_batch_rows": 100,
     "train.evaluations": 2,
     "train.valid_utterances": 2,
     "train.encoder.epochs": 1,
-    "train.adapter.epochs": 1,
+    "train.adaptor.epochs": 1,
     "train.lora.epochs": 2,
     "train.lora.r": 4,
     "decode.max_tokens": 6,

@@ -41,10 +41,10 @@ def test_every_utterance_comes_once_an_epoch(epochs):
     assert Counter(seen) == dict.fromkeys(range(len(LENGTHS)), epochs)
 
 
-@pytest.mark.parametrize("max_frames", [120, 400, 10_000])
-def test_no_batch_is_larger_than_allowed_with_its_padding(max_frames):
-    batches = schedule(LENGTHS, max_frames, 2, seed=1) + in_order(LENGTHS, max_frames)
-    assert all(frames(batch, LENGTHS) <= max_frames for batch in batches)
+@pytest.mark.parametrize("max_batch_rows", [120, 400, 10_000])
+def test_no_batch_is_larger_than_allowed_with_its_padding(max_batch_rows):
+    batches = schedule(LENGTHS, max_batch_rows, 2, seed=1) + in_order(LENGTHS, max_batch_rows)
+    assert all(frames(batch, LENGTHS) <= max_batch_rows for batch in batches)
 
 
 def test_an_utterance_longer_than_a_batch_comes_by_itself():

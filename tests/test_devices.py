@@ -60,9 +60,9 @@ def test_decoding_frozen_parts_and_borders_say_what_to_lower(full, make_inputs, 
     inputs = make_inputs(full)
     with pytest.raises(InputError, match=r"decoding: .* 5 utterances .*lower decode\.batch_size"):
         transcribe(full, inputs, batch_size=5, max_tokens=3)
-    with pytest.raises(InputError, match=r"frozen parts' outputs: .*lower train\.max_frames"):
+    with pytest.raises(InputError, match=r"frozen parts' outputs: .*lower train\.max_batch_rows"):
         inputs.advance(full, "encoded", 120, tmp_path)
-    with pytest.raises(InputError, match=r"borders .*lower train\.max_frames"):
+    with pytest.raises(InputError, match=r"borders .*lower train\.max_batch_rows"):
         character_borders(full, make_inputs(full), 120)
 
 

@@ -28,7 +28,7 @@ def params():
         load_params(ROOT / "params.yaml"),
         split={"valid": 0.1, "test": 0.1},
         train={
-            **{"mix": 0.0, "max_frames": 4000, "batches_per_step": 2, "evaluations": 4},
+            **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
         },
     )
@@ -85,7 +85,7 @@ def test_the_steps_are_about_those_of_the_schedule_that_is_made(data_repository)
     manifest = data_repository.path / "data" / "manifests" / "simulated" / "train.jsonl"
     examples = read_manifest(manifest)
     lengths = [low_rate_frames(example) for example in examples]
-    made = len(schedule(lengths, params.train.max_frames, params.train.encoder.epochs, 0))
+    made = len(schedule(lengths, params.train.max_batch_rows, params.train.encoder.epochs, 0))
     train = Speech(len(examples), sum(e.duration_s for e in examples) / 3600)
     share = 1 - params.split.valid - params.split.test
     speech = {"wideband": train.share(1 / share), "calls": Speech(0, 0.0)}

@@ -53,7 +53,7 @@ def finish(repository: Path, stage: str) -> tuple[float, str]:
 def test_a_stage_killed_again_and_again_writes_the_same_bytes(trained_repository, tmp_path, stage):
     repository = tmp_path / "repository"
     shutil.copytree(trained_repository, repository)
-    write_params(repository, {"train.max_frames": 40, f"train.{stage}.epochs": 8})
+    write_params(repository, {"train.max_batch_rows": 40, f"train.{stage}.epochs": 8})
     models = repository / "models"
     shutil.rmtree(models / stage)
     seconds, _ = finish(repository, stage)

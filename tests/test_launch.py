@@ -52,7 +52,7 @@ def trained(trained_repository, tmp_path) -> Path:
 @pytest.mark.parametrize("batches_per_step", [2, 4], ids=["one batch each", "accumulated"])
 def test_two_processes_learn_what_one_learns(trained, batches_per_step):
     epochs = 9 * batches_per_step
-    write_params(trained, {"train.max_frames": 60, "train.encoder.epochs": epochs})
+    write_params(trained, {"train.max_batch_rows": 60, "train.encoder.epochs": epochs})
     outcomes = []
     for processes in (1, 2):
         done = train(trained, batches_per_step=batches_per_step, processes=processes)

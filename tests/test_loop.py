@@ -164,7 +164,9 @@ class Full(Slope):
 
 def test_memory_that_runs_out_is_said_with_what_to_change_before_anything_else(scratch):
     model, done = Full(), []
-    with pytest.raises(InputError, match=r"test: memory ran out.* 200 rows: .*train\.max_frames"):
+    with pytest.raises(
+        InputError, match=r"test: memory ran out.* 200 rows: .*train\.max_batch_rows"
+    ):
         loop.train(
             *(model, {"weight": model.weight}, lambda n: Push(rows=100 * n), 4, [1, 2]),
             *(lambda: done.append("validated"), RECIPE, scratch, done.append),

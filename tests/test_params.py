@@ -203,7 +203,7 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
     ("key", "text"),
     [
         *[("train.lr", text) for text in ("0", "-1e-4", "1", "2", ".nan", ".inf")],
-        *[("train.adapter.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
+        *[("train.adaptor.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
         *[("frontend.fs", "44100"), ("frontend.fs", "0"), ("frontend.dither", "-1")],
         *[("train.mix", "-0.1")],
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
@@ -230,7 +230,11 @@ def test_out_of_range(key, text, tmp_path):
             ("corpus.synthetic.wideband_minutes", "-60"),
             ("corpus.synthetic.wrong_transcripts", "6"),
         ],
-        *[("base.tiny.encoder_dim", "0"), ("train.warmup_share", "5"), ("train.max_frames", "0")],
+        *[
+            ("base.tiny.encoder_dim", "0"),
+            ("train.warmup_share", "5"),
+            ("train.max_batch_rows", "0"),
+        ],
         *[("train.clip", "-1"), ("train.evaluations", "0"), ("train.valid_utterances", "0")],
         *[("train.encoder.epochs", "-1"), ("train.encoder.ctc_weight", "3"), ("train.lora.r", "0")],
         *[("train.lora.dropout", "1.5"), ("decode.batch_size", "0"), ("decode.max_tokens", "0")],

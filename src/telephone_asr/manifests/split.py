@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from telephone_asr.errors import InputError
+from telephone_asr.sections import MismatchError, section
 from telephone_asr.textfiles import read_lines
 
 SPLITS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True)
+Positive = Annotated[StrictFloat, Field(gt=0)]
+
+
+@section
 class Split:
     """Shares of the speakers, on average; the rest trains."""
 
-    valid: float
-    test: float
-    seed: int  # of its own: another training seed must not move the test set
-    frozen: bool  # the lists in splits/ are the test sets
-    short: int  # syllables; sentences no longer than this (喂, 好的) may be in several sets
+    valid: Positive
+    test: Positive
+    seed: StrictInt  # of its own: another training seed must not move the test set
+    frozen: StrictBool  # the lists in splits/ are the test sets
+    short: StrictInt  # syllables; sentences no longer than this (喂, 好的) may be in several sets
 
     def __post_init__(self) -> None:
-        if not (self.valid > 0 and self.test > 0 and self.valid + self.test < 1):
-            raise InputError(
-                f"valid: expected valid and test above 0 and below 1 together, "
-                f"got {self.valid} and {self.test}."
-            )
+        if self.valid + self.test >= 1:
+            raise MismatchError("valid", f"less than 1 with test ({self.test})", self.valid)
 
 
 def side(group: str, split: Split) -> str:

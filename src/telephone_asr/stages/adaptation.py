@@ -7,7 +7,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
-from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
+from telephone_asr.params import (
+    AdaptorStage,
+    EncoderStage,
+    LoraStage,
+    Params,
+    stage_lr,
+    stage_options,
+)
 from telephone_asr.stages import COST, MODELS, new_out, write_json
 from telephone_asr.stages.training import VERSIONS, Plan, Training
 
@@ -49,7 +56,7 @@ def train_stage(stage: str, params: Params, plan: Plan) -> None:
 
 def _facts(stage: str, params: Params, result: Result) -> dict:
     """Of checkpoint.json, beside the hashes."""
-    options = getattr(params.train, stage)
+    options = stage_options(params.train, stage)
     return {
         "step": result.step,
         "steps": result.steps,
@@ -65,7 +72,7 @@ def _facts(stage: str, params: Params, result: Result) -> dict:
 def stage_plan(
     stage: str,
     params: Params,
-    options: EncoderStage | AdapterStage | LoraStage,
+    options: EncoderStage | AdaptorStage | LoraStage,
     train: tuple[str, ...],
     valid: tuple[str, ...],
     level: str,
@@ -79,7 +86,7 @@ def stage_plan(
         level=level,
         lr=stage_lr(params.train, options),
         epochs=options.epochs,
-        max_frames=params.train.max_frames,
+        max_batch_rows=params.train.max_batch_rows,
         llm_weight=1.0 - ctc_weight,
         ctc_weight=ctc_weight,
         mix=params.train.mix,

@@ -195,7 +195,7 @@ def timestamps(nano, params: Params) -> dict:
         (base, _inputs(base, both, sound_index(SHARDS["wideband"]))),
         (nano, _inputs(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
     ]
-    expected, found = (character_borders(*pair, params.train.max_frames) for pair in inputs)
+    expected, found = (character_borders(*pair, params.train.max_batch_rows) for pair in inputs)
     return displacement(found, expected)
 
 

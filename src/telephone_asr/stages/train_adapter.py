@@ -15,7 +15,7 @@ def main() -> None:
 
 def train(params: Params) -> None:
     data = ("simulated", "telecall")
-    plan = stage_plan("adapter", params, params.train.adapter, data, data, "encoded")
+    plan = stage_plan("adapter", params, params.train.adaptor, data, data, "encoded")
     train_stage("adapter", params, plan)
 
 

@@ -48,7 +48,7 @@ class Plan:
     level: str  # how far the frozen parts are computed beforehand: features, encoded, adapted
     lr: float
     epochs: int
-    max_frames: int
+    max_batch_rows: int
     llm_weight: float
     ctc_weight: float
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
@@ -99,7 +99,7 @@ class Training:
         valid_inputs = self._inputs(valid, frozen, valid_mb)
         self._announce(trained, train_inputs, valid_inputs)
         schedule = batches.schedule(
-            train_inputs.lengths, plan.max_frames, plan.epochs, self.params.seed
+            train_inputs.lengths, plan.max_batch_rows, plan.epochs, self.params.seed
         )
         recipe = loop.Recipe(
             lr=plan.lr,
@@ -157,7 +157,7 @@ class Training:
 
         if not self.plan.splice:
             return lambda number: inputs.batch(schedule[number])
-        borders = character_borders(self.nano, inputs, self.plan.max_frames)
+        borders = character_borders(self.nano, inputs, self.plan.max_batch_rows)
         return Splicer(inputs, borders, schedule, self.params.seed).batch
 
     def _inputs(self, examples: list[Example], frozen: str, cache_mb: float) -> Inputs:
@@ -176,7 +176,7 @@ class Training:
             return inputs
         texts = [plan.level, frozen, repr(self.nano.config["frontend_conf"])]
         texts += [options.precision, self.accelerator.device.type]
-        texts += [str(plan.max_frames), *(e.key for e in examples), *map(version, VERSIONS)]
+        texts += [str(plan.max_batch_rows), *(e.key for e in examples), *map(version, VERSIONS)]
         texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
         key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.level}-{key[:16]}"
@@ -184,7 +184,7 @@ class Training:
         fits = [self.is_main and make_room(directory, needed, round(limit * 1e9))]
         if broadcast_object_list(fits) == [True]:
             with self.accelerator.autocast():
-                inputs.advance(self.nano, plan.level, plan.max_frames, directory, self._share)
+                inputs.advance(self.nano, plan.level, plan.max_batch_rows, directory, self._share)
             self.accelerator.wait_for_everyone()
         else:
             self.accelerator.print(

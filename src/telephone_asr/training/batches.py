@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from telephone_asr.shards import SoundIndex
 
 ROW_BYTES = 560 * 4  # 7 frames of 80 mel bands, float32
-LOWER_MAX_FRAMES = "lower train.max_frames in params.yaml"
+LOWER_MAX_BATCH_ROWS = "lower train.max_batch_rows in params.yaml"
 LEVELS = ("features", "encoded", "adapted")  # how far frozen parts have been computed beforehand
 
 
@@ -41,10 +41,12 @@ def features_mb(examples: Sequence[Example]) -> float:
     return sum(map(low_rate_frames, examples)) * ROW_BYTES / 2**20
 
 
-def schedule(lengths: Sequence[int], max_frames: int, epochs: int, seed: int) -> list[list[int]]:
+def schedule(
+    lengths: Sequence[int], max_batch_rows: int, epochs: int, seed: int
+) -> list[list[int]]:
     """Batches of indices for a whole training, in order.
 
-    A batch holds utterances of similar length and at most `max_frames` rows, padding counted (one
+    A batch holds utterances of similar length and at most `max_batch_rows`, padding counted (one
     utterance longer than that makes a batch by itself). Every epoch is drawn anew.
     """
     sizes = np.asarray(lengths, dtype=float)
@@ -53,15 +55,15 @@ def schedule(lengths: Sequence[int], max_frames: int, epochs: int, seed: int) ->
         rng = np.random.default_rng([seed, epoch])
         # Sorting by a length that is blurred by a tenth mixes the batches from epoch to epoch.
         order = np.argsort(sizes * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
-        in_epoch = _cut_up(order.tolist(), lengths, max_frames)
+        in_epoch = _cut_up(order.tolist(), lengths, max_batch_rows)
         batches += [in_epoch[i] for i in rng.permutation(len(in_epoch))]
     return batches
 
 
-def in_order(lengths: Sequence[int], max_frames: int) -> list[list[int]]:
+def in_order(lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:
     """Batches from the shortest utterance to the longest, for decoding and for frozen parts."""
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    return _cut_up(order, lengths, max_frames)
+    return _cut_up(order, lengths, max_batch_rows)
 
 
 def largest(
@@ -83,12 +85,12 @@ def largest(
     return sorted({sizes.index(max(sizes)) for sizes in (rows, attention, logits) if sizes})
 
 
-def _cut_up(order: list[int], lengths: Sequence[int], max_frames: int) -> list[list[int]]:
+def _cut_up(order: list[int], lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:
     batches: list[list[int]] = []
     longest = 0
     for index in order:
         longest = max(longest, lengths[index])
-        if not batches or (len(batches[-1]) + 1) * longest > max_frames:
+        if not batches or (len(batches[-1]) + 1) * longest > max_batch_rows:
             batches.append([])
             longest = lengths[index]
         batches[-1].append(index)
@@ -162,7 +164,7 @@ class Inputs(torch.utils.data.Dataset):
         self,
         nano: FunASRNano,
         level: str,
-        max_frames: int,
+        max_batch_rows: int,
         directory: Path,
         share: tuple[int, int] = (0, 1),
     ) -> None:
@@ -176,9 +178,9 @@ class Inputs(torch.utils.data.Dataset):
                 before anything is read.
         """
         outputs = FrozenOutputs(
-            directory, [i for b in in_order(self.lengths, max_frames) for i in b]
+            directory, [i for b in in_order(self.lengths, max_batch_rows) for i in b]
         )
-        outputs.fill(lambda part: frozen_rows(nano, self, level, part, max_frames), share)
+        outputs.fill(lambda part: frozen_rows(nano, self, level, part, max_batch_rows), share)
         self._outputs, self.level = outputs, level
         self._kept.clear()
 
@@ -191,14 +193,14 @@ class Inputs(torch.utils.data.Dataset):
 
 @torch.inference_mode()
 def frozen_rows(
-    nano: FunASRNano, inputs: Inputs, level: str, indices: Sequence[int], max_frames: int
+    nano: FunASRNano, inputs: Inputs, level: str, indices: Sequence[int], max_batch_rows: int
 ) -> list[torch.Tensor]:
     """What the model's parts up to `level` make of some utterances, (T, D) of each."""
     device = next(nano.model.parameters()).device
     rows: dict[int, torch.Tensor] = {}
-    for places in in_order([inputs.lengths[i] for i in indices], max_frames):
+    for places in in_order([inputs.lengths[i] for i in indices], max_batch_rows):
         batch = inputs.batch([indices[place] for place in places])
-        with enough_memory("frozen parts' outputs", batch.inputs, LOWER_MAX_FRAMES):
+        with enough_memory("frozen parts' outputs", batch.inputs, LOWER_MAX_BATCH_ROWS):
             hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
             if level == "adapted":
                 hidden, lengths = adapt(nano, hidden, lengths)

@@ -85,7 +85,7 @@ def train(
     if n_batches and not steps:
         raise InputError(
             f"{recipe.name} has {n_batches} batches, fewer than train.batches_per_step "
-            f"({recipe.batches_per_step}) in params.yaml: lower it, or train.max_frames."
+            f"({recipe.batches_per_step}) in params.yaml: lower it, or train.max_batch_rows."
         )
     evaluate_after = {
         round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)

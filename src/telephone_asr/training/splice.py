@@ -17,7 +17,7 @@ import torch
 
 from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
-from telephone_asr.training.batches import LOWER_MAX_FRAMES, Inputs, collate, in_order
+from telephone_asr.training.batches import LOWER_MAX_BATCH_ROWS, Inputs, collate, in_order
 
 if TYPE_CHECKING:
     from telephone_asr.model.fun_asr_nano import Batch
@@ -92,7 +92,7 @@ class Splicer:
 
 
 @torch.inference_mode()
-def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list[list[int]]:
+def character_borders(nano: FunASRNano, inputs: Inputs, max_batch_rows: int) -> list[list[int]]:
     """For each utterance the rows (60 ms) where its characters begin, and the end of the last.
 
     Characters that are one token together (digits, letters) share its rows evenly; punctuation, for
@@ -101,9 +101,9 @@ def character_borders(nano: FunASRNano, inputs: Inputs, max_frames: int) -> list
     """
     borders: list[list[int]] = [[]] * len(inputs)
     device = next(nano.model.parameters()).device
-    for indices in in_order(inputs.lengths, max_frames):
+    for indices in in_order(inputs.lengths, max_batch_rows):
         batch = inputs.batch(indices)
-        with enough_memory("borders between characters", batch.inputs, LOWER_MAX_FRAMES):
+        with enough_memory("borders between characters", batch.inputs, LOWER_MAX_BATCH_ROWS):
             hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
             if inputs.level == "features":  # the encoder's outputs did not fit on the disk
                 hidden, lengths = encode(nano, hidden, lengths)

@@ -12,7 +12,7 @@ import torch
 
 from telephone_asr.errors import InputError
 from telephone_asr.model.devices import enough_memory
-from telephone_asr.training.batches import LOWER_MAX_FRAMES
+from telephone_asr.training.batches import LOWER_MAX_BATCH_ROWS
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -120,7 +120,7 @@ class Stepper:
 
     def _enough_memory(self, batch: Batch) -> AbstractContextManager[None]:
         advice = (
-            f"{LOWER_MAX_FRAMES} (and raise train.batches_per_step), or set "
+            f"{LOWER_MAX_BATCH_ROWS} (and raise train.batches_per_step), or set "
             "train.gradient_checkpointing"
         )
         return enough_memory(self._recipe.name, batch.inputs, advice)
