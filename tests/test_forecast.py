@@ -5,10 +5,10 @@ import pytest
 from model_fixtures import ROOT, smaller, write_params
 from telephone_asr.commands import forecast
 from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
+from telephone_asr.dataset.batching import low_rate_frames, schedule
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.params import load_params
-from telephone_asr.training.batches import low_rate_frames, schedule
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},

@@ -21,15 +21,16 @@ from telephone_asr.model.pretrained import file_sha256
 STAGE = """
 from telephone_asr.training import loop
 loop.SAVE_EVERY_S, loop.SAVE_SHARE = 0.3, 1.0
-from telephone_asr.stages import run, train_{stage}
-run(train_{stage}.main)
+from telephone_asr.program import run
+from telephone_asr.stages import train
+run(train.main)
 """
 KILLS = {"encoder": 7, "adapter": 7, "lora": 6}
 
 
 def start(repository: Path, stage: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", STAGE.format(stage=stage)],
+        [sys.executable, "-u", "-c", STAGE, stage],
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -176,13 +176,13 @@ def test_missing_key(key, tmp_path):
         ("channel.codec.alaw", "often", "a number, got 'often' (str)"),
         ("base.path", "5", "a text, got 5 (int)"),
         ("corpus.calls.path", "null", "a text, got None (NoneType)"),
-        ("channel.babble.snr_db", "10", "a list of 2 values, got 10 (int)"),
-        ("channel.babble.snr_db", "[10]", "a list of 2 values, got [10] (list)"),
-        ("channel.babble.snr_db", "[1, 2, 3]", "a list of 2 values, got [1, 2, 3] (list)"),
+        ("channel.babble.snr_db", "10", "a list of 2 values, got 10"),
+        ("channel.babble.snr_db", "[10]", "a list of 2 values, got [10]"),
+        ("channel.babble.snr_db", "[1, 2, 3]", "a list of 2 values, got [1, 2, 3]"),
         ("scoring.fillers", "嗯", "a list, got '嗯' (str)"),
-        ("scoring.unit", "word", "character or mixed, got 'word' (str)"),
-        ("filter.length", "null", "fixed or percentile, got None (NoneType)"),
-        ("base.kind", "[tiny]", "tiny or modelscope or huggingface, got ['tiny'] (list)"),
+        ("scoring.unit", "word", "character or mixed, got 'word'"),
+        ("filter.length", "null", "fixed or percentile, got None"),
+        ("base.kind", "[tiny]", "tiny, modelscope or huggingface, got ['tiny']"),
     ],
 )
 def test_wrong_type(key, text, expected, tmp_path):
@@ -208,17 +208,19 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
         *[("train.mix", "-0.1")],
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
         *[("split.valid", "0"), ("split.valid", "0.95")],
-        *[("channel.level_db", "[-10, 3]"), ("channel.band_hz", "[3400, 300]")],
-        *[("channel.babble.snr_db", "[25, 10]"), ("channel.babble.talkers", "[0, 8]")],
-        *[("channel.hum.harmonics", "0"), ("channel.loss.rate", "[0, 1.5]")],
+        *[("channel.level_db[1]", "[-10, 3]"), ("channel.band_hz", "[3400, 300]")],
+        *[("channel.babble.snr_db", "[25, 10]"), ("channel.babble.talkers[0]", "[0, 8]")],
+        *[("channel.hum.harmonics", "0"), ("channel.loss.rate[1]", "[0, 1.5]")],
+        *[("channel.loss.rate", "[0, 0.9]"), ("channel.hum.frequency_hz", "4000")],
         *[("channel.handset", "2"), ("channel.codec", "{alaw: 1, mp3: 1}")],
         *[("channel.codec.gsm", "-1"), ("channel.echo.share", "1.5")],
-        *[("channel.codec", "mp3"), ("channel.white_noise_snr_db", "[.nan, 3]")],
+        *[("channel.codec", "mp3"), ("channel.white_noise_snr_db[0]", "[.nan, 3]")],
         ("corpus.synthetic.line.babble.snr_db", "[25, 10]"),
     ],
 )
 def test_out_of_range(key, text, tmp_path):
-    assert f"params.yaml: {key}: " in message(changed(tmp_path, key, text))
+    path = changed(tmp_path, key.partition("[")[0], text)
+    assert f"params.yaml: {key}: " in message(path)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_one_key_takes_a_directory_instead_of_a_hub_or_the_tiny_model(tmp_path):
     assert load_params(changed(tmp_path, "base.kind", "tiny")).base.is_tiny
     assert not load_params(changed(tmp_path, "base.path", "a")).base.is_tiny
     text = message(changed(tmp_path, "base.kind", "directory"))
-    assert "params.yaml: base.kind: expected tiny or modelscope or huggingface" in text
+    assert "params.yaml: base.kind: expected tiny, modelscope or huggingface" in text
     path = changed(
         tmp_path,
         "base",

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from telephone_asr.dataset.batching import in_order
+from telephone_asr.decoding import alignment
+from telephone_asr.decoding.alignment import character_borders
 from telephone_asr.training import splice
-from telephone_asr.training.batches import in_order
-from telephone_asr.training.splice import Splicer, character_borders
+from telephone_asr.training.splice import Splicer
 
 TEXTS = ["一二三四", "五六", "七八九十百千", "万"]
 BORDERS = [[0, 3, 4, 9, 12], [0, 5, 6], [0, 1, 2, 3, 4, 5, 20], []]  # the last is not aligned
@@ -115,7 +117,7 @@ def test_a_spliced_text_is_no_longer_than_the_limits():
 @pytest.fixture
 def encoded(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "encoded", 200, tmp_path / "frozen")
+    inputs.precompute(fitted, "encoded", 200, tmp_path / "frozen")
     return inputs
 
 
@@ -140,10 +142,10 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
     path = [0, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 3, 0, 0]
     log_probs = torch.full((15, 4), -20.0)
     log_probs[range(15), path] = 0.0
-    own = splice._borders(log_probs, [1, 2, 2, 3], blank=0)
+    own = alignment._borders(log_probs, [1, 2, 2, 3], blank=0)
     assert own == [0, 5, 8, 11, 15]
-    assert splice._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
-    assert splice._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
+    assert alignment._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
+    assert alignment._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
 
 
 class CharactersAndBytes:
@@ -169,7 +171,7 @@ def test_borders_of_tokens_become_borders_of_characters(text, tokens, borders, e
         model=SimpleNamespace(ctc_tokenizer=CharactersAndBytes()),
         config={"dataset_conf": {"ctc_target_normalize": True}},
     )
-    assert splice._by_character(nano, text, tokens, borders) == expected
+    assert alignment._by_character(nano, text, tokens, borders) == expected
 
 
 def test_borders_do_not_depend_on_the_batches(fitted, encoded):

@@ -92,7 +92,7 @@ class Frontend:
 class TinyTraining:
     lr: LearningRate
     epochs: Natural
-    max_batch_rows: Count  # 60 ms each, padding counted
+    max_batch_rows: Count  # of 60 ms, padding counted
 
 
 @section
@@ -154,7 +154,7 @@ class Train:
     lr: LearningRate  # the base learning rate of all three stages
     weight_decay: Share  # AdamW's
     warmup_share: Share  # of the steps, linear from 0
-    max_batch_rows: Count  # 60 ms each, padding counted
+    max_batch_rows: Count  # of 60 ms, padding counted
     batches_per_step: Count  # shared out over the processes; their gradients are added
     clip: Amount  # largest norm of the gradient
     evaluations: Count  # validation passes a stage; the best checkpoint is kept
@@ -295,11 +295,11 @@ def _holder(tree: Any, key: str) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
-def stage_options(train: Train, stage: str) -> EncoderStage | AdaptorStage | LoraStage:
-    """Returns the section of a training stage by the name of its checkpoint."""
-    if stage == "encoder":
+def stage_options(train: Train, part: str) -> EncoderStage | AdaptorStage | LoraStage:
+    """Returns the section of the training that makes a part's checkpoint."""
+    if part == "encoder":
         return train.encoder
-    return train.adaptor if stage == "adapter" else train.lora
+    return train.lora if part == "lora" else train.adaptor
 
 
 def stage_lr(train: Train, stage: EncoderStage | AdaptorStage | LoraStage) -> float:

@@ -149,10 +149,11 @@ def _sentence(kind: Any, failure: ValidationError) -> str:
         key = _key((*error["loc"], mismatch.key))
         return f"{key}: expected {mismatch.wanted}, got {_shown(mismatch.got)}."
     wanted = WANTED.get(error["type"], "{msg}").format(**context, msg=error["msg"])
+    wanted = wanted.replace("'", "")  # around the values of a Literal
     if got is MISSING or error["type"] == "missing":
         return f"{key}: missing key; expected {wanted}."
     typed = f" ({type(got).__name__})" if error["type"].endswith("_type") else ""
-    return f"{key}: expected {wanted.replace("'", '')}, got {_shown(got)}{typed}."
+    return f"{key}: expected {wanted}, got {_shown(got)}{typed}."
 
 
 def _key(place: Sequence[str | int]) -> str:

@@ -20,22 +20,13 @@ from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
+from telephone_asr.program import run
 from telephone_asr.scoring.normalize import normalize
 from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
-from telephone_asr.stages import (
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    RAW,
-    SHARDS,
-    TEST_SETS,
-    UNPACKED,
-    new_out,
-    run,
-    unseen,
-    write_json,
-)
+from telephone_asr.stages import unseen
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:
@@ -44,7 +35,7 @@ if TYPE_CHECKING:
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
 # A simulated utterance is where the one that it was made of is.
-FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
+FROZEN = {name: FROZEN_SPLITS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
 
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_fixtures import write_params
-from telephone_asr.scoring.decode import CutOff
-from telephone_asr.stages.launch import merged
+from model_fixtures import stage_command, write_params
+from telephone_asr.processes import merged
+from telephone_asr.scoring.cut_off import CutOff
 
 STEPS = 50
 
 
 def run(repository: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", f"telephone_asr.stages.{stage}", *arguments],
+        [sys.executable, "-m", *stage_command(stage, *arguments)],
         cwd=repository,
         capture_output=True,
         text=True,
