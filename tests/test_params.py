@@ -105,6 +105,9 @@ def test_a_number_as_dvc_writes_it(tmp_path):
         ("channel.codec", "expected KEY=VALUE with a key of params.yaml"),
         ("nothing=1", "expected KEY=VALUE with a key of params.yaml, nothing is none"),
         ("seed=[1", "the value is no valid YAML"),
+        ("train.max_frames=9", "train.max_frames is now called train.max_batch_rows: rename it."),
+        ("train.adapter.lr=0.1", "train.adapter is now called train.adaptor: rename it."),
+        ("filter.pace=0.5", "params.yaml: filter.pace: expected more than 1, got 0.5."),
         ("seed=one", "params.yaml: seed: expected a whole number, got 'one'"),
     ],
 )
@@ -112,6 +115,46 @@ def test_a_change_that_makes_no_sense(change, expected):
     with pytest.raises(InputError) as error:
         load_params(COMMITTED, [change])
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("train.max_frames", "train.max_batch_rows"),
+        ("train.adapter", "train.adaptor"),
+        ("base.tiny.ctc.max_frames", "base.tiny.ctc.max_batch_rows"),
+        ("base.tiny.llm.max_frames", "base.tiny.llm.max_batch_rows"),
+    ],
+)
+def test_an_old_name_says_the_new_one(old, new, tmp_path):
+    """Whether the new one is there too, as after a merge, or not."""
+    expected = f"params.yaml: {old} is now called {new}: rename it."
+    path = changed(tmp_path, old, "1")
+    assert message(path) == expected
+    tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    *sections, name = new.split(".")
+    section = tree
+    for part in sections:
+        section = section[part]
+    del section[name]
+    YAML().dump(tree, path)
+    assert message(path) == expected
+
+
+def test_of_several_mistakes_the_first_is_named_and_a_misspelt_key_before_the_missing_one(tmp_path):
+    path = changed(tmp_path, "train", "{lr: fast, seed: 1}")
+    assert message(path) == "params.yaml: train.lr: expected a number, got 'fast' (str)."
+    path = changed(tmp_path, "text", "{englisch: keep}")
+    assert message(path) == "params.yaml: text.englisch: unknown key; expected one of english."
+    path = changed(tmp_path, "text", "{}")
+    expected = "params.yaml: text.english: missing key; expected keep, lower or upper."
+    assert message(path) == expected
+
+
+def test_batches_of_a_step_are_shared_out_evenly():
+    expected = r"train\.batches_per_step: expected a multiple of train\.processes \(2\), got 3\."
+    with pytest.raises(InputError, match=expected):
+        load_params(COMMITTED, ["train.processes=2", "train.batches_per_step=3"])
 
 
 def test_a_whole_number_does_for_a_real_one(tmp_path):
@@ -150,7 +193,7 @@ def test_unknown_key(key, tmp_path):
     ],
 )
 def test_missing_key(key, tmp_path):
-    assert f"params.yaml: {key}: missing key" in message(changed(tmp_path, key, REMOVED))
+    assert f"params.yaml: {key}: missing key; expected " in message(changed(tmp_path, key, REMOVED))
 
 
 @pytest.mark.parametrize(

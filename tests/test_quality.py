@@ -135,7 +135,7 @@ def test_a_doubtful_long_one_says_what_is_doubtful():
     code, detail = judge(one, PERCENTILE, usual, wideband=True)
     assert (code, detail) == (
         "too_long",
-        "250 frames, limit 200 and SNR about 3.0 dB, less than 15",
+        "250 frames, limit 200 and SNR about 3.0 dB, less than 15.0",
     )
 
 
