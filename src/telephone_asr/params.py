@@ -1,8 +1,7 @@
 """The typed view of params.yaml: every number a person tunes, checked before any work starts.
 
-The library's own option classes (the telephone line, the length filter, ...) are the types of their
-sections, so a parameter has one name and one meaning everywhere. An unknown key, a missing key or
-a value of the wrong type is an InputError that names the key.
+The sections stand in the file's order. The library's own options (the telephone line, the length
+filter, ...) are their types, so a parameter has one name and one meaning everywhere.
 """
 
 from __future__ import annotations
@@ -20,15 +19,7 @@ from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
 from telephone_asr.scoring.options import Scoring
-from telephone_asr.sections import (
-    Amount,
-    Count,
-    MismatchError,
-    Natural,
-    Share,
-    read_section,
-    section,
-)
+from telephone_asr.sections import Amount, Count, Mismatch, Natural, Share, read_section, section
 from telephone_asr.textfiles import read_text
 
 RENAMED = {  # keys of older files
@@ -43,7 +34,7 @@ Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
 
 @section
 class Source:
-    """Where one corpus comes from."""
+    """The place that one corpus comes from."""
 
     kind: StrictStr  # synthetic, kaldi, lhotse, calls, or a recipe of Lhotse's
     path: StrictStr
@@ -73,15 +64,17 @@ class Corpus:
 
 @section
 class Text:
-    """How transcripts are written for training; see manifests/text.py."""
+    """The way transcripts are written for training; see manifests/text.py."""
 
     english: English
 
 
 @section
 class Frontend:
-    """What the stages after base hear through; see model/frontend.py. The tiny base is trained with
-    the dither too."""
+    """The front end of the stages after base; see model/frontend.py.
+
+    The tiny base is trained with the dither too.
+    """
 
     fs: Literal[8000, 16000]  # Hz; audio of another rate is resampled to it
     filters: Filters  # where fs is 8000
@@ -97,7 +90,7 @@ class TinyTraining:
 
 @section
 class TinyModel:
-    """Size and training of the embedded base model; see stages/base.py for the recipe."""
+    """The size and training of the embedded base model; see stages/base.py for the recipe."""
 
     encoder_blocks: Count
     tp_blocks: Count
@@ -175,7 +168,7 @@ class Train:
     def __post_init__(self) -> None:
         if self.batches_per_step % self.processes:
             wanted = f"a multiple of train.processes ({self.processes})"
-            raise MismatchError("batches_per_step", wanted, self.batches_per_step)
+            raise Mismatch("batches_per_step", wanted, self.batches_per_step)
 
 
 @section
@@ -190,7 +183,7 @@ class Decode:
 
 @section
 class Export:
-    """How far FunASR's texts of the exported model may be from ours; see stages/export.py."""
+    """The most that FunASR's texts of models/final may differ from ours; see stages/export.py."""
 
     max_different_share: Share  # of the texts compared
     max_cer_difference: Share  # absolute
@@ -198,7 +191,7 @@ class Export:
 
 @section
 class Gate:
-    """What a change may cost, in absolute CER; see report/gate.py."""
+    """The most that a change may cost, in absolute CER; see report/gate.py."""
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with

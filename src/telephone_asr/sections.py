@@ -37,12 +37,11 @@ T = TypeVar("T")
 NAME, WEIGHTS = TAGS = ("(name)", "(weights)")  # of what may be a text or a section
 
 
-class MismatchError(ValueError):
-    """A value that another one of its section forbids."""
+class Mismatch(ValueError):
+    """A value that another one forbids: its key, what was wanted, and what was got.
 
-    def __init__(self, key: str, wanted: str, got: object):
-        super().__init__(key, wanted, got)
-        self.key, self.wanted, self.got = key, wanted, got
+    A section's __post_init__, which compares its values, raises it.
+    """
 
 
 def _two(value: object) -> object:
@@ -67,6 +66,7 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Natural = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Amount = Annotated[StrictFloat, Field(ge=0)]
+Positive = Annotated[StrictFloat, Field(gt=0)]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 # Both are (low, high); those of a Span differ.
 Range = Annotated[tuple[T, T], BeforeValidator(_two), AfterValidator(_ascending)]
@@ -144,10 +144,9 @@ def _sentence(kind: Any, failure: ValidationError) -> str:
         for part in error["loc"][:-1]:
             kind = get_type_hints(kind)[part]
         return f"{key}: unknown key; expected one of {', '.join(get_type_hints(kind))}."
-    mismatch = context.get("error")
-    if isinstance(mismatch, MismatchError):
-        key = _key((*error["loc"], mismatch.key))
-        return f"{key}: expected {mismatch.wanted}, got {_shown(mismatch.got)}."
+    if isinstance(context.get("error"), Mismatch):
+        name, wanted, got = context["error"].args
+        return f"{_key((*error['loc'], name))}: expected {wanted}, got {_shown(got)}."
     wanted = WANTED.get(error["type"], "{msg}").format(**context, msg=error["msg"])
     wanted = wanted.replace("'", "")  # around the values of a Literal
     if got is MISSING or error["type"] == "missing":

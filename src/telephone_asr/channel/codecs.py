@@ -32,7 +32,7 @@ G722_DELAY = 22  # samples at 16 kHz: the filter banks of encoder and decoder, 2
 
 
 def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
-    """What comes out of codec `name`: int16 (n,) at 8 kHz, time-aligned with the input (n,).
+    """Returns what comes out of codec `name`: int16 (n,) at 8 kHz, time-aligned with the input.
 
     name, or several joined by "+" in the order the call meets them ("gsm+alaw"):
     - "mulaw", "alaw": ITU-T G.711, bit-exact.
@@ -65,7 +65,7 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
 
 
 def resolve(name: str, rng: np.random.Generator) -> str:
-    """`name` with each "amr_nb" in it replaced by one of the eight rates, all equally likely.
+    """Returns `name` with each "amr_nb" replaced by one of the eight rates, all equally likely.
 
     One draw for each "amr_nb", from left to right. What comes back is what `through_codec` takes
     and what provenance records.
@@ -82,7 +82,7 @@ def is_codec(name: str) -> bool:
 
 
 def _gsm(pcm_int16_8k: np.ndarray) -> np.ndarray:
-    """It works on whole frames of 160 samples and adds no delay."""
+    """Returns GSM's output; it works on whole frames of 160 samples and adds no delay."""
     stream = io.BytesIO()
     kind = {"samplerate": TELEPHONE_RATE_HZ, "subtype": "GSM610"}
     soundfile.write(stream, pcm_int16_8k, format="WAV", **kind)
@@ -125,7 +125,7 @@ def _g722(pcm_int16_8k: np.ndarray) -> np.ndarray:
 
 
 def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: int) -> bytes:
-    """The packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
+    """Returns the packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
     import av  # 0.1 s, and only some calls need it
 
     context = av.CodecContext.create(encoder, "w")
@@ -140,7 +140,7 @@ def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: 
 def _decode(
     decoder: str, coded: bytes, sample_rate_hz: int, options: dict[str, str] | None = None
 ) -> np.ndarray:
-    """What a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
+    """Returns what a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
     import av
 
     context = av.CodecContext.create(decoder, "r")
@@ -152,5 +152,5 @@ def _decode(
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """16 bits; what is beyond saturates."""
+    """Rounds to 16 bits; what is beyond saturates."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)

@@ -1,8 +1,8 @@
-"""What a line may do: the `channel` section of params.yaml. docs/channel.md describes each value.
+"""The `channel` section of params.yaml: what a line does. docs/channel.md describes each value.
 
 Every range is (low, high) and drawn from uniformly for each utterance; every share is that of the
-utterances that something happens to. A value that makes no sense raises InputError and names its
-key within the section ("babble.snr_db: ...").
+utterances that something happens to. A value that makes no sense raises InputError, which names
+its key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from telephone_asr.sections import (
     WEIGHTS,
     Count,
     Finite,
-    MismatchError,
+    Mismatch,
+    Positive,
     Range,
     Share,
     Span,
@@ -30,7 +31,6 @@ from telephone_asr.sections import (
 
 Db = Finite
 Level = Annotated[Finite, Field(le=0)]  # dBov
-Positive = Annotated[Finite, Field(gt=0)]
 Attenuation = Annotated[Finite, Field(ge=0)]  # dB
 Delay = Annotated[Finite, Field(ge=0, le=10_000)]  # ms
 Edge = Annotated[Finite, Field(ge=0, le=NYQUIST_HZ)]  # Hz
@@ -70,7 +70,7 @@ class Hum:
     def __post_init__(self) -> None:
         if self.frequency_hz * self.harmonics >= WIDEBAND_RATE_HZ / 2:
             wanted = f"all {self.harmonics} harmonics below {WIDEBAND_RATE_HZ // 2} Hz"
-            raise MismatchError("frequency_hz", wanted, self.frequency_hz)
+            raise Mismatch("frequency_hz", wanted, self.frequency_hz)
 
 
 @section
@@ -122,12 +122,12 @@ class Loss:
         limit = max_rate(burst, density)
         if self.rate[1] > limit:
             bursts = f"bursts of {burst:g} packets and density {density:g}"
-            raise MismatchError("rate", f"at most {limit:.3g} for {bursts}", self.rate)
+            raise Mismatch("rate", f"at most {limit:.3g} for {bursts}", self.rate)
 
 
 @section
 class Line:
-    """All that happens on a line, in the order in which it happens.
+    """A line: all that happens on it, in the order in which it happens.
 
     level_db is the active speech level in dBov; each SNR is against it, over 0-8 kHz, before the
     band-pass. handset is the share of the utterances spoken into a handset with the response of

@@ -1,4 +1,4 @@
-"""What is kept, and why the rest is not: one reason code for each utterance left out.
+"""Says which utterances are kept, and gives each of the others one reason code.
 
 docs/data.md lists the codes with their params. What can be heard is judged by the measures taken
 when the sound was decoded (`telephone_asr.measures`), so a limit is changed in seconds.
@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, StrictFloat, StrictInt
 
 from telephone_asr.manifests.text import syllables
-from telephone_asr.sections import Amount, MismatchError, Natural, Span, section
+from telephone_asr.sections import Amount, Mismatch, Natural, Span, section
 
 REASONS = {
     # The corpus stage, while it reads.
@@ -59,7 +59,7 @@ Factor = Annotated[StrictFloat, Field(gt=1)]
 
 @section
 class Strict:
-    """What an utterance of unusual length must be to be kept, where length is percentile."""
+    """Limits that an utterance of unusual length must keep, where length is percentile."""
 
     characters_per_s: Span[Amount]
     snr_db: StrictFloat
@@ -85,12 +85,12 @@ class Filter:
     def __post_init__(self) -> None:
         if self.min_frames >= self.max_frames:
             wanted = f"less than max_frames ({self.max_frames})"
-            raise MismatchError("min_frames", wanted, self.min_frames)
+            raise Mismatch("min_frames", wanted, self.min_frames)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is known of an utterance when it is judged; text is normalised."""
+    """An utterance as it is judged; its text is normalised."""
 
     text: str
     known: bool  # whether the tokenizer knows all of the text
@@ -110,7 +110,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Norms:
-    """What is usual in a corpus: the limits of length, and medians."""
+    """The usual in a corpus: the limits of length, and medians."""
 
     min_frames: int
     max_frames: int
@@ -139,7 +139,7 @@ def norms(
 def judge(
     candidate: Candidate, filter_: Filter, usual: Norms, wideband: bool
 ) -> tuple[str, str] | None:
-    """The first reason not to use an utterance, and its numbers; None where there is none."""
+    """Returns the first reason not to use an utterance, with its numbers; None to use it."""
     return next(_objections(candidate, filter_, usual, wideband), None)
 
 
@@ -203,8 +203,8 @@ def _pace(candidate: Candidate, factor: float, usual: Norms) -> Iterator[tuple[s
 
 
 def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
-    """A wrong sample rate in the header changes voice and words alike; either alone may be a high
-    voice or a hurried one."""
+    """Objects to voice and words that are alike too fast or too slow, as a wrong sample rate in the
+    header makes them; either alone may be a high voice or a hurried one."""
     pitch_hz = candidate.measures["pitch_hz"]
     if pitch_hz is None or not candidate.active_s:
         return
@@ -217,7 +217,7 @@ def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
 
 
 def _doubt(candidate: Candidate, per_s: float, strict: Strict) -> str:
-    """Why an utterance of unusual length is not kept, or nothing."""
+    """Returns why an utterance of unusual length is not kept; "" to keep it."""
     measures, (low, high) = candidate.measures, strict.characters_per_s
     if not low <= per_s <= high:
         return f"{per_s:.2f} characters a second, not {low} to {high}"

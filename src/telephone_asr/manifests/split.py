@@ -5,23 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt
+from pydantic import StrictBool, StrictInt
 
 from telephone_asr.errors import InputError
-from telephone_asr.sections import MismatchError, section
+from telephone_asr.sections import Mismatch, Positive, section
 from telephone_asr.textfiles import read_lines
 
 SPLITS = ("train", "valid", "test")
 
 
-Positive = Annotated[StrictFloat, Field(gt=0)]
-
-
 @section
 class Split:
-    """Shares of the speakers, on average; the rest trains."""
+    """The shares of the speakers, on average, that do not train; the rest does."""
 
     valid: Positive
     test: Positive
@@ -31,11 +27,11 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.valid + self.test >= 1:
-            raise MismatchError("valid", f"less than 1 with test ({self.test})", self.valid)
+            raise Mismatch("valid", f"less than 1 with test ({self.test})", self.valid)
 
 
 def side(group: str, split: Split) -> str:
-    """The set of a group (a speaker, or a recording where speakers are too few).
+    """Returns the set of a group (a speaker, or a recording where speakers are too few).
 
     It depends on the group's name alone: adding data moves nobody.
     """
@@ -47,7 +43,7 @@ def side(group: str, split: Split) -> str:
 
 
 def read_frozen(path: Path) -> frozenset[str] | None:
-    """The ids of a test set that is kept in git, one a line; None where there is no such file.
+    """Reads the ids of a test set that is kept in git, one a line; None where there is no file.
 
     Raises InputError for a list without ids.
     """
@@ -60,6 +56,6 @@ def read_frozen(path: Path) -> frozenset[str] | None:
 
 
 def write_frozen(path: Path, ids: Iterable[str]) -> None:
-    """Sorted, so that a difference reads well in git."""
+    """Writes the ids of a test set, sorted, so that a difference reads well in git."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{id_}\n" for id_ in sorted(ids)), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What may be chosen about scoring: the `scoring` section of params.yaml."""
+"""The `scoring` section of params.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Erhua = Literal["keep", "fold"]
 
 @section
 class Scoring:
-    """Rates under different options cannot be compared."""
+    """The options of scoring; rates under different ones cannot be compared."""
 
     unit: Unit = "character"  # mixed: an English word counts as one, as a hanzi does
     fillers: tuple[StrictStr, ...] = ()  # taken out of both texts before they are compared
