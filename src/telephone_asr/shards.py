@@ -33,6 +33,7 @@ from telephone_asr.channel import g711
 from telephone_asr.errors import InputError
 
 REJECTED = "rejected.jsonl"
+SIMULATED_PREFIX = "sim-"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Utterance:
     scene: str = ""
     annotation_error: bool = False
     custom: dict = field(default_factory=dict)  # what was done to it, for the scores by condition
+
+
+def simulated_id(id_: str) -> str:
+    """Returns the id of an utterance's simulation over the line."""
+    return SIMULATED_PREFIX + id_
+
+
+def recorded_id(id_: str) -> str:
+    """Returns the id of the utterance that a simulation was made of."""
+    return id_.removeprefix(SIMULATED_PREFIX)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW, SCRATCH, SHARDS, check_places, unseen
+from telephone_asr.stages import RAW, SCRATCH, SHARDS, check_places
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -132,7 +133,7 @@ def _corpus(part: str, source: Source) -> str:
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
-    if changed := unseen.changes(part, source):
+    if changed := unwatched.changes(part, source):
         raise InputError(f"{changed}.")
     items = list_items(source.kind, path, f"corpus.{part}", source.part)
     broken = [item.problem for item in items if item.problem]

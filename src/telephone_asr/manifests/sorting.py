@@ -15,8 +15,8 @@ import numpy as np
 
 from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
-from telephone_asr.manifests.split import SPLITS, Split, side
-from telephone_asr.manifests.text import English, normalise, syllables
+from telephone_asr.manifests.split import SPLITS, Split, assign_split
+from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
@@ -233,7 +233,7 @@ def _with_texts(
     cuts: Iterable[dict], english: English
 ) -> Iterator[tuple[dict, str, tuple[str, ...]]]:
     for cut in cuts:
-        yield cut, *normalise(cut["supervisions"][0]["text"], english)
+        yield cut, *clean_transcript(cut["supervisions"][0]["text"], english)
 
 
 def _set(
@@ -241,7 +241,7 @@ def _set(
 ) -> tuple[str | None, tuple[str, str] | None]:
     """The set of an utterance, or why it can be in none."""
     recording = key.removeprefix(found.prefix)
-    set_ = side(speaker if found.split_by == "speaker" else recording, split)
+    set_ = assign_split(speaker if found.split_by == "speaker" else recording, split)
     if frozen is None:
         return set_, None
     if recording in frozen:

@@ -31,7 +31,7 @@ class Split:
             )
 
 
-def side(group: str, split: Split) -> str:
+def assign_split(group: str, split: Split) -> str:
     """The set of a group (a speaker, or a recording where speakers are too few).
 
     It depends on the group's name alone: adding data moves nobody.

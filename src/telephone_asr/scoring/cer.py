@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jiwer
 
-from telephone_asr.scoring.normalize import LATIN, normalize
+from telephone_asr.scoring.normalise import LATIN, normalise_for_scoring
 from telephone_asr.scoring.options import Erhua, Unit
 
 _WORD_OR_CHARACTER = re.compile(rf"[{LATIN}]+|[^ ]")
@@ -75,7 +75,7 @@ class ErrorRate:
 
 
 def units(text: str, unit: Unit = "character") -> list[str]:
-    """What errors are counted in, of a text that `normalize` has been through.
+    """What errors are counted in, of a text that `normalise_for_scoring` has been through.
 
     "character" makes the character error rate (CER); the space between two Latin words is one too.
     "mixed" makes the mixed error rate (MER), as it is used for speech that switches languages
@@ -107,8 +107,9 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRa
 def character_errors(reference: str, hypothesis: str) -> ErrorRate:
     """The fewest edits of characters that turn the reference into the hypothesis.
 
-    Takes the texts as they are: use `score`, or `normalize` them before. Where several alignments
-    have as few edits, they may be split otherwise into substitutions, deletions and insertions.
+    Takes the texts as they are: use `score`, or `normalise_for_scoring` before. Where several
+    alignments have as few edits, they may be split otherwise into substitutions, deletions and
+    insertions.
 
     >>> character_errors("还款三百", "还三百二")
     ErrorRate(substitutions=0, deletions=1, insertions=1, length=4)
@@ -125,7 +126,7 @@ def score(
 ) -> list[ErrorRate]:
     """Normalise both sides and count each utterance's errors. Add them up for a test set's rate.
 
-    `fillers` and `erhua` are those of `normalize`.
+    `fillers` and `erhua` are those of `normalise_for_scoring`.
 
     >>> score(["还款三百二。"], ["还款320"])[0].errors
     0
@@ -141,7 +142,7 @@ def score(
         )
 
     def units_of(text: str) -> list[str]:
-        return units(normalize(text, fillers, erhua), unit)
+        return units(normalise_for_scoring(text, fillers, erhua), unit)
 
     return [
         count_errors(units_of(reference), units_of(hypothesis))

@@ -13,17 +13,18 @@ from tqdm import tqdm
 
 import telephone_asr
 from telephone_asr.channel.options import Line
+from telephone_asr.corpora import unwatched
 from telephone_asr.params import load_params
 from telephone_asr.shards import has_shard, require_shards
 from telephone_asr.simulation import babble_pool, simulate_shard
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, new_out, run, unseen
+from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, new_out, run
 from telephone_asr.training.resume import Scratch, files_identity, fingerprint
 from telephone_asr.workers import run_jobs
 
 
 def main() -> None:
     params = load_params()
-    unseen.warn(params.corpus)
+    unwatched.warn(params.corpus)
     source = (RAW / "wideband").absolute()
     shards = require_shards(source)
     scratch = _open_scratch(source, params.channel, params.seed)

@@ -9,14 +9,15 @@ import numpy as np
 from tqdm import tqdm
 
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.corpora import unwatched
 from telephone_asr.params import load_params
 from telephone_asr.shards import Utterance, read_shard, require_shards, write_shards
-from telephone_asr.stages import RAW, TELECALL, new_out, run, unseen
+from telephone_asr.stages import RAW, TELECALL, new_out, run
 
 
 def main() -> None:
     params = load_params()
-    unseen.warn(params.corpus)
+    unwatched.warn(params.corpus)
     with new_out(TELECALL) as new:
         total = write_shards(new, _calls(), params.corpus.shard_size)
     print(f"{TELECALL}: {total} calls at {TELEPHONE_RATE_HZ} Hz")
