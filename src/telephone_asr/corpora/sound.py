@@ -1,6 +1,6 @@
 """The one door for sound that people bring: a file of any kind, in blocks, as float samples.
 
-What a file is, its bytes say, not its name (`containers`). libsndfile decodes what it knows, to the
+What a file is, its bytes say, not its name (`recognise`). libsndfile decodes what it knows, to the
 bit; FFmpeg, which sees sound even in random bytes, is asked only for what was recognised, with its
 name for it, and is given the open file: it fetches nothing.
 """
@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from telephone_asr.corpora.containers import Container, flac_is_cut, recognise
+from telephone_asr.corpora.compressed import flac_is_cut
+from telephone_asr.corpora.containers import Container
+from telephone_asr.corpora.recognise import recognise
 
 BLOCK = 1 << 19  # values at a time: 2 MB
 KEPT = 1 << 23  # values that a stream keeps, since segments overlap: 32 MB
