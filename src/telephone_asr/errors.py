@@ -18,8 +18,10 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Libraries that write through code of their own say it in words of their own: safetensors and
 # tokenizers in Rust's, PyTorch's writer of archives, and allocators.
-ROOM_WORDS = ("No space left on device", "os error 28", "os error 27", "os error 122")
-ROOM_WORDS += ("PytorchStreamWriter failed writing", "unexpected pos")
+ROOM_WORDS = (
+    *("No space left on device", "os error 28", "os error 27", "os error 122"),
+    *("PytorchStreamWriter failed writing", "unexpected pos"),
+)
 RIGHT_WORDS = ("os error 13", "os error 1)", "os error 30", "Permission denied")
 # Of the allocators of PyTorch and CUDA, of cuBLAS, cuDNN, oneDNN and their like, of joblib, and of
 # the machine itself.

@@ -358,7 +358,7 @@ def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:
     """The sound's entry and where its bytes begin; a name that is long or not ASCII has a header of
     its own before it."""
     with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
-        member = tar.next()
+        member = next(iter(tar))
         return member, member.offset_data
 
 

@@ -134,7 +134,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read ({why}): give a text file.") from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     """A FIFO or a device would never end."""
     if not path.is_file() and not path.is_dir() and path.exists():
         raise OSError("it is no regular file")

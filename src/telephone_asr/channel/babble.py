@@ -10,7 +10,7 @@ import numpy as np
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ, to_wideband
 from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.noise import circular
-from telephone_asr.channel.portable import amplitude
+from telephone_asr.channel.portable import amplitude, random_numbers
 from telephone_asr.errors import InputError
 
 TRACK_RMS = 0.1  # of a babble track
@@ -51,7 +51,7 @@ class BabblePool:
         voices = _voices(speech, sample_rate_hz, round(track_s * WIDEBAND_RATE_HZ))
         if not voices:
             raise InputError("no speech to make babble of: every utterance given is silent")
-        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+        rng = random_numbers(seed)
         names = sorted(voices)
         tracks, track_talkers = [], []
         for index in range(n_tracks):

@@ -15,6 +15,7 @@ import soxr
 
 from telephone_asr.channel import g711
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.errors import InputError
 
 AMR_NB_BIT_RATES = (4750, 5150, 5900, 6700, 7400, 7950, 10200, 12200)
@@ -114,18 +115,18 @@ def _g726(pcm_int16_8k: np.ndarray) -> np.ndarray:
     # around to the other sign. Of the values the 16 bits may stand for, the one next to the input
     # was meant; it saturates.
     decoded += 65536 * np.rint((pcm_int16_8k - decoded) / 65536)
-    return _to_int16(decoded)
+    return to_int16(decoded)
 
 
 def _g722(pcm_int16_8k: np.ndarray) -> np.ndarray:
     n = len(pcm_int16_8k)
     samples = pcm_int16_8k.astype(np.float32)
     # soxr's filters have zero phase, so what is left to remove is the codec's own delay.
-    wideband = _to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
+    wideband = to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
     coded = _encode("g722", np.pad(wideband, (0, G722_DELAY)), WIDEBAND_RATE_HZ, 64000)
     decoded = _decode("g722", coded, WIDEBAND_RATE_HZ)[G722_DELAY : G722_DELAY + 2 * n]
     samples = decoded.astype(np.float32)
-    return _to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
+    return to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
 
 
 def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: int) -> bytes:
@@ -153,8 +154,3 @@ def _decode(
     context.options = options or {}
     frames = context.decode(av.Packet(coded)) + context.decode(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """16 bits; what is beyond saturates."""
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)

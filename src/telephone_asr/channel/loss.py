@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from telephone_asr.channel.portable import to_int16
+
 PACKET_SAMPLES = 160  # 20 ms at 8 kHz, the usual packet of G.711 over RTP (RFC 3551)
 
 # ITU-T G.711 Appendix I (09/99), in samples at 8 kHz.
@@ -86,7 +88,7 @@ def conceal(pcm_int16_8k: np.ndarray, lost: np.ndarray) -> np.ndarray:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(np.int8)))
     for first, end in (edges.reshape(-1, 2) * PACKET_SAMPLES).tolist():
         _fill(out, first, min(end, len(out)))
-    return np.clip(np.rint(out), -32768, 32767).astype(np.int16)
+    return to_int16(out)
 
 
 def _fill(out: np.ndarray, first: int, end: int) -> None:

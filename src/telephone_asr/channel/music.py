@@ -7,7 +7,7 @@ it.
 
 import numpy as np
 
-from telephone_asr.channel.portable import rounded, tanh
+from telephone_asr.channel.portable import random_numbers, rounded, tanh
 
 MAJOR_SCALE = np.array([0, 2, 4, 5, 7, 9, 11])  # semitones above the key note
 PROGRESSIONS = np.array([[0, 4, 5, 3], [0, 5, 3, 4], [0, 3, 1, 4], [0, 2, 3, 4]])  # I is 0
@@ -40,7 +40,7 @@ def hold_music(seed: int, duration_s: float, sample_rate_hz: int = 16000) -> np.
     n_samples = round(duration_s * sample_rate_hz)
     if n_samples == 0:
         return np.zeros(0, dtype=np.float32)
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+    rng = random_numbers(seed)
     n_bars = _count_bars(rng, duration_s)
     starts_s, notes, loudness = _compose(rng, n_bars, duration_s / n_bars)
     pitches, which = np.unique(notes, return_inverse=True)
@@ -77,7 +77,8 @@ def _compose(
 
     chord_eighths = (EIGHTHS * np.arange(n_bars)[:, None] + chord_rhythm).reshape(-1)
     triads = roots[chord_eighths // EIGHTHS, None] + np.array([0, 2, 4])
-    chord_notes = _in_octave_above(LOWEST_CHORD_NOTE, key + MAJOR_SCALE[triads % 7])
+    chord_notes = key + MAJOR_SCALE[triads % 7]
+    chord_notes = LOWEST_CHORD_NOTE + (chord_notes - LOWEST_CHORD_NOTE) % 12  # in one octave
 
     melody_eighths = np.concatenate(
         [EIGHTHS * bar + np.array(rhythms[bar % PHRASE_BARS]) for bar in range(n_bars)]
@@ -86,7 +87,7 @@ def _compose(
     steps = 8 - np.abs((walk + int(rng.integers(8))) % 16 - 8)  # turns back at 0 and at 8
     on_beat = melody_eighths % 4 == 0
     steps += on_beat * TO_TRIAD[(steps - roots[melody_eighths // EIGHTHS]) % 7]
-    tonic = _in_octave_above(LOWEST_MELODY_TONIC, key)
+    tonic = LOWEST_MELODY_TONIC + (key - LOWEST_MELODY_TONIC) % 12
     melody_notes = tonic + 12 * (steps // 7) + MAJOR_SCALE[steps % 7]
 
     eighths = np.concatenate([np.repeat(chord_eighths, 3), melody_eighths])
@@ -99,10 +100,6 @@ def _compose(
     )
     loudness[eighths % 4 != 0] *= np.float32(LOUDNESS_OFF_BEAT)
     return starts_s, notes, loudness
-
-
-def _in_octave_above(lowest: int, note: int | np.ndarray) -> int | np.ndarray:
-    return lowest + (note - lowest) % 12
 
 
 def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:

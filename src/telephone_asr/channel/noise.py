@@ -13,7 +13,7 @@ import numpy as np
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
 from telephone_asr.channel.pink import pink_noise
-from telephone_asr.channel.portable import amplitude
+from telephone_asr.channel.portable import amplitude, random_numbers
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
 LOWEST_RMS = 1e-3
@@ -52,7 +52,7 @@ def noise_track(colour: str) -> Track:
     An utterance takes its noise from a random point of it: fresh Gaussian numbers would cost two
     fifths of the whole line.
     """
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(len(colour))))
+    rng = random_numbers(len(colour))
     if colour == "pink":
         track = pink_noise(rng, TRACK_SAMPLES)
     else:

@@ -17,6 +17,7 @@ compared, and what is beyond this: other libraries' code, and processors that ar
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +26,16 @@ Real = TypeVar("Real", float, np.ndarray)
 
 _LARGEST = 9.0  # tanh of it is 1 in float32
 _TERMS = 12  # of the continued fraction: within 3e-7 up to there
+
+
+def random_numbers(entropy: int | Sequence[int]) -> np.random.Generator:
+    """Returns the generator that every draw of this project comes from: SFC64."""
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Returns samples on the scale of 16 bits as int16; what is beyond saturates."""
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
 def rounded(values: Real, digits: int = 9) -> Real:

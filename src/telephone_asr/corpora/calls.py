@@ -119,6 +119,7 @@ def _records(
         number, used = lines[place][0], 1
         cells = _cell(lines, place, delimiter, columns)
         reader = csv.reader(cells, delimiter=delimiter, strict=True)
+        fields: list[str] | str
         try:
             fields = next(reader)
             used = reader.line_num

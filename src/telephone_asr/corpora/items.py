@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.corpora import values
 from telephone_asr.corpora.sound import SLACK_S, Sound, SoundError, open_sound
 from telephone_asr.shards import Rejected, Utterance
@@ -51,7 +52,7 @@ def load_all(items: Sequence[Item], max_hours: float = MAX_HOURS) -> Iterator[Ut
     """
     for audio, group in groupby(items, key=lambda item: None if item.problem else item.audio):
         if audio is None:
-            yield from (item.problem for item in group)
+            yield from (item.problem for item in group if item.problem)
             continue
         try:
             sound = open_sound(audio)
@@ -141,7 +142,7 @@ def _mono(sound: Sound, first: int, last: int | None, channel: int | None) -> np
         if not np.isfinite(block).all():
             raise SoundError("it holds samples that are no numbers", "not_finite")
         mono = block.mean(axis=1) if channel is None else block[:, channel]
-        parts.append(np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16))
+        parts.append(to_int16(mono * 32768))
         if channel is None and sound.channels > 1:
             every = np.column_stack([block, mono]).astype(np.float64)
             sums += every.sum(axis=0)

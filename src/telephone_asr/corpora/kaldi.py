@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.items import Item
@@ -46,7 +47,8 @@ class _Table:
     """A table that has one line for each key; `twice` are the keys with lines that differ."""
 
     def __init__(self, path: Path, lines: Lines | None = None):
-        self.path, self.entries, self.twice = path, {}, {}
+        self.entries: dict[str, str] = {}
+        self.twice: dict[str, str] = {}
         if lines is None:
             lines = _lines(path) if path.is_file() else []
         for number, key, rest in lines:
@@ -94,7 +96,7 @@ def _segments(path: Path, audio: Lines, texts: _Table, speakers: _Table) -> list
     return items
 
 
-def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **span) -> Item:
+def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **span: Any) -> Item:
     if problem := texts.twice.get(key) or speakers.twice.get(key):
         return Item(key, problem=Rejected(key, "unreadable_line", problem))
     if key not in texts.entries:

@@ -44,7 +44,7 @@ def manifest_items(path: Path, part: str | None) -> list[Item]:
     files = sorted(p for p in path.iterdir() if re.search(ending, p.name))
     supervisions = [p for p in files if "supervisions" in p.name]
     recordings = {p.name: p for p in files if "recordings" in p.name}
-    items = []
+    items: list[Item] = []
     for file in supervisions:
         beside = recordings.get(file.name.replace("supervisions", "recordings"))
         if beside is None:
@@ -95,16 +95,17 @@ def _recordings(path: Path) -> tuple[dict[str, Recording], str]:
     none, or one that a line before describes otherwise."""
     from lhotse import Recording
 
-    found, twice, problem = {}, set(), ""
+    recordings: dict[str, Recording] = {}
+    twice, problem = set(), ""
     for number, line in byte_lines(path):
         try:
             recording = Recording.from_dict(json_object(line))
-            if found.setdefault(recording.id, recording) != recording:
+            if recordings.setdefault(recording.id, recording) != recording:
                 twice.add(recording.id)
                 raise ValueError(f"a line before says something else of {recording.id}")
         except _BAD_LINE as error:
             problem = problem or f" ({path}:{number}: {type(error).__name__}: {error})"
-    return {id_: one for id_, one in found.items() if id_ not in twice}, problem
+    return {id_: one for id_, one in recordings.items() if id_ not in twice}, problem
 
 
 def _pair_items(recordings_path: Path, supervisions_path: Path) -> Iterator[Item]:
@@ -163,8 +164,12 @@ def _item(
     if isinstance(channel, list) and len(channel) == 1:
         channel = channel[0]
     channel = values.channel(channel, "channel")
-    start_s = values.seconds(span.start, "start")
-    end_s = start_s + values.seconds(span.duration, "duration")
+    start_s, lasts_s = (
+        values.seconds(span.start, "start"),
+        values.seconds(span.duration, "duration"),
+    )
+    if start_s is None or lasts_s is None:
+        raise ValueError("expected a start and a duration in seconds")
     if any(_name(t) != "Resample" for t in recording.transforms or []):
         raise ValueError("expected audio without transforms")
     (source,) = (s for s in recording.sources if channel in s.channels)
@@ -181,7 +186,7 @@ def _item(
         id=values.text(supervision.id, "id"),
         audio=beside if os.path.exists(beside) else source.source,
         start_s=start_s,
-        end_s=end_s,
+        end_s=start_s + lasts_s,
         channel=source.channels.index(channel) if len(source.channels) > 1 else None,
         recording=values.text(recording.id, "recording_id"),
         text=values.text(supervision.text, "text"),

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from telephone_asr.channel.portable import random_numbers
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
@@ -24,9 +26,7 @@ _TEMPLATE = re.compile(r"(?:[\u4e00-\u9fff]|\{[^{}]*\})+")
 
 def generator(seed: int, key: str) -> np.random.Generator:
     """The generator that belongs to `key` (an utterance id): the same in any process and order."""
-    return np.random.Generator(
-        np.random.SFC64(np.random.SeedSequence([seed, zlib.crc32(key.encode())]))
-    )
+    return random_numbers([seed, zlib.crc32(key.encode())])
 
 
 def numeral(number: int) -> str:
@@ -174,4 +174,4 @@ def _numbers(bounds: re.Match) -> range:
 
 
 def _choice(entries: Sequence[str], rng: np.random.Generator) -> str:
-    return entries[rng.integers(len(entries))]
+    return entries[int(rng.integers(len(entries)))]

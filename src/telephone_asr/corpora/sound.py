@@ -12,10 +12,11 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -23,6 +24,9 @@ import soundfile
 from telephone_asr.corpora.compressed import flac_is_cut
 from telephone_asr.corpora.containers import Container
 from telephone_asr.corpora.recognise import recognise
+
+if TYPE_CHECKING:  # 0.1 s, and few corpora need it
+    from av.container import InputContainer
 
 BLOCK = 1 << 19  # values at a time: 2 MB
 KEPT = 1 << 23  # values that a stream keeps, since segments overlap: 32 MB
@@ -136,7 +140,8 @@ class _Libsndfile(Sound):
         return soundfile.SoundFile(os.open(self._path, os.O_RDONLY))
 
     def blocks(self, first: int, last: int | None) -> Iterator[np.ndarray]:
-        last = self.frames if last is None else min(last, self.frames)
+        frames = self._file.frames
+        last = frames if last is None else min(last, frames)
         size = max(1, BLOCK // self.channels)
         try:
             if first < last and self.seekable:
@@ -159,13 +164,17 @@ class _Libsndfile(Sound):
         self._file.close()
 
 
+Blocks = Generator[np.ndarray, None, None]
+Begun = tuple[int, int, Blocks]  # sample rate in Hz, channels
+
+
 class _Stream(Sound):
     """Sound that is decoded from the start on, whatever is asked of it.
 
-    begin: starts over; gives rate, channels and blocks.
+    begin: starts over.
     """
 
-    def __init__(self, begin: Callable[[], tuple[int, int, Iterator[np.ndarray]]], truncated: str):
+    def __init__(self, begin: Callable[[], Begun], truncated: str):
         self._begin, self.truncated = begin, truncated
         self._start_over()
 
@@ -186,9 +195,12 @@ class _Stream(Sound):
                 piece = block[max(0, first - at) : None if last is None else max(0, last - at)]
                 if len(piece):
                     yield piece
-            if (last is not None and self._next >= last) or (block := self._decode()) is None:
+            if last is not None and self._next >= last:
                 return
-            known = [(self._next - len(block), block)]
+            decoded = self._decode()
+            if decoded is None:
+                return
+            known = [(self._next - len(decoded), decoded)]
 
     def _decode(self) -> np.ndarray | None:
         try:
@@ -208,10 +220,10 @@ class _Stream(Sound):
         self._source.close()
 
 
-def _plain(path: str | Path, content: mmap, container: Container):
+def _plain(path: str | Path, content: mmap, container: Container) -> Begun:
     sound = _Libsndfile(path, content, container, "")
 
-    def decoded() -> Iterator[np.ndarray]:
+    def decoded() -> Blocks:
         try:
             yield from sound.blocks(0, None)
         finally:
@@ -220,9 +232,9 @@ def _plain(path: str | Path, content: mmap, container: Container):
     return sound.rate_hz, sound.channels, decoded()
 
 
-def _ffmpeg(content: mmap, container: Container):
+def _ffmpeg(content: mmap, container: Container) -> Begun:
     """Raises ValueError where FFmpeg does not find sound of a kind that it decodes."""
-    import av  # 0.1 s, and few corpora need it
+    import av
 
     file = _Bytes(content, container)
     try:
@@ -232,7 +244,7 @@ def _ffmpeg(content: mmap, container: Container):
     blocks = _ffmpeg_blocks(opened, container)
     first_rate_hz, first = next(blocks)
 
-    def decoded() -> Iterator[np.ndarray]:
+    def decoded() -> Blocks:
         yield first
         for rate_hz, block in blocks:
             if rate_hz != first_rate_hz or block.shape[1] != first.shape[1]:
@@ -242,7 +254,9 @@ def _ffmpeg(content: mmap, container: Container):
     return first_rate_hz, first.shape[1], decoded()
 
 
-def _ffmpeg_blocks(opened, container: Container) -> Iterator[tuple[int, np.ndarray]]:
+def _ffmpeg_blocks(
+    opened: InputContainer, container: Container
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yields sample rates and (n, channels), perhaps one of n = 0; closes what is opened."""
     import av
 
@@ -285,7 +299,7 @@ class _Bytes(io.RawIOBase):
         self._content, self._patches, self._place = content, container.patches, 0
         self._size = len(content) if container.stop is None else min(container.stop, len(content))
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         start, wanted = self._place, memoryview(buffer).cast("B")
         piece = self._content[start : min(self._size, start + len(wanted))]
         wanted[: len(piece)] = piece

@@ -60,7 +60,10 @@ def pinyin(text: str, readings: dict[str, str]) -> list[str]:
     import pypinyin  # takes a while to import, and only the planning side needs it
 
     syllables = pypinyin.lazy_pinyin(
-        text, style=pypinyin.Style.TONE3, neutral_tone_with_five=True, errors=list
+        text,
+        style=pypinyin.Style.TONE3,
+        neutral_tone_with_five=True,
+        errors=list,  # type: ignore[arg-type] # its annotation leaves out that it takes lists
     )
     for phrase in sorted(readings, key=len):
         start = text.find(phrase)
@@ -110,22 +113,25 @@ class _Synthesiser:
             # One thread: a process with threads must not fork.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
+        assert self._process.stdin is not None  # it is a pipe
+        assert self._process.stdout is not None
+        self._requests, self._spoken = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *_: object) -> None:
         # Whoever stops early leaves audio unread, which the process would wait on for ever.
         self._process.kill()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._requests.close()
+        self._spoken.close()
         self._process.wait()
 
     def send(self, request: Request) -> None:
-        self._process.stdin.write(json.dumps(asdict(request)).encode() + b"\n")
-        self._process.stdin.flush()
+        self._requests.write(json.dumps(asdict(request)).encode() + b"\n")
+        self._requests.flush()
 
     def receive(self) -> np.ndarray:
-        size = self._process.stdout.read(4)
-        data = self._process.stdout.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
+        size = self._spoken.read(4)
+        data = self._spoken.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
         if not data:
             raise RuntimeError("espeak-ng ended without speaking; its message is above.")
         return np.frombuffer(data, "<i2").copy()  # writable, as torch wants it

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.corpora import unwatched
 from telephone_asr.params import load_params
 from telephone_asr.shards import Utterance, read_shard, require_shards, write_shards
@@ -41,7 +42,7 @@ def at_telephone_rate(utterance: Utterance) -> Utterance:
         *(utterance.samples.astype(np.float64), utterance.sample_rate_hz, TELEPHONE_RATE_HZ),
         quality="VHQ",
     )
-    samples = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    samples = to_int16(samples)
     return replace(utterance, samples=samples, sample_rate_hz=TELEPHONE_RATE_HZ)
 
 
