@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from telephone_asr.report.findings import StageState
-from telephone_asr.stages.lock import read_states
+from telephone_asr.report.lock import read_states
 
 PIPELINE = """
 stages:

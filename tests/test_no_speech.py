@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from telephone_asr.scoring.decode import CutOff
+from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.no_speech import CLIPS_S, KINDS, clips, insertions
 from telephone_asr.scoring.options import Scoring
 

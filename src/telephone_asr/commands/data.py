@@ -9,7 +9,7 @@ from pathlib import Path
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
-from telephone_asr.stages import MANIFESTS, TEST_SETS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 SOURCES = ("wideband", "simulated", "telecall")
@@ -27,7 +27,7 @@ def add(commands) -> None:
     task.set_defaults(run=lambda a: _print(rejected(MANIFESTS, a.reason)))
 
     task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
-    task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, TEST_SETS)))
+    task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS)))
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW, SCRATCH, SHARDS, check_places
+from telephone_asr.outs import check_places
+from telephone_asr.paths import RAW, SCRATCH, SHARDS
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -95,7 +96,7 @@ def _forecast(params: Params) -> Iterator[Finding]:
 def _devices(params: Params) -> str:
     import torch
 
-    from telephone_asr.stages.launch import check_processes
+    from telephone_asr.processes import check_processes
 
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]

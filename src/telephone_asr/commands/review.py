@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import METRICS, SLICES
+from telephone_asr.paths import METRICS, SLICES
 
 DATA = f"{METRICS}/data.json"
 REPORT = Path("report")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.paths import METRICS, SLICES, TRANSCRIPTS
 from telephone_asr.report import evidence
 from telephone_asr.report.evidence import Side
 from telephone_asr.report.findings import CHECKPOINTS, FINAL, UNMERGED
-from telephone_asr.stages import METRICS, SLICES, TRANSCRIPTS
 
 if TYPE_CHECKING:
     from telephone_asr.report.differences import Results

@@ -16,13 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.paths import IMPORTED
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:  # it imports NumPy, for which no --help waits
     from telephone_asr.params import Corpus, Source
 
-# Beside the repository's `.scratch`, so that experiments in directories of their own have it too.
-IMPORTED = Path(os.environ.get("DVC_ROOT", ""), ".imported")
 IMPORT_ANEW = "`dvc repro --force corpus` imports it anew"
 
 

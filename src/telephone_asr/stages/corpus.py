@@ -18,10 +18,12 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.corpora import imported, synthetic, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, Source, load_params
+from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
+from telephone_asr.program import run
+from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, new_out, run
-from telephone_asr.training.resume import Scratch, fingerprint
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from telephone_asr import processes
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
@@ -21,26 +22,16 @@ from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano, load
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
+from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.program import run
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import CutOff
+from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
-from telephone_asr.stages import (
-    COST,
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    SHARDS,
-    SLICES,
-    TRANSCRIPTS,
-    launch,
-    new_out,
-    run,
-    write_json,
-)
 
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
@@ -53,7 +44,7 @@ def main() -> None:
         raise InputError(f"expected one checkpoint of {', '.join(CHECKPOINTS)}.")
     checkpoint = sys.argv[1]
     params = load_params()
-    launch.on_processes(
+    processes.on_processes(
         "telephone_asr.stages.evaluate",
         _on_gpus_at_hand(params),
         lambda: evaluate(checkpoint, params),
@@ -66,14 +57,14 @@ def _on_gpus_at_hand(params: Params) -> Params:
     was trained on two is scored on one without a param that changes."""
     import torch
 
-    processes = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
-    return replace(params, train=replace(params.train, processes=processes))
+    n = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
+    return replace(params, train=replace(params.train, processes=n))
 
 
 def evaluate(checkpoint: str, params: Params) -> None:
     """Scores a checkpoint: each process decodes its share, in fp32 (TF32 on GPUs, see allow_tf32),
     and the main one writes."""
-    accelerator = launch.accelerator("fp32")
+    accelerator = processes.accelerator("fp32")
     nano = load_model(checkpoint, params)
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
@@ -100,7 +91,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
     prompt = examples["telecall"][0].prompt
-    metrics["no_speech"] = made_up(nano, prompt, params.decode, params.scoring)
+    metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
@@ -169,8 +160,8 @@ def transcript_lines(
     ]
 
 
-def made_up(nano, prompt: str, decode: Decode, options) -> dict:
-    """What the model recognises where nobody speaks."""
+def no_speech_insertions(nano, prompt: str, decode: Decode, options) -> dict:
+    """Counts what the model recognises where nobody speaks."""
     sounds = no_speech.clips()
     examples = []
     for key in sounds.samples:
@@ -179,23 +170,23 @@ def made_up(nano, prompt: str, decode: Decode, options) -> dict:
         duration_s = len(samples) / rate_hz
         examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
     texts = _transcribe(nano, examples, sounds, decode)
-    return no_speech.insertions([e.key for e in examples], texts, options)
+    return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
 
 
 def timestamps(nano, params: Params) -> dict:
     """How far the CTC branch's borders in simulated speech are from those that the base model finds
     in the same speech before the telephone. Both know the text."""
-    from telephone_asr.training.splice import character_borders
+    from telephone_asr.decoding.alignment import character_borders
 
     simulated = {recorded_id(e.key): e for e in read_examples("simulated")}
     both = [e for e in read_examples("wideband") if e.key in simulated][:ALIGNED]
     base = parts.load_checkpoint(MODELS, "base", **vars(params.frontend))
     base.model.to(next(nano.model.parameters()).device)
     inputs = [
-        (base, _inputs(base, both, sound_index(SHARDS["wideband"]))),
-        (nano, _inputs(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
+        (base, _dataset(base, both, sound_index(SHARDS["wideband"]))),
+        (nano, _dataset(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
     ]
-    expected, found = (character_borders(*pair, params.train.max_frames) for pair in inputs)
+    expected, found = (character_borders(*pair, params.train.max_batch_rows) for pair in inputs)
     return displacement(found, expected)
 
 
@@ -214,22 +205,22 @@ def _transcribe(
     nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
 ) -> list[str]:
     """Returns all texts, of which this process decodes its share (rank, of how many)."""
-    from telephone_asr.training.objective import transcribe
+    from telephone_asr.decoding.recognise import transcribe
 
     texts = transcribe(
-        *(nano, _inputs(nano, examples, sounds), decode.batch_size, decode.max_tokens),
+        *(nano, _dataset(nano, examples, sounds), decode.batch_size, decode.max_tokens),
         share=share,
         beams=decode.beams,
         hotwords=decode.hotwords,
     )
-    return texts if share == (0, 1) else launch.put_together(texts)
+    return texts if share == (0, 1) else processes.put_together(texts)
 
 
-def _inputs(nano, examples: Sequence[Example], sounds):
-    from telephone_asr.training.batches import Inputs
+def _dataset(nano, examples: Sequence[Example], sounds):
+    from telephone_asr.dataset.speech import SpeechDataset
 
     by_source = {example.source: sounds for example in examples}  # all of one
-    return Inputs(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from telephone_asr.model import parts
 from telephone_asr.model.export import export
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Export, Params, load_params
+from telephone_asr.paths import MANIFESTS, METRICS, MODELS, SHARDS
+from telephone_asr.program import run
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import count_cut_off
+from telephone_asr.scoring.cut_off import count_cut_off
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import SoundIndex, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, new_out, run, write_json
 
 FINAL = MODELS / "final"
 CHECKED = 60  # test calls that both decoders transcribe
@@ -91,11 +93,11 @@ def our_texts(
     dither: float,
 ) -> list[str]:
     """Texts in the order of the examples, decoded in batches as in evaluate."""
-    from telephone_asr.training.batches import Inputs
-    from telephone_asr.training.objective import transcribe
+    from telephone_asr.dataset.speech import SpeechDataset
+    from telephone_asr.decoding.recognise import transcribe
 
     nano = load(model, dither=dither)
-    inputs = Inputs(examples, sounds, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    inputs = SpeechDataset(examples, sounds, Frontend(nano.config["frontend_conf"]), cache_mb=0)
     return transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
 
 

@@ -21,7 +21,10 @@ from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
+from telephone_asr.program import run
 from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.shards import (
     REJECTED,
@@ -31,18 +34,6 @@ from telephone_asr.shards import (
     sound_index,
     stored_sound,
 )
-from telephone_asr.stages import (
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    RAW,
-    SHARDS,
-    TEST_SETS,
-    UNPACKED,
-    new_out,
-    run,
-    write_json,
-)
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:
@@ -51,7 +42,7 @@ if TYPE_CHECKING:
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
 # A simulated utterance is where the one that it was made of is.
-FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
+FROZEN = {name: FROZEN_SPLITS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
 
 
@@ -88,9 +79,8 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
-        compared=lambda text: normalise_for_scoring(text).replace(
-            " ", ""
-        ),  # as scoring does, or closer
+        # As scoring does, or closer.
+        compared=lambda text: normalise_for_scoring(text).replace(" ", ""),
     )
 
 

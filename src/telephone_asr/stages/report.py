@@ -14,7 +14,10 @@ import numpy as np
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.outs import new_out
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.program import run
 from telephone_asr.report import corpora, data_tables, figures, plots, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
 from telephone_asr.report.content import document, titled
@@ -22,22 +25,11 @@ from telephone_asr.report.differences import Results
 from telephone_asr.report.evidence import read_metrics
 from telephone_asr.report.findings import CHECKPOINTS, SETS, STAGES, Findings
 from telephone_asr.report.gate import check
+from telephone_asr.report.lock import read_states
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, simulated_id, sound_index
-from telephone_asr.stages import (
-    COST,
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    SHARDS,
-    SLICES,
-    TRANSCRIPTS,
-    new_out,
-    run,
-)
-from telephone_asr.stages.lock import read_states
 from telephone_asr.textfiles import json_lines
 
 REPORT = Path("report")

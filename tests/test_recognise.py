@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
+from telephone_asr.decoding import recognise as decode
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
-from telephone_asr.scoring import confusion, decode
-from telephone_asr.training.objective import total_error, transcribe
+from telephone_asr.scoring import confusion
 
 MAX_TOKENS = 12
 HOTWORDS = ["张三", "还款"]
@@ -57,13 +58,13 @@ def test_texts_are_the_same_from_frozen_parts_computed_beforehand(
 ):
     inputs = make_inputs(fitted)
     expected = transcribe(fitted, inputs, 1, MAX_TOKENS)
-    inputs.advance(fitted, level, 100, tmp_path / "frozen")
+    inputs.precompute(fitted, level, 100, tmp_path / "frozen")
     assert transcribe(fitted, inputs, 12, MAX_TOKENS) == expected
 
 
 def test_prompts_of_a_batch_may_differ(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
+    inputs.precompute(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0, 3, 7, 10])
     prompts = [PROMPT, PROMPT_VERBATIM, PROMPT, PROMPT_VERBATIM]
     together = decode.transcripts(fitted, prompts, batch.inputs, batch.lengths, MAX_TOKENS)
@@ -266,7 +267,7 @@ def test_silence_marks_and_runs_of_spaces_are_single_spaces(
     fitted, make_inputs, monkeypatch, tmp_path
 ):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
+    inputs.precompute(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0])
     monkeypatch.setattr(fitted.tokenizer, "batch_decode", lambda *_, **__: [" 您 好/sil再  见 "])
     assert decode.transcripts(fitted, batch.prompts, batch.inputs, batch.lengths, 3) == [
@@ -281,13 +282,6 @@ def test_the_model_goes_back_to_the_mode_it_was_in(fitted, make_inputs):
     assert [module.training for module in fitted.model.modules()] == before
     assert True in before
     assert False in before
-
-
-def test_errors_are_summed_over_utterances(fitted, make_inputs):
-    inputs = make_inputs(fitted)
-    assert total_error(inputs, list(TEXTS)).rate == 0.0
-    wrong = ["您不", *TEXTS[1:]]
-    assert total_error(inputs, wrong).rate == pytest.approx(1 / sum(map(len, TEXTS)))
 
 
 # --- CTC
