@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class InputError(Exception):
-    """Something the user gave is wrong.
+    """An error in what the user gave.
 
     The message is one sentence that names the file, line or key, what was expected and what to do.
     Stages and the command line print it without a traceback and exit with status 1.
@@ -33,14 +33,14 @@ MEMORY_WORDS = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says so: only one of the many that do has a class of its own."""
+    """Returns whether an error says so: only one of the many that do has a class of its own."""
     text = f"{type(error).__name__}: {error}".lower()
     return isinstance(error, MemoryError) or any(words in text for words in MEMORY_WORDS)
 
 
 def shortage(error: BaseException) -> str | None:
-    """What the machine lacks, in a sentence, where that is what an error or one behind it says;
-    None where it is another one."""
+    """Returns what the machine lacks, in a sentence, where that is what an error or one behind it
+    says; None where it is another one."""
     for one in _behind(error):
         code, text = getattr(one, "errno", None), str(one)
         text = f"{type(one).__name__}: {text}" if not isinstance(one, OSError) else text
@@ -68,7 +68,7 @@ def shortage(error: BaseException) -> str | None:
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was raised from, the last first."""
+    """Yields an error and those that it was raised from, the last first."""
     seen = []
     while error is not None and error not in seen:
         seen.append(error)

@@ -20,7 +20,7 @@ BABBLE_UTTERANCES = 400  # enough for 8 talkers at a time and many voices
 
 
 def babble_pool(source: Path, line: Line, seed: int) -> BabblePool:
-    """Babble of a corpus's own talkers, from its first utterances."""
+    """Mixes babble of a corpus's own talkers, from its first utterances."""
     shards = range(count_shards(source))
     utterances = (utterance for index in shards for utterance in read_shard(source, index))
     speech = (
@@ -33,7 +33,7 @@ def babble_pool(source: Path, line: Line, seed: int) -> BabblePool:
 def simulate_shard(
     source: Path, target: Path, index: int, line: Line, pool: Path, seed: int
 ) -> None:
-    """One shard of `source` over the line into `target`, under the ids of `simulated_id`.
+    """Sends one shard of `source` over the line into `target`, under the ids of `simulated_id`.
 
     pool: a file of `BabblePool.save`. The bytes are the same wherever and whenever it is done.
     """

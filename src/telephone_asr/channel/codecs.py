@@ -32,7 +32,7 @@ G722_DELAY = 22  # samples at 16 kHz: the filter banks of encoder and decoder, 2
 
 
 def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
-    """What comes out of codec `name`: int16 (n,) at 8 kHz, time-aligned with the input (n,).
+    """Returns what comes out of a codec: int16 (n,) at 8 kHz, time-aligned with the input (n,).
 
     name, or several joined by "+" in the order the call meets them ("gsm+alaw"):
     - "mulaw", "alaw": ITU-T G.711, bit-exact.
@@ -64,7 +64,7 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
 
 
 def resolve(name: str, rng: np.random.Generator) -> str:
-    """`name` with each "amr_nb" in it replaced by one of the eight rates, all equally likely.
+    """Replaces each "amr_nb" in a name by one of the eight rates, all equally likely.
 
     One draw for each "amr_nb", from left to right. What comes back is what `through_codec` takes
     and what provenance records.
@@ -76,7 +76,7 @@ def resolve(name: str, rng: np.random.Generator) -> str:
 
 
 def check_codec(name: str) -> None:
-    """Raise InputError unless `name` is a codec or a tandem of codecs, "amr_nb" among them."""
+    """Raises InputError unless `name` is a codec or a tandem of codecs, "amr_nb" among them."""
     known = (*CODECS, ANY_AMR_NB)
     unknown = [codec for codec in name.split("+") if codec not in known]
     if unknown:
@@ -87,7 +87,7 @@ def check_codec(name: str) -> None:
 
 
 def _gsm(pcm_int16_8k: np.ndarray) -> np.ndarray:
-    """It works on whole frames of 160 samples and adds no delay."""
+    """Codes whole frames of 160 samples; it adds no delay."""
     stream = io.BytesIO()
     kind = {"samplerate": TELEPHONE_RATE_HZ, "subtype": "GSM610"}
     soundfile.write(stream, pcm_int16_8k, format="WAV", **kind)
@@ -130,7 +130,7 @@ def _g722(pcm_int16_8k: np.ndarray) -> np.ndarray:
 
 
 def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: int) -> bytes:
-    """The packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
+    """Returns the packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
     import av  # 0.1 s, and only some calls need it
 
     context = av.CodecContext.create(encoder, "w")
@@ -145,7 +145,7 @@ def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: 
 def _decode(
     decoder: str, coded: bytes, sample_rate_hz: int, options: dict[str, str] | None = None
 ) -> np.ndarray:
-    """What a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
+    """Returns what a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
     import av
 
     context = av.CodecContext.create(decoder, "r")

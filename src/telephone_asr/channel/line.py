@@ -36,14 +36,14 @@ TUNES, TUNE_S = 8, 20.0  # of music on hold
 
 
 def generator(seed: int, utterance_id: str) -> np.random.Generator:
-    """The random numbers of one utterance: they depend on nothing but the seed and its id, so the
-    bytes are the same in any order and for any number of workers."""
+    """Returns the random numbers of one utterance: they depend on nothing but the seed and its id,
+    so the bytes are the same in any order and for any number of workers."""
     digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
     return random_numbers([seed, int.from_bytes(digest, "little")])
 
 
 def draw(line: Line, rng: np.random.Generator) -> dict:
-    """What will happen to one utterance: a JSON-able dict, None for what does not.
+    """Draws what will happen to one utterance: a JSON-able dict, None for what does not.
 
     All draws are made always and in this order, so that changing a range or a share changes no
     other value. dB with 2 decimals, ms with 1, shares with 4. The codec may still be "amr_nb", of
@@ -97,7 +97,7 @@ def simulate(
     rng: np.random.Generator,
     speaker: str,
 ) -> tuple[np.ndarray, dict]:
-    """One utterance as it arrives at the other end of `line`, and what was done to it.
+    """Returns one utterance as it arrives at the other end of `line`, and what was done to it.
 
     samples: mono (n,), float on the scale -1..1 or int16. Returns int16
     (ceil(n * 8000 / sample_rate_hz),) at 8 kHz, time-aligned, saturated where it is too loud, and
@@ -163,7 +163,7 @@ def _tune(number: int) -> Track:
 
 
 def _choose(probabilities: dict[str, float], place: float) -> str:
-    """The name that `place` (0 to 1) falls on."""
+    """Returns the name that `place` (0 to 1) falls on."""
     for name, probability in probabilities.items():
         place -= probability
         if place < 0:
@@ -172,7 +172,7 @@ def _choose(probabilities: dict[str, float], place: float) -> str:
 
 
 def _finite_mono(samples: np.ndarray) -> np.ndarray:
-    """float32 (n,) on the scale -1..1."""
+    """Returns float32 (n,) on the scale -1..1."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise InputError(f"expected mono samples of shape (n,), got {samples.shape}")
@@ -187,7 +187,7 @@ def _finite_mono(samples: np.ndarray) -> np.ndarray:
 
 
 def _at_level(speech: np.ndarray, level_db: float) -> np.ndarray:
-    """A copy of the speech with this active level in dBov; silence stays as it is."""
+    """Returns a copy of the speech with this active level in dBov; silence stays as it is."""
     present_db = active_level_db(speech, WIDEBAND_RATE_HZ)
     gain_db = level_db - present_db if present_db > SILENCE_DB else 0.0
     return speech * amplitude(gain_db)

@@ -31,7 +31,7 @@ LIMIT = 4.0  # times the rms: beyond it no peak goes, as where music is compress
 
 
 def hold_music(seed: int, duration_s: float, sample_rate_hz: int = 16000) -> np.ndarray:
-    """A tune of that length, float32 (round(duration_s * sample_rate_hz),), rms 1.
+    """Returns a tune of that length, float32 (round(duration_s * sample_rate_hz),), rms 1.
 
     Each seed has its own key, tempo, chords, melody and timbre. A whole number of bars fills the
     duration (below 4 s the tempo may lie outside 80 to 120 for it), and what still sounds at the
@@ -60,7 +60,7 @@ def _unit_rms(samples: np.ndarray) -> np.ndarray:
 
 
 def _count_bars(rng: np.random.Generator, duration_s: float) -> int:
-    """How many bars of four beats, at a tempo drawn from 80 to 120 a minute."""
+    """Draws how many bars of four beats there are, at a tempo of 80 to 120 a minute."""
     bars_a_second = np.array([80, 120]) / 60 / 4
     fewest, most = np.ceil(duration_s * bars_a_second[0]), np.floor(duration_s * bars_a_second[1])
     return int(rng.integers(max(1, fewest), max(1, fewest, most), endpoint=True))
@@ -69,7 +69,8 @@ def _count_bars(rng: np.random.Generator, duration_s: float) -> int:
 def _compose(
     rng: np.random.Generator, n_bars: int, bar_s: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The notes, each (n_notes,): when it begins in seconds, MIDI number, loudness as float32."""
+    """Draws the notes, each (n_notes,): when it begins in seconds, MIDI number, loudness as
+    float32."""
     key = int(rng.integers(12))
     roots = np.resize(rng.choice(PROGRESSIONS), n_bars)
     chord_rhythm = CHORD_RHYTHMS[rng.integers(len(CHORD_RHYTHMS))]
@@ -103,7 +104,7 @@ def _compose(
 
 
 def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Amplitudes of the first four harmonics, and in how many seconds a note fades by 1 / e."""
+    """Draws the amplitudes of four harmonics, and in how many seconds a note fades by 1 / e."""
     amplitudes = np.array([1.0, 0.5, 0.25, 0.12]) * rng.uniform(0.5, 1.0, size=4)
     return rounded(amplitudes), rounded(rng.uniform(0.6, 1.2))
 
@@ -111,7 +112,7 @@ def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:
 def _notes(
     pitches: np.ndarray, timbre: tuple[np.ndarray, float], sample_rate_hz: int
 ) -> np.ndarray:
-    """Each pitch (MIDI number, equal temperament, A4 = 69 = 440 Hz) as sound, float32
+    """Returns each pitch (MIDI number, equal temperament, A4 = 69 = 440 Hz) as sound, float32
     (n_pitches, NOTE_S * sample_rate_hz), from silence to silence."""
     amplitudes, fade_s = timbre
     t = np.arange(round(NOTE_S * sample_rate_hz)) / sample_rate_hz

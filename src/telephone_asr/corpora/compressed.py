@@ -57,8 +57,8 @@ _CRC16 = tuple(map(_crc16, range(256)))
 
 
 def ogg(content: Buffer) -> Container:
-    """Pages: each says how long it is, and has a number. A last page that is not marked as such is
-    no fault: recorders that were stopped, and some that were not, leave it so."""
+    """Walks pages: each says how long it is, and has a number. A last page that is not marked as
+    such is no fault: recorders that were stopped, and some that were not, leave it so."""
     place, codec, damage = 0, b"", ""
     numbers: dict[int, int] = {}  # of the last page of each stream
     while content[place : place + 4] == b"OggS" and place + 27 <= len(content):
@@ -220,7 +220,7 @@ _ELEMENTS |= {0x1254C367, 0x1941A469, 0x1043A770, 0xEC, 0xBF, 0xE7, 0xA0, 0xA3, 
 
 
 def matroska(content: Buffer) -> Container:
-    """EBML elements: those of a segment or cluster of unknown size are walked too."""
+    """Walks EBML elements, also those of a segment or cluster of unknown size."""
 
     def number(place: int, keep_marker: bool) -> tuple[int, int]:
         head = content[place] if place < len(content) else 0
@@ -249,7 +249,7 @@ _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
 def asf(content: Buffer) -> Container:
-    """Windows Media."""
+    """Walks the objects of Windows Media."""
     end = 0
     for id_, _, first, last in chunks(content, 0, "<16sQ", pad=1, inclusive=True):
         if id_ == _ASF_DATA and is_unsized(last - first, 8):

@@ -42,7 +42,7 @@ class Container:
 
 
 class UnknownSound(ValueError):
-    """The bytes are of no container that is read here; says what to do where that is known."""
+    """An error: the bytes are of no container that is read here; it says what to do, if known."""
 
 
 def chunks(

@@ -23,7 +23,7 @@ Lines = list[tuple[int, str, str]]  # number, key, the rest of the line
 
 
 def kaldi_items(path: Path) -> list[Item]:
-    """Raises InputError for a table that is missing, is not UTF-8 or holds commands."""
+    """Reads the tables; raises InputError for one that is missing, not UTF-8 or holds commands."""
     for name in ("wav.scp", "text"):
         if not (path / name).is_file():
             raise InputError(
@@ -57,7 +57,7 @@ class _Table:
 
 
 def _audio(path: Path) -> Lines:
-    """Files may have names in any encoding, so they are read as the file system has them."""
+    """Reads wav.scp, with names as the file system has them: they may be in any encoding."""
     lines = _lines(path, errors="surrogateescape")
     for number, key, place in lines:
         if place.endswith("|"):
@@ -107,6 +107,6 @@ def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **s
 
 
 def _lines(path: Path, errors: str = "strict") -> Lines:
-    """A Kaldi table: a key, white space, the rest of the line."""
+    """Reads a Kaldi table: a key, white space, the rest of the line."""
     pairs = ((number, line.split(maxsplit=1)) for number, line in read_lines(path, errors))
     return [(number, key, rest[0].strip() if rest else "") for number, (key, *rest) in pairs]

@@ -32,9 +32,9 @@ _BAD_LINE = (
 
 
 def manifest_items(path: Path, part: str | None) -> list[Item]:
-    """The utterances of a cut manifest (cuts.jsonl, cuts.jsonl.gz), or of a directory of recording
-    and supervision manifests as `lhotse prepare` leaves them; of these those of a `part` ("train",
-    "S"), if one is named.
+    """Reads the utterances of a cut manifest (cuts.jsonl, cuts.jsonl.gz), or of a directory of
+    recording and supervision manifests as `lhotse prepare` leaves them; of these those of a `part`
+    ("train", "S"), if one is named.
 
     Raises InputError where there are none, or a file cannot be read.
     """
@@ -57,7 +57,7 @@ def manifest_items(path: Path, part: str | None) -> list[Item]:
 
 
 def recipe_items(name: str, path: Path, part: str | None) -> list[Item]:
-    """The utterances of a corpus as it was downloaded, by Lhotse's recipe of this name.
+    """Reads the utterances of a corpus as it was downloaded, by Lhotse's recipe of this name.
 
     Raises InputError where there is no such recipe, or it cannot read the corpus.
     """
@@ -91,8 +91,8 @@ def recipe_items(name: str, path: Path, part: str | None) -> list[Item]:
 
 
 def _recordings(path: Path) -> tuple[dict[str, Recording], str]:
-    """The recordings of a manifest by their ids, and what is wrong with the first line that names
-    none, or one that a line before describes otherwise."""
+    """Reads the recordings of a manifest by their ids, and what is wrong with the first line that
+    names none, or one that a line before describes otherwise."""
     from lhotse import Recording
 
     recordings: dict[str, Recording] = {}
@@ -129,7 +129,7 @@ def _supervision_item(
     place: str,
     broken: str = "",
 ) -> Item:
-    """broken: what is wrong with the recordings that are not among them."""
+    """Makes an item. broken: what is wrong with the recordings that are not among them."""
     try:
         if supervision.recording_id not in recordings:
             raise ValueError(f"there is no recording {supervision.recording_id}{broken}")
@@ -158,7 +158,7 @@ def _item(
     span: MonoCut | SupervisionSegment,
     folder: Path,
 ) -> Item:
-    """The utterance in a span of a recording; raises one of _BAD_LINE for what is not one in one
+    """Makes an item of a span of a recording; raises one of _BAD_LINE for what is not one in one
     channel of a file."""
     channel = span.channel
     if isinstance(channel, list) and len(channel) == 1:
@@ -201,7 +201,7 @@ def _name(transform: object) -> str:
 
 
 def _problem(place: str, error: Exception, id_: str = "") -> Item:
-    """Where an entry has no usable id, its file and line stand for it."""
+    """Makes an item with a problem; for an entry without a usable id stand its file and line."""
     id_ = id_ if isinstance(id_, str) and id_ else Path(place).name
     detail = f"{place}: no utterance in one file ({type(error).__name__}: {error})"
     return Item(id_, problem=Rejected(id_, "unreadable_line", detail))

@@ -36,7 +36,7 @@ SLACK_S = 0.1  # by which a container's time may be off: a codec's padding
 
 
 class SoundError(Exception):
-    """A file that cannot be read, and why; `reason` is one of `manifests.quality`'s."""
+    """An error that says why a file cannot be read; `reason` is one of `manifests.quality`'s."""
 
     def __init__(self, message: str, reason: str = "unreadable_audio"):
         super().__init__(message)
@@ -44,7 +44,7 @@ class SoundError(Exception):
 
 
 class Sound(ABC):
-    """A file that is open: sound of `channels` at `rate_hz`.
+    """An open file with sound of `channels` at `rate_hz`.
 
     truncated: its container promises more than there is, by what is said there; empty: it is whole.
     frames: how many there are; None where only decoding tells.
@@ -112,7 +112,7 @@ def _decoder(path: str | Path, content: mmap, container: Container) -> Sound:
 
 
 def _check_rate(sound: Sound) -> None:
-    """Odd rates (16,001 Hz, of a clock that was a little off) are rounded: to convert such a rate
+    """Rounds odd rates (16,001 Hz, of a clock that was a little off): to convert such a rate
     exactly takes gigabytes, and nobody hears a quarter of a percent."""
     low, high = RATES_HZ
     if not low <= sound.rate_hz <= high:
@@ -169,7 +169,7 @@ Begun = tuple[int, int, Blocks]  # sample rate in Hz, channels
 
 
 class _Stream(Sound):
-    """Sound that is decoded from the start on, whatever is asked of it.
+    """A sound that is decoded from the start on, whatever is asked of it.
 
     begin: starts over.
     """
@@ -233,7 +233,7 @@ def _plain(path: str | Path, content: mmap, container: Container) -> Begun:
 
 
 def _ffmpeg(content: mmap, container: Container) -> Begun:
-    """Raises ValueError where FFmpeg does not find sound of a kind that it decodes."""
+    """Begins to decode; raises ValueError where FFmpeg finds no sound of a kind that it decodes."""
     import av
 
     file = _Bytes(content, container)
@@ -293,7 +293,7 @@ _OTHER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 
 
 class _Bytes(io.RawIOBase):
-    """The content of a file, with some bytes replaced; libsndfile and FFmpeg read from it."""
+    """A file's content with some bytes replaced, from which libsndfile and FFmpeg read."""
 
     def __init__(self, content: mmap, container: Container):
         self._content, self._patches, self._place = content, container.patches, 0

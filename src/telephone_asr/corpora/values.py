@@ -140,6 +140,6 @@ def _number(value: object, field: str, what: str) -> float | None:
 
 
 def _shown(value: object) -> str:
-    """For a sentence: as JSON would have it, and not all of it."""
+    """Returns a value for a sentence: as JSON would have it, and not all of it."""
     shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 40 else shown[:40] + "..."

@@ -132,7 +132,7 @@ def caf(content: Buffer) -> Container:
 
 
 def nist(content: Buffer) -> Container:
-    """SPHERE, as the Linguistic Data Consortium publishes speech."""
+    """Reads SPHERE, as the Linguistic Data Consortium publishes speech."""
     size = re.match(rb"NIST_1A\n *(\d{1,6})\n", bytes(content[:32]))
     if not size:
         raise UnknownSound("it begins as a SPHERE and has no header")
@@ -142,8 +142,8 @@ def nist(content: Buffer) -> Container:
 
 
 def voc(content: Buffer) -> Container:
-    """Blocks of a type and 24 bits of size. The first has the sound, or all but what is beyond 16
-    MB; sox writes its size 8 bytes too small."""
+    """Reads the first block, of a type and 24 bits of size. It has the sound, or all but what is
+    beyond 16 MB; sox writes its size 8 bytes too small."""
     first = struct.unpack_from("<H", content, 20)[0] if len(content) > 22 else len(content)
     size = int.from_bytes(content[first + 1 : first + 4], "little")
     return Container("VOC", "voc", end=first + 4 + size)

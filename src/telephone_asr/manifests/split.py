@@ -15,7 +15,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Shares of the speakers, on average; the rest trains."""
+    """The shares of the speakers, on average, that do not train."""
 
     valid: float
     test: float
@@ -32,7 +32,7 @@ class Split:
 
 
 def assign_split(group: str, split: Split) -> str:
-    """The set of a group (a speaker, or a recording where speakers are too few).
+    """Returns the set of a group (a speaker, or a recording where speakers are too few).
 
     It depends on the group's name alone: adding data moves nobody.
     """
@@ -44,7 +44,7 @@ def assign_split(group: str, split: Split) -> str:
 
 
 def read_frozen(path: Path) -> frozenset[str] | None:
-    """The ids of a test set that is kept in git, one a line; None where there is no such file.
+    """Reads the ids of a test set that is kept in git, one a line; None where it is not there.
 
     Raises InputError for a list without ids.
     """
@@ -57,6 +57,6 @@ def read_frozen(path: Path) -> frozenset[str] | None:
 
 
 def write_frozen(path: Path, ids: Iterable[str]) -> None:
-    """Sorted, so that a difference reads well in git."""
+    """Writes ids sorted, so that a difference reads well in git."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{id_}\n" for id_ in sorted(ids)), encoding="utf-8")

@@ -30,7 +30,7 @@ _LETTERS_A_SYLLABLE = 3
 
 
 def clean_transcript(text: str, english: English = "keep") -> tuple[str, tuple[str, ...]]:
-    """The text to train on, and the names of the rules that changed it, in their order.
+    """Returns the text to train on, and the names of the rules that changed it, in their order.
 
     >>> clean_transcript("您好，<SPOKEN_NOISE> 我 是 ＡＢ 银行")
     ('您好，我是AB银行', ('tags', 'full_width', 'spaces'))
@@ -73,8 +73,8 @@ def _visible(text: str) -> str:
 
 
 def syllables(text: str) -> int:
-    """About how many syllables it takes to say a text: one for each Chinese character and digit,
-    one for three Latin letters.
+    """Returns about how many syllables it takes to say a text: one for each Chinese character and
+    digit, one for three Latin letters.
 
     >>> syllables("我在APP上, 123。")
     7
