@@ -158,7 +158,7 @@ def hear(root: Path, dither: float) -> tuple[dict[tuple[str, str], list[ErrorRat
     clips = no_speech.clips()
     silence = [replace(examples[0], key=key) for key in clips.samples if key.startswith("silence")]
     texts = recognise(nano, silence, clips, params)
-    made_up = no_speech.insertions([e.key for e in silence], texts, params.scoring)
+    made_up = no_speech.insertions_per_minute([e.key for e in silence], texts, params.scoring)
     return errors, made_up["silence"]["insertions_per_minute"]
 
 

@@ -146,7 +146,7 @@ def write_variant(source: Path, directory: Path, change: Callable[[dict], None])
     import torch
     from omegaconf import OmegaConf
 
-    from telephone_asr.model import layout
+    from telephone_asr.model import layout, writing
 
     shutil.copytree(source, directory)
     config = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
@@ -154,7 +154,7 @@ def write_variant(source: Path, directory: Path, change: Callable[[dict], None])
     OmegaConf.save(config, directory / "config.yaml")
     torch.manual_seed(2)
     model = layout.build(layout.read_config(directory))
-    layout.save_weights(model.state_dict(), directory / "model.pt")
+    writing.save_weights(model.state_dict(), directory / "model.pt")
     return directory
 
 
@@ -165,8 +165,8 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
 
     from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.layout import save_weights
     from telephone_asr.model.pretrained import load
+    from telephone_asr.model.writing import save_weights
     from telephone_asr.training.objective import Objective
 
     directory = tmp_path_factory.mktemp("fitted") / "base"

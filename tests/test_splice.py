@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from telephone_asr.dataset.batching import in_order
+from telephone_asr.decoding import alignment
 from telephone_asr.decoding.alignment import character_borders
 from telephone_asr.training import splice
 from telephone_asr.training.splice import Splicer
@@ -141,10 +142,10 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
     path = [0, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 3, 0, 0]
     log_probs = torch.full((15, 4), -20.0)
     log_probs[range(15), path] = 0.0
-    own = splice._borders(log_probs, [1, 2, 2, 3], blank=0)
+    own = alignment._borders(log_probs, [1, 2, 2, 3], blank=0)
     assert own == [0, 5, 8, 11, 15]
-    assert splice._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
-    assert splice._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
+    assert alignment._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
+    assert alignment._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
 
 
 class CharactersAndBytes:
@@ -170,7 +171,7 @@ def test_borders_of_tokens_become_borders_of_characters(text, tokens, borders, e
         model=SimpleNamespace(ctc_tokenizer=CharactersAndBytes()),
         config={"dataset_conf": {"ctc_target_normalize": True}},
     )
-    assert splice._by_character(nano, text, tokens, borders) == expected
+    assert alignment._by_character(nano, text, tokens, borders) == expected
 
 
 def test_borders_do_not_depend_on_the_batches(fitted, encoded):

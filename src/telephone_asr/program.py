@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,8 @@ def run(main: Callable[[], None]) -> None:
     """Runs a stage or command; a user's mistake, and what the machine lacks, end in one sentence,
     not in a traceback."""
     for stream in (sys.stdout, sys.stderr):  # a terminal in GBK lacks characters of transcripts
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         _check_code()
         main()
@@ -28,9 +30,9 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on.")
     except Exception as error:
-        sentence = shortage(error)
-        if sentence is None:
+        if (lacks := shortage(error)) is None:
             raise
+        sentence = lacks
     # Out here, where the memory of what failed is free again: there is work at exit too.
     sys.exit(f"error: {sentence}")
 

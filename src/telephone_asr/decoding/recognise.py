@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +21,7 @@ from transformers import DynamicCache
 from telephone_asr.decoding.prompts import with_hotwords
 from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import (
+    Rows,
     adapt,
     chat_tokens,
     ctc_log_probs,
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
 LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
@@ -158,7 +160,7 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]
     return batches
 
 
-def _encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor):
+def _encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor) -> Rows:
     """Encodes a batch by slices that a processor's cache holds, which takes half the time there; a
     GPU is given the whole."""
     step = len(features)
@@ -252,7 +254,7 @@ def _beam_search(
     return written.tolist()
 
 
-def _prompt_cache(llm: torch.nn.Module, prompt: torch.Tensor, rows: int) -> DynamicCache:
+def _prompt_cache(llm: Any, prompt: torch.Tensor, rows: int) -> DynamicCache:
     """Computes the keys and values of a prompt (1, n, D) once, for every row of a batch."""
     cache = DynamicCache(config=llm.config)
     if prompt.shape[1]:

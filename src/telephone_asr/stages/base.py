@@ -8,8 +8,9 @@ from pathlib import Path
 from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.layout import copy_beside, copy_configurations, read_config, save_weights
+from telephone_asr.model.layout import read_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
+from telephone_asr.model.writing import copy_beside, copy_configurations, save_weights
 from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Base, Params, load_params
 from telephone_asr.paths import METRICS, MODELS, OWN_SCRATCH
@@ -44,7 +45,7 @@ def copy_model(base: Base, target: Path) -> None:
     unknown = pins.check(files, Path(base.pins)) if base.pins is not None else {}
     if not load(source).has_ctc:  # which says whether it is whole
         print(f"{source} has no CTC branch: adapted without it, and without timestamps")
-    if unknown:
+    if base.pins is not None and unknown:
         pins.record(unknown, Path(base.pins))
     target.mkdir(parents=True)
     shutil.copyfile(files[pins.WEIGHTS], target / pins.WEIGHTS)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telephone_asr import processes
 from telephone_asr.errors import InputError
@@ -32,6 +33,10 @@ from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
+
+if TYPE_CHECKING:
+    from telephone_asr.dataset.speech import Sounds, SpeechDataset
+    from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
 TEST_SETS = ("telecall", "simulated", "wideband")
@@ -104,7 +109,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
 
 
 def load_model(checkpoint: str, params: Params) -> FunASRNano:
-    """A checkpoint on those it stands on, or the exported model as anybody gets it.
+    """Loads a checkpoint on those it stands on, or the exported model as anybody gets it.
 
     Raises InputError where it is missing.
     """
@@ -116,7 +121,7 @@ def load_model(checkpoint: str, params: Params) -> FunASRNano:
 
 
 def read_examples(name: str) -> list[Example]:
-    """A test set, which must have something in it."""
+    """Reads a test set, which must have something in it."""
     path = MANIFESTS / name / "test.jsonl"
     examples = read_manifest(path)
     if not any(example.text for example in examples):
@@ -134,7 +139,7 @@ def transcript_lines(
     sounds: SoundIndex,
     shards: Path,
 ) -> list[dict]:
-    """What the slices, the report and the comparison of two checkpoints need of each utterance."""
+    """Returns what slices, report and comparisons of checkpoints need of each utterance."""
     keys = {example.key for example in examples}
     customs = {cut["id"]: cut["custom"] for cut in read_cuts(shards) if cut["id"] in keys}
     return [
@@ -160,7 +165,9 @@ def transcript_lines(
     ]
 
 
-def no_speech_insertions(nano, prompt: str, decode: Decode, options) -> dict:
+def no_speech_insertions(
+    nano: FunASRNano, prompt: str, decode: Decode, options: Scoring
+) -> dict[str, dict]:
     """Counts what the model recognises where nobody speaks."""
     sounds = no_speech.clips()
     examples = []
@@ -173,9 +180,9 @@ def no_speech_insertions(nano, prompt: str, decode: Decode, options) -> dict:
     return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
 
 
-def timestamps(nano, params: Params) -> dict:
-    """How far the CTC branch's borders in simulated speech are from those that the base model finds
-    in the same speech before the telephone. Both know the text."""
+def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:
+    """Measures how far the CTC branch's borders in simulated speech are from those that the base
+    model finds in the same speech before the telephone. Both know the text."""
     from telephone_asr.decoding.alignment import character_borders
 
     simulated = {recorded_id(e.key): e for e in read_examples("simulated")}
@@ -191,8 +198,8 @@ def timestamps(nano, params: Params) -> dict:
 
 
 def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
-    """Wall-clock time from shards to texts. It depends on the machine, so it has a file of its own:
-    everything else is the same bytes on every run."""
+    """Returns the wall-clock time from shards to texts. It depends on the machine, so it has a file
+    of its own: everything else is the same bytes on every run."""
     audio_s = sum(line["duration"] for line in lines)
     return {
         "seconds": round(decoding_s, 3),
@@ -202,7 +209,11 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
 
 
 def _transcribe(
-    nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
+    nano: FunASRNano,
+    examples: Sequence[Example],
+    sounds: Sounds,
+    decode: Decode,
+    share: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """Returns all texts, of which this process decodes its share (rank, of how many)."""
     from telephone_asr.decoding.recognise import transcribe
@@ -216,7 +227,7 @@ def _transcribe(
     return texts if share == (0, 1) else processes.put_together(texts)
 
 
-def _dataset(nano, examples: Sequence[Example], sounds):
+def _dataset(nano: FunASRNano, examples: Sequence[Example], sounds: Sounds) -> SpeechDataset:
     from telephone_asr.dataset.speech import SpeechDataset
 
     by_source = {example.source: sounds for example in examples}  # all of one

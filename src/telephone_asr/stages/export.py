@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
@@ -54,8 +55,8 @@ def main() -> None:
 
 def agreement(
     references: Sequence[str], ours: Sequence[str], theirs: Sequence[str], options: Scoring
-) -> dict[str, float | None]:
-    """The share of other texts and the CERs; `distance` is FunASR's where our texts are right."""
+) -> dict[str, Any]:
+    """Compares both sides' texts; `distance` is FunASR's CER where our texts are the truth."""
 
     def cer(expected: Sequence[str], found: Sequence[str]) -> float | None:
         return sum(score(expected, found, **vars(options)), ErrorRate()).as_dict()["cer"]
@@ -73,8 +74,8 @@ def agreement(
     }
 
 
-def beyond(result: Mapping[str, float], limits: Export) -> str:
-    """Which limits FunASR's texts are beyond, in words; empty where they are within both."""
+def beyond(result: Mapping[str, Any], limits: Export) -> str:
+    """Says which limits FunASR's texts are beyond; empty where they are within both."""
     broken = []
     if result["share_different"] > limits.max_different_share:
         texts = f"{result['utterances'] - result['equal']} of {result['utterances']}"
@@ -92,7 +93,7 @@ def our_texts(
     params: Params,
     dither: float,
 ) -> list[str]:
-    """Texts in the order of the examples, decoded in batches as in evaluate."""
+    """Returns texts in the order of the examples, decoded in batches as in evaluate."""
     from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.decoding.recognise import transcribe
 
@@ -108,8 +109,8 @@ def funasr_texts(
     max_tokens: int,
     dither: float,
 ) -> list[str]:
-    """Texts in the order of the examples, from funasr.AutoModel on sound files, as a user gets
-    them. AutoModel seeds its noise when it is made."""
+    """Returns texts in the order of the examples, from funasr.AutoModel on sound files, as a user
+    gets them. AutoModel seeds its noise when it is made."""
     import torch
     from funasr import AutoModel
 

@@ -98,9 +98,13 @@ def _tokenizer(directory: Path) -> Tokenizer:
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:
-    """disable=None: a log that no terminal shows needs no bars of a few seconds."""
-    hide = {"leave": False, "disable": None}
-    return lambda: tqdm(read_cuts(SHARDS[source]), f"{title} {source}", unit="utterance", **hide)
+    # disable=None: a log that no terminal shows needs no bars of a few seconds.
+    return lambda: tqdm(
+        *(read_cuts(SHARDS[source]), f"{title} {source}"),
+        unit="utterance",
+        leave=False,
+        disable=None,
+    )
 
 
 def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
@@ -206,12 +210,12 @@ class Tally:
 
 
 def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
-    """Every set of every corpus needs something in it."""
+    """Raises InputError where a set of a corpus has nothing in it."""
     for source, (_, verdicts) in sorted_.items():
         sizes = Counter(verdicts.sets)
         if not any(sizes[name] for name in SPLITS):
-            reasons = Counter(reason for reason, _ in verdicts.rejected.values())
-            reasons = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+            counts = Counter(reason for reason, _ in verdicts.rejected.values())
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts.most_common())
             raise InputError(
                 f"params.yaml: filter: all {len(verdicts.sets)} utterances of {source} are "
                 f"rejected ({reasons}); loosen the limits (docs/data.md)."

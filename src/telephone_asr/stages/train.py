@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
+from telephone_asr.model.pretrained import CTC_BRANCH
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params, stage_lr
 from telephone_asr.paths import COST, MODELS
@@ -63,7 +64,7 @@ def train(part: str, params: Params) -> None:
     else:
         prefixes = parts.PREFIXES[part]
         if plan.ctc_weight:
-            prefixes += parts.CTC_BRANCH
+            prefixes += CTC_BRANCH
         trained = parts.choose_trained(nano, prefixes)
     trainer = Trainer(plan, params, nano)
     result = trainer.run(trained)

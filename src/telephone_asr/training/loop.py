@@ -51,7 +51,7 @@ class Result:
 
 
 def train(
-    loss_of: torch.nn.Module,
+    loss_of: Any,
     trained: Mapping[str, torch.nn.Parameter],
     batch_at: Callable[[int], Batch],
     n_batches: int,
@@ -66,7 +66,7 @@ def train(
     """Trains the parameters `trained` and returns the best of them by validation CER.
 
     Args:
-        loss_of: a module that maps a Batch to its loss, see `training.objective.Objective`.
+        loss_of: a module that maps a Batch to its loss and counts its tokens: an `Objective`.
         batch_at: maps a number below `n_batches` to its batch, always the same.
         largest: the numbers of the batches that take most memory; they are tried first.
         validate: returns the CER of the model as it is now, the same on every process.
@@ -189,7 +189,7 @@ def _best(
 ) -> tuple[dict[str, torch.Tensor], float, int]:
     """Returns weights, their CER and how many checkpoints they are the mean of: several, where that
     is no worse than the best alone."""
-    weights = [scratch.load(f"best.{step}.pt") for _, step in best]
+    weights: list[dict[str, torch.Tensor]] = [scratch.load(f"best.{step}.pt") for _, step in best]
     if len(best) > 1:
         mean = {name: torch.stack([w[name] for w in weights]).mean(0) for name in weights[0]}
         _restore(trained, mean)

@@ -46,7 +46,6 @@ class Trainer:
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
         self.is_main = self.accelerator.is_main_process
-        self.scratch: Scratch | None = None
         self._share = self.accelerator.process_index, self.accelerator.num_processes
         self._prints: dict[Path, str] = {}
 
