@@ -69,8 +69,8 @@ def shortage(error: BaseException) -> str | None:
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
     """Yields an error and those that it was raised from, the last first."""
-    seen = []
+    seen: list[BaseException] = []
     while error is not None and error not in seen:
+        yield error
         seen.append(error)
         error = error.__cause__ or error.__context__
-    return iter(seen)

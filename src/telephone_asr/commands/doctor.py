@@ -134,7 +134,7 @@ def _corpus(part: str, source: Source) -> str:
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
-    if changed := unwatched.changes(part, source):
+    if changed := unwatched.changes(part, source.path):
         raise InputError(f"{changed}.")
     items = list_items(source.kind, path, f"corpus.{part}", source.part)
     broken = [item.problem for item in items if item.problem]

@@ -49,7 +49,7 @@ def main() -> None:
             shutil.move(scratch.directory / "shards", new)
             imported.forget_progress(new)
         scratch.close(remove=True)
-        unwatched.note(part, getattr(params.corpus, part), seen)
+        unwatched.note(part, getattr(params.corpus, part).path, seen)
 
 
 def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
@@ -61,7 +61,7 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> t
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
     items = imported.with_good_ids(_sample(items, params), taken)
     total = len(items)
-    seen = unwatched.look(Path(source.path), (str(item.audio) for item in items))
+    seen = unwatched.look(source.path, (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     settings = [str(size), str(params.corpus.max_hours)]
     identity = fingerprint([*settings, *imported.identity(items)], code)

@@ -48,7 +48,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 
 def main() -> None:
     params = load_params()
-    unwatched.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     rules = _rules(params)
     sorted_ = _sort_all(rules)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.

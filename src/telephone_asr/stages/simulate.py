@@ -26,7 +26,7 @@ from telephone_asr.workers import run_jobs
 
 def main() -> None:
     params = load_params()
-    unwatched.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     source = (RAW / "wideband").absolute()
     shards = require_shards(source)
     scratch = _open_scratch(source, params.channel, params.seed)

@@ -20,7 +20,7 @@ from telephone_asr.shards import Utterance, read_shard, require_shards, write_sh
 
 def main() -> None:
     params = load_params()
-    unwatched.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     with new_out(TELECALL) as new:
         total = write_shards(new, _calls(), params.corpus.shard_size)
     print(f"{TELECALL}: {total} calls at {TELEPHONE_RATE_HZ} Hz")
