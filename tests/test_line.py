@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from telephone_asr.channel import line as line_module
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import telephone_band
 from telephone_asr.channel.codecs import through_codec
@@ -28,11 +27,8 @@ from telephone_asr.errors import InputError
 
 RATE_HZ = 16000
 QUIET = (200.0, 200.0)  # an SNR at which nothing is heard
-GENERATOR_DRAWS = [
-    864597177,
-    237130420,
-    434755487,
-]  # of generator(0, "utt1"); data is made anew if it changes
+# Of generator(0, "utt1"); data is made anew if it changes.
+GENERATOR_DRAWS = [864597177, 237130420, 434755487]
 
 
 def speech(seconds: float = 2.0, seed: int = 0, rate_hz: int = RATE_HZ) -> np.ndarray:
@@ -184,43 +180,47 @@ def test_level_reached(level_db):
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"),
+    ("changes", "key", "above_4_khz_db"),
     [
-        ({"white_noise_snr_db": (12.0, 30.0)}, "white_noise_snr_db"),
-        ({"pink_noise_snr_db": (12.0, 30.0)}, "pink_noise_snr_db"),
-        ({"hum": Hum(snr_db=(12.0, 30.0))}, "hum_snr_db"),
-        ({"music": Music(share=1.0, snr_db=(12.0, 30.0))}, "music_snr_db"),
-        ({"babble": Babble(snr_db=(10.0, 25.0))}, "babble_snr_db"),
+        ({"white_noise_snr_db": (8.0, 20.0)}, "white_noise_snr_db", 10 * math.log10(2)),
+        # Flat to 50 Hz, then 1 / f: of what is below 8 kHz, that below 4 kHz.
+        (
+            {"pink_noise_snr_db": (8.0, 20.0)},
+            "pink_noise_snr_db",
+            10 * math.log10((1 + math.log(160)) / (1 + math.log(80))),
+        ),
+        ({"hum": Hum(snr_db=(8.0, 20.0))}, "hum_snr_db", 0.0),
+        ({"music": Music(share=1.0, snr_db=(8.0, 20.0))}, "music_snr_db", 0.0),
+        ({"babble": Babble(snr_db=(8.0, 20.0))}, "babble_snr_db", 0.0),
     ],
 )
 @pytest.mark.parametrize("utterance_id", ["a", "b", "c"])
-def test_snr_before_the_band_pass_is_the_drawn_one(changes, key, utterance_id, pool, monkeypatch):
-    mixed = []
-    monkeypatch.setattr(
-        line_module, "telephone_band", lambda x, *args: mixed.append(x) or telephone_band(x, *args)
-    )
-    _, done = run(quiet_line(**changes), pool, utterance_id=utterance_id)
-    run(quiet_line(), pool, utterance_id=utterance_id)
-    noisy, clean = (x.astype(np.float64) for x in mixed)
-    noise_db = 10 * math.log10(np.mean((noisy - clean) ** 2))
-    measured = active_level_db(clean.astype(np.float32), RATE_HZ) - noise_db
-    assert measured == pytest.approx(done[key], abs=0.1)
+def test_noise_is_as_loud_as_was_drawn(changes, key, above_4_khz_db, utterance_id, pool):
+    """Over a line without a band, that of 8 kHz apart."""
+    band_hz = (0.0, 3990.0)
+    noisy, done = run(quiet_line(band_hz=band_hz, **changes), pool, utterance_id=utterance_id)
+    clean, _ = run(quiet_line(band_hz=band_hz), pool, utterance_id=utterance_id)
+    noise_db = 10 * math.log10(np.mean(((noisy.astype(float) - clean) / 32768) ** 2))
+    measured = active_level_db(clean / np.float32(32768), 8000) - noise_db - above_4_khz_db
+    assert measured == pytest.approx(done[key], abs=0.5)
 
 
-def test_parts_come_in_the_order_of_a_call(pool, monkeypatch):
-    calls = []
-    for module, name in (
-        *((line_module, n) for n in ("_at_level", "add_at_snr", "clip", "telephone_band")),
-        *((line_module, n) for n in ("add_echo", "lose_packets")),
-        (line_module.codecs, "through_codec"),
-    ):
-        part = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *a, _n=name, _p=part: calls.append(_n) or _p(*a))
-    run(EVERYTHING, pool)
-    assert calls == [
-        *["_at_level", *["add_at_snr"] * 5, "clip", "telephone_band", "add_echo"],
-        *["through_codec", "lose_packets"],
-    ]
+# The parts come in the order of a call.
+
+
+def test_noise_is_clipped_with_the_speech():
+    clipping = Clipping(share=1.0, soft=0.0, headroom_db=(0.0, 0.0))
+    pcm, _ = run(quiet_line(clipping=clipping, white_noise_snr_db=(-10.0, -10.0)))
+    ceiling = 32768 * 10 ** (-25 / 20)
+    assert np.abs(pcm).max() < 3 * ceiling  # the noise alone would reach eight times as high
+
+
+def test_what_clipping_adds_beyond_the_band_is_not_heard():
+    tone = 0.1 * np.sin(2 * np.pi * 1300 * np.arange(32000) / RATE_HZ)
+    clipping = Clipping(share=1.0, soft=0.0, headroom_db=(0.0, 0.0))
+    pcm, _ = run(quiet_line(clipping=clipping), samples=tone)
+    amplitude = np.abs(np.fft.rfft(pcm.astype(float)))  # bins of 0.5 Hz
+    assert amplitude[7800] < amplitude[2600] / 30  # the third harmonic, a fifth of the tone
 
 
 def test_noise_passes_the_band_and_the_codec():
@@ -231,9 +231,15 @@ def test_noise_passes_the_band_and_the_codec():
     np.testing.assert_array_equal(pcm, through_codec(pcm, "mulaw"))
 
 
-def test_lost_packets_are_silent_after_the_codec():
+def test_the_echo_is_coded_with_the_speech():
+    pcm, _ = run(quiet_line(echo=Echo(1.0, (50.0, 50.0), (6.0, 6.0))))
+    np.testing.assert_array_equal(pcm, through_codec(pcm, "mulaw"))
+
+
+def test_lost_packets_are_silent_after_echo_and_codec():
     loss = Loss(share=1.0, rate=(0.3, 0.3), concealed=0.0)
-    pcm, done = run(quiet_line(codec="alaw", loss=loss), samples=speech() + 0.1)
+    line = quiet_line(codec="alaw", loss=loss, echo=Echo(1.0, (50.0, 50.0), (6.0, 6.0)))
+    pcm, done = run(line, samples=speech() + 0.1)
     gone = [bool(np.all(p == 0)) for p in pcm.reshape(-1, 160)]
     assert np.mean(gone) == pytest.approx(done["lost_packets"], abs=1e-4)
     assert 0 < np.mean(gone) < 1  # A-law itself has no code for 0

@@ -15,6 +15,7 @@ import soxr
 
 from telephone_asr.channel import g711
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.errors import InputError
 
 AMR_NB_BIT_RATES = (4750, 5150, 5900, 6700, 7400, 7950, 10200, 12200)
@@ -32,7 +33,7 @@ G722_DELAY = 22  # samples at 16 kHz: the filter banks of encoder and decoder, 2
 
 
 def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
-    """Returns what comes out of codec `name`: int16 (n,) at 8 kHz, time-aligned with the input.
+    """Returns what comes out of a codec: int16 (n,) at 8 kHz, time-aligned with the input (n,).
 
     name, or several joined by "+" in the order the call meets them ("gsm+alaw"):
     - "mulaw", "alaw": ITU-T G.711, bit-exact.
@@ -65,7 +66,7 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
 
 
 def resolve(name: str, rng: np.random.Generator) -> str:
-    """Returns `name` with each "amr_nb" replaced by one of the eight rates, all equally likely.
+    """Replaces each "amr_nb" in a name by one of the eight rates, all equally likely.
 
     One draw for each "amr_nb", from left to right. What comes back is what `through_codec` takes
     and what provenance records.
@@ -82,7 +83,7 @@ def is_codec(name: str) -> bool:
 
 
 def _gsm(pcm_int16_8k: np.ndarray) -> np.ndarray:
-    """Returns GSM's output; it works on whole frames of 160 samples and adds no delay."""
+    """Codes whole frames of 160 samples; it adds no delay."""
     stream = io.BytesIO()
     kind = {"samplerate": TELEPHONE_RATE_HZ, "subtype": "GSM610"}
     soundfile.write(stream, pcm_int16_8k, format="WAV", **kind)
@@ -110,18 +111,18 @@ def _g726(pcm_int16_8k: np.ndarray) -> np.ndarray:
     # around to the other sign. Of the values the 16 bits may stand for, the one next to the input
     # was meant; it saturates.
     decoded += 65536 * np.rint((pcm_int16_8k - decoded) / 65536)
-    return _to_int16(decoded)
+    return to_int16(decoded)
 
 
 def _g722(pcm_int16_8k: np.ndarray) -> np.ndarray:
     n = len(pcm_int16_8k)
     samples = pcm_int16_8k.astype(np.float32)
     # soxr's filters have zero phase, so what is left to remove is the codec's own delay.
-    wideband = _to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
+    wideband = to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
     coded = _encode("g722", np.pad(wideband, (0, G722_DELAY)), WIDEBAND_RATE_HZ, 64000)
     decoded = _decode("g722", coded, WIDEBAND_RATE_HZ)[G722_DELAY : G722_DELAY + 2 * n]
     samples = decoded.astype(np.float32)
-    return _to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
+    return to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
 
 
 def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: int) -> bytes:
@@ -149,8 +150,3 @@ def _decode(
     context.options = options or {}
     frames = context.decode(av.Packet(coded)) + context.decode(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """Rounds to 16 bits; what is beyond saturates."""
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)

@@ -10,7 +10,7 @@ from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.decoding.prompts import with_hotwords
 from telephone_asr.decoding.recognise import recognise
 from telephone_asr.manifests.messages import is_written, prompt_for
-from telephone_asr.manifests.text import English, normalise
+from telephone_asr.manifests.text import English, clean_transcript
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.options import Scoring
@@ -48,7 +48,7 @@ def score_items(
     """
     frontend = Frontend(nano.config["frontend_conf"])
     usable = [i for i in items if i.text and not (i.problem or i.annotation_error)]
-    written = sum(is_written(normalise(item.text)[0]) for item in usable)
+    written = sum(is_written(clean_transcript(item.text)[0]) for item in usable)
     prompt = with_hotwords(prompt_for(written / max(1, len(usable))), hotwords)
     window = WINDOW * batch_size
     for first in range(0, len(items), window):
@@ -91,7 +91,7 @@ def _checked(
     """Returns what can be scored, or why not; the reasons are those of `manifests.quality`."""
     if isinstance(entry, Rejected):
         return entry
-    text, _ = normalise(entry.text, english)
+    text, _ = clean_transcript(entry.text, english)
     frames = fbank_frames(len(entry.samples), entry.sample_rate_hz, fs)
     if entry.annotation_error:
         return Rejected(entry.id, "annotation_error", "its transcript is marked as wrong")

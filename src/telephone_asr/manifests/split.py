@@ -30,7 +30,7 @@ class Split:
             raise Mismatch("valid", f"less than 1 with test ({self.test})", self.valid)
 
 
-def side(group: str, split: Split) -> str:
+def assign_split(group: str, split: Split) -> str:
     """Returns the set of a group (a speaker, or a recording where speakers are too few).
 
     It depends on the group's name alone: adding data moves nobody.

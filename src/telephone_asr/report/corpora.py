@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import FigureBase
 
-from telephone_asr.manifests.text import normalise, syllables
+from telephone_asr.manifests.text import clean_transcript, syllables
 from telephone_asr.report.blocks import Table, literal
 from telephone_asr.report.figures import ACCENT, SECOND, Panel
 from telephone_asr.report.findings import SETS
@@ -37,7 +37,7 @@ class Contents:
         found = cls()
         for cut in cuts:
             supervision = cut["supervisions"][0]
-            text, _ = normalise(supervision["text"])
+            text, _ = clean_transcript(supervision["text"])
             found.duration_s.append(cut["duration"])
             found.syllables_per_s.append(syllables(text) / cut["duration"])
             found.snr_db.append(cut["custom"]["measures"]["snr_db"])

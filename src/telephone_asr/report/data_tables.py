@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from telephone_asr.manifests.quality import REASONS
-from telephone_asr.manifests.text import normalise
+from telephone_asr.manifests.text import clean_transcript
 from telephone_asr.report.blocks import Table, literal
 from telephone_asr.report.findings import SETS
 from telephone_asr.report.words import share
@@ -101,7 +101,7 @@ def change_table(changed: Mapping[str, Iterable[dict]], version: int) -> Table |
     rows = [
         [
             f"`{rule}`",
-            " / ".join(f"{literal(b)} → {literal(normalise(b)[0])}" for b in examples[rule]),
+            " / ".join(f"{literal(b)} → {literal(clean_transcript(b)[0])}" for b in examples[rule]),
             *(f"{counts[rule][source]:,}" for source in changed),
         ]
         for rule in counts

@@ -8,7 +8,7 @@ from typing import Any
 
 import jiwer
 
-from telephone_asr.scoring.normalize import LATIN, normalize
+from telephone_asr.scoring.normalise import LATIN, normalise_for_scoring
 from telephone_asr.scoring.options import Erhua, Unit
 
 _WORD_OR_CHARACTER = re.compile(rf"[{LATIN}]+|[^ ]")
@@ -110,8 +110,9 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRa
 def character_errors(reference: str, hypothesis: str) -> ErrorRate:
     """Counts the fewest edits of characters that turn the reference into the hypothesis.
 
-    Takes the texts as they are: use `score`, or `normalize` them before. Where several alignments
-    have as few edits, they may be split otherwise into substitutions, deletions and insertions.
+    Takes the texts as they are: use `score`, or `normalise_for_scoring` before. Where several
+    alignments have as few edits, they may be split otherwise into substitutions, deletions and
+    insertions.
 
     >>> character_errors("还款三百", "还三百二")
     ErrorRate(substitutions=0, deletions=1, insertions=1, length=4)
@@ -128,7 +129,7 @@ def score(
 ) -> list[ErrorRate]:
     """Normalises both sides and counts each utterance's errors; added up, they are a test set's.
 
-    `fillers` and `erhua` are those of `normalize`.
+    `fillers` and `erhua` are those of `normalise_for_scoring`.
 
     >>> score(["还款三百二。"], ["还款320"])[0].errors
     0
@@ -144,7 +145,7 @@ def score(
         )
 
     def units_of(text: str) -> list[str]:
-        return units(normalize(text, fillers, erhua), unit)
+        return units(normalise_for_scoring(text, fillers, erhua), unit)
 
     return [
         count_errors(units_of(reference), units_of(hypothesis))

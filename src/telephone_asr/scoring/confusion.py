@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from telephone_asr.scoring.cer import align, units
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.scoring.options import Scoring
 
 # What was said, what was recognised, and the kind of error: "", "S", "D" or "I" as in sclite.
@@ -34,7 +34,7 @@ def aligned(reference: str, text: str, options: Scoring) -> list[Pair]:
     [('还', '还', ''), ('款', '', 'D'), ('3', '3', ''), ('0', '2', 'S'), ('0', '0', '')]
     """
     said, heard = (
-        units(normalize(one, options.fillers, options.erhua), options.unit)
+        units(normalise_for_scoring(one, options.fillers, options.erhua), options.unit)
         for one in (reference, text)
     )
     return pairs(said, heard)

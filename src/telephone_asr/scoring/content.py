@@ -1,8 +1,9 @@
 """What a call is about: digit strings, amounts, dates and names, and whether they were heard right.
 
 One wrong digit is 1 % of a sentence's errors and all of a card number's, so these are counted as
-wholes. They are found by pattern in texts that `normalize` has been through, where numbers are
-Arabic digits, not by a tagger: rules this plain can be argued with, and are the same next year.
+wholes. They are found by pattern in texts that `normalise_for_scoring` has been through, where
+numbers are Arabic digits, not by a tagger: rules this plain can be argued with, and are the same
+next year.
 """
 
 from __future__ import annotations

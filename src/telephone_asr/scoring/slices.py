@@ -17,7 +17,7 @@ import numpy as np
 from telephone_asr.scoring import content
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import FEWEST_GROUPS, bootstrap_interval
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.scoring.options import Erhua
 
 # Where one band ends and the next begins; the lower end belongs to the band.
@@ -40,7 +40,10 @@ def summary(
     reference has a character.
     """
     texts = [
-        (normalize(line["reference"], fillers, erhua), normalize(line["text"], fillers, erhua))
+        (
+            normalise_for_scoring(line["reference"], fillers, erhua),
+            normalise_for_scoring(line["text"], fillers, erhua),
+        )
         for line in lines
     ]
     return {

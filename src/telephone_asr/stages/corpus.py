@@ -16,7 +16,7 @@ import telephone_asr
 from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
-from telephone_asr.corpora import imported, synthetic
+from telephone_asr.corpora import imported, synthetic, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
@@ -25,7 +25,6 @@ from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import unseen
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
@@ -50,7 +49,7 @@ def main() -> None:
             shutil.move(scratch.directory / "shards", new)
             imported.forget_progress(new)
         scratch.close(remove=True)
-        unseen.note(part, getattr(params.corpus, part), seen)
+        unwatched.note(part, getattr(params.corpus, part).path, seen)
 
 
 def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
@@ -63,7 +62,7 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> t
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
     items = imported.with_good_ids(_sample(items, params), taken)
     total = len(items)
-    seen = unseen.look(Path(source.path), (str(item.audio) for item in items))
+    seen = unwatched.look(source.path, (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     settings = [str(size), str(params.corpus.max_hours)]
     identity = fingerprint([*settings, *imported.identity(items)], code)

@@ -29,7 +29,7 @@ from telephone_asr.report.lock import read_states
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.scoring.slices import codec_family
-from telephone_asr.shards import read_cuts, sound_index
+from telephone_asr.shards import read_cuts, simulated_id, sound_index
 from telephone_asr.textfiles import json_lines
 
 REPORT = Path("report")
@@ -145,11 +145,11 @@ def choose_shown() -> dict[str, Example]:
     tests = {name: read_manifest(MANIFESTS / name / "test.jsonl") for name in SETS}
     simulated = {example.key: example for example in tests["simulated"]}
     # The simulation of an utterance can be missing: each corpus has its own limits of length.
-    both = [e for e in tests["wideband"] if f"sim-{e.key}" in simulated] or tests["wideband"]
+    both = [e for e in tests["wideband"] if simulated_id(e.key) in simulated] or tests["wideband"]
     wideband = _nearest(both)
     shown = {"wideband": wideband}
-    if f"sim-{wideband.key}" in simulated:
-        shown["simulated"] = simulated[f"sim-{wideband.key}"]
+    if simulated_id(wideband.key) in simulated:
+        shown["simulated"] = simulated[simulated_id(wideband.key)]
     return {**shown, "telecall": _nearest(tests["telecall"])}
 
 
