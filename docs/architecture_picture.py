@@ -43,6 +43,7 @@ WORDS = {
     "scratch": "work that goes on",
     "errors": "what is refused",
     "paths": "where things lie",
+    "sections": "of params.yaml",
     "tags": "what is not said",
     "textfiles": "the door for text",
     "workers": "all cores",
