@@ -16,6 +16,7 @@ test: setup lint
 lint: setup
 	ruff check .
 	ruff format --check .
+	mypy
 
 docs: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
