@@ -1,0 +1,119 @@
+"""Speech that was made once and is kept compressed: a zip of Ogg Opus files with their index.
+
+`index.json` says what is spoken by whom, under which licence and by what it was made; `ID.opus` is
+the sound of each utterance, mono at SAMPLE_RATE_HZ. `corpora/speak.py` makes such an archive.
+
+It decodes to the same bytes everywhere, since all frames are of Opus' SILK mode: its decoder
+computes in whole numbers, where CELT, Opus' other mode, and most other codecs compute in floating
+point. Whole numbers of 16 bits is then what libsndfile gives, and anything else is refused. FFmpeg
+has an Opus decoder of its own, in floating point, with other bits on each processor: it is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from telephone_asr.errors import InputError
+
+SAMPLE_RATE_HZ = 16_000
+INDEX = "index.json"
+_SCALE = np.float32(32_768)
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # else the archive would hold the time of day
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An utterance of the archive, without its sound."""
+
+    id: str
+    text: str  # the transcript
+    said: str  # differs from `text` only where annotation_error
+    scene: str
+    speaker: str
+    annotation_error: bool
+    sha256: str  # of its samples: int16, little endian
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The index of an archive."""
+
+    licence: str
+    made_with: dict[str, str]  # versions by name
+    utterances: list[Spoken]
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Returns the samples of an Ogg Opus file, int16 (n,).
+
+    Raises ValueError where it is none, or holds frames that processors decode otherwise.
+    """
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(str(error)) from None
+    whole = samples * _SCALE
+    if rate_hz != SAMPLE_RATE_HZ or samples.ndim != 1:
+        raise ValueError(f"it is not mono at {SAMPLE_RATE_HZ} Hz")
+    if not np.array_equal(whole, np.rint(whole)):
+        raise ValueError("it has frames outside of Opus' SILK mode")
+    return np.clip(whole, -32_768, 32_767).astype("<i2")
+
+
+def fingerprint(samples: np.ndarray) -> str:
+    return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()
+
+
+def read_index(path: Path) -> Archive:
+    """Reads what an archive holds. Raises InputError where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = json.loads(archive.read(INDEX))
+        return Archive(**{**index, "utterances": [Spoken(**one) for one in index["utterances"]]})
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def read(path: Path) -> Iterator[tuple[Spoken, np.ndarray]]:
+    """Yields the utterances with their samples, int16 at SAMPLE_RATE_HZ, in the index's order.
+
+    Raises InputError where one does not decode to the bytes that the index promises.
+    """
+    index = read_index(path)
+    with zipfile.ZipFile(path) as archive:
+        for one in index.utterances:
+            try:
+                samples = decode(archive.read(f"{one.id}.opus"))
+            except (KeyError, ValueError, zipfile.BadZipFile) as error:
+                raise _damaged(path, f"at {one.id}, {error}") from None
+            if fingerprint(samples) != one.sha256:
+                raise _damaged(path, f"{one.id} decodes to other samples than when it was made")
+            yield one, samples
+
+
+def write(path: Path, index: Archive, sounds: dict[str, bytes]) -> None:
+    """Writes an archive, of one .opus file for each utterance; it appears whole or not at all."""
+    temporary = path.with_name("." + path.name)
+    content = json.dumps(asdict(index), ensure_ascii=False, separators=(",", ":"))
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        packed = zipfile.ZipInfo(INDEX, _LONG_AGO)
+        archive.writestr(packed, content, zipfile.ZIP_DEFLATED)
+        for one in index.utterances:
+            archive.writestr(zipfile.ZipInfo(f"{one.id}.opus", _LONG_AGO), sounds[one.id])
+    temporary.replace(path)
+
+
+def _damaged(path: Path, how: str) -> InputError:
+    return InputError(
+        f"{path} is no archive of speech, or damaged ({how.rstrip('.')}): restore it by git, or "
+        "make it again with `python -m telephone_asr.corpora.speak`."
+    )
