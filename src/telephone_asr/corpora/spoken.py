@@ -6,7 +6,7 @@ the sound of each utterance, mono at SAMPLE_RATE_HZ. `corpora/speak.py` makes su
 It decodes to the same bytes everywhere, since all frames are of Opus' SILK mode: its decoder
 computes in whole numbers, where CELT, Opus' other mode, and most other codecs compute in floating
 point. Whole numbers of 16 bits is then what libsndfile gives, and anything else is refused. FFmpeg
-has an Opus decoder of its own, in floating point, with other bits on each processor: it is not used.
+has an Opus decoder of its own, in floating point, with other bits on each processor.
 """
 
 from __future__ import annotations

