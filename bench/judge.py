@@ -3,8 +3,8 @@
     pip install faster-whisper zhconv
     python bench/judge.py data/raw/wideband data/simulated data/raw/calls --limit 100
 
-A corpus is a directory of shards, or a manifest of data/manifests (its sound lies in the shards of
-its source, from the repository's root). `--limit` utterances are heard of each, as many of every
+A corpus is a directory of shards, a manifest of data/manifests (its sound lies in the shards of its
+source, from the repository's root), or an archive of `telephone_asr.corpora.speak`. `--limit` utterances are heard of each, as many of every
 voice, spread over what it says; transcripts that are marked as wrong are left out. The worst voices
 and lines come first: a voice that nobody understands teaches a model nothing that helps on people.
 
@@ -35,11 +35,12 @@ import numpy as np
 import soxr
 from tqdm import tqdm
 
+from telephone_asr.corpora import spoken
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.paths import SHARDS
 from telephone_asr.scoring.cer import score
 from telephone_asr.scoring.slices import codec_family, rates
-from telephone_asr.shards import SoundIndex, read_cuts, sound_index
+from telephone_asr.shards import read_cuts, sound_index
 
 WHISPER_RATE_HZ = 16_000
 # Whisper goes round in circles where it understands nothing: no more text than anyone can say.
@@ -53,19 +54,28 @@ KINDS: dict[str, Callable[[Mapping], str | None]] = {
 SHOWN = 10  # of the worst voices
 
 Hear = Callable[[np.ndarray, int], str]  # int16 samples and their rate in Hz to a text
-Corpus = tuple[list[dict], SoundIndex]
+Sounds = Callable[[str], tuple[np.ndarray, int]]  # id to int16 samples and their rate in Hz
 
 
 # --- What is heard
 
 
-def read_corpus(path: Path) -> Corpus:
-    """Reads what is said in a directory of shards or a manifest, and where its sound is."""
+def read_corpus(path: Path) -> tuple[list[dict], Sounds]:
+    """Reads what is said in a corpus, and gives a way to its sound."""
+    if path.suffix == ".zip":
+        return _read_archive(path)
     if path.is_dir():
-        return [_line(cut) for cut in read_cuts(path)], sound_index(path)
+        return [_line(cut) for cut in read_cuts(path)], sound_index(path).read
     keys = {example.key: example.source for example in read_manifest(path)}
     shards = SHARDS[next(iter(keys.values()))]
-    return [_line(cut) for cut in read_cuts(shards) if cut["id"] in keys], sound_index(shards)
+    return [_line(cut) for cut in read_cuts(shards) if cut["id"] in keys], sound_index(shards).read
+
+
+def _read_archive(path: Path) -> tuple[list[dict], Sounds]:
+    lines, samples = [], {}
+    for one, samples[one.id] in spoken.read(path):
+        lines.append({**vars(one), "reference": one.text, "codec": None})
+    return lines, lambda id_: (samples[id_], spoken.SAMPLE_RATE_HZ)
 
 
 def _line(cut: dict) -> dict:
@@ -89,10 +99,10 @@ def spread(lines: Sequence[dict], limit: int | None) -> list[dict]:
     return [right[i] for i in np.linspace(0, len(right) - 1, limit).round().astype(int)]
 
 
-def judge(lines: Sequence[dict], sounds: SoundIndex, hear: Hear) -> Iterator[dict]:
+def judge(lines: Sequence[dict], sounds: Sounds, hear: Hear) -> Iterator[dict]:
     """Yields each line with the text that was heard and its errors, as data/transcripts has."""
     for line in lines:
-        text = hear(*sounds.read(line["id"]))
+        text = hear(*sounds(line["id"]))
         errors = score([line["reference"]], [text])[0].as_dict()
         yield line | {"text": text} | errors
 

@@ -92,7 +92,7 @@ def test_a_manifest_is_judged_with_the_sound_of_its_source(judge, tmp_path, monk
     Path("test.jsonl").write_text(manifest_line(example, "b.wav") + "\n", encoding="utf-8")
     lines, sounds = judge.read_corpus(Path("test.jsonl"))
     assert [line["id"] for line in lines] == ["b"]
-    assert sounds.read("b")[1] == 8000
+    assert sounds("b")[1] == 8000
 
 
 @pytest.mark.slow

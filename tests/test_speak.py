@@ -32,7 +32,7 @@ def ipa(*pinyin: str) -> list[str]:
         ("重新", "chong2 xin1"),
         ("长沙", "chang2 sha1"),
         ("二零二六年", "er4 ling2 er4 liu4 nian2"),
-        ("三千两百元", "san1 qian1 liang3 bai3 yuan2"),
+        ("三千两百元", "san1 qian1 liang2 bai3 yuan2"),
         ("一万两千块", "yi2 wan4 liang3 qian1 kuai4"),
         ("幺三八零零幺二", "yao1 san1 ba1 ling2 ling2 yao1 er4"),
         ("杨静丽女士", "yang2 jing4 li4 nv3 shi4"),
@@ -101,7 +101,7 @@ def test_an_archive_is_spoken_in_two_goes(tmp_path, monkeypatch):
     plan = synthetic.plan(speak.SPEC, "wideband", 0.1, 0)[:2]
     archive = tmp_path / "speech.zip"
     speak.make(archive, plan, seed=0, limit=1)
-    assert not archive.exists()
+    assert len(list(spoken.read(archive))) == 1
     (first,) = (tmp_path / "speech.parts").iterdir()
     before = first.stat().st_mtime_ns
     speak.make(archive, plan, seed=0, limit=None)

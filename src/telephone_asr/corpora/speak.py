@@ -129,6 +129,7 @@ def _hanzi(text: str, readings: dict[str, str]) -> list[str]:
     import jieba
     from misaki.zh import ZHG2P
 
+    jieba.setLogLevel("WARNING")  # else it tells of its dictionary
     syllables = iter(speech.pinyin(text, readings))
     words = []
     for word in jieba.cut(text):
@@ -228,7 +229,7 @@ def part_path(parts: Path, utterance: synthetic.Utterance, voice: Voice, seed: i
 
 
 def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: int | None) -> None:
-    """Speaks what is not spoken yet, `limit` utterances at the most, and then packs the archive."""
+    """Speaks what is not spoken yet, `limit` utterances at the most, and packs what is spoken."""
     voices, readings = load_voices(VOICES), sentences.load_spec(SPEC)["readings"]
     parts = archive.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
@@ -244,12 +245,12 @@ def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: i
         temporary.replace(paths[one.id])
         bar.update()
     bar.close()
-    if limit is not None and limit < len(missing):
-        return
-    sounds = {id_: path.read_bytes() for id_, path in paths.items()}
+    sounds = {id_: path.read_bytes() for id_, path in paths.items() if path.is_file()}
     versions = {name: metadata.version(name) for name in MADE_WITH}
-    spoken.write(archive, spoken.Archive(LICENCE, versions, _entries(plan, sounds)), sounds)
-    print(f"{archive}: {len(plan)} utterances, {archive.stat().st_size / 1e6:.1f} MB")
+    entries = _entries([one for one in plan if one.id in sounds], sounds)
+    spoken.write(archive, spoken.Archive(LICENCE, versions, entries), sounds)
+    size_mb = archive.stat().st_size / 1e6
+    print(f"{archive}: {len(sounds)} of {len(plan)} utterances, {size_mb:.1f} MB")
 
 
 def _entries(plan: Sequence[synthetic.Utterance], sounds: dict[str, bytes]) -> list[spoken.Spoken]:
