@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import scipy.stats
 
-from telephone_asr.channel.pink import pink_noise
+from telephone_asr.channel.noise import pink_noise
 
 RATE_HZ = 16000
 
