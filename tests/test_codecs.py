@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from telephone_asr.channel import codecs, g711
-from telephone_asr.channel.codecs import AMR_NB, CODECS, check_codec, resolve, through_codec
+from telephone_asr.channel.codecs import AMR_NB, CODECS, is_codec, resolve, through_codec
 from telephone_asr.errors import InputError
 from test_sound import encoded, heard
 
@@ -250,7 +250,7 @@ def test_resolve_draws_a_rate_for_each_amr():
         assert sum(counts) == 2000
         assert all(abs(count - 250) < 4 * np.sqrt(2000 / 8 * 7 / 8) for count in counts)
     assert 0.05 < np.mean([a == b for a, b in zip(first, second, strict=True)]) < 0.25
-    check_codec(names[0])
+    assert is_codec(names[0])
     assert len(through_codec(voiced(500), names[0])) == 500
 
 
@@ -262,7 +262,7 @@ def test_resolve_draws_nothing_else():
 
 
 def test_a_rate_not_drawn_is_refused():
-    check_codec("amr_nb+alaw")
+    assert is_codec("amr_nb+alaw")
     for name in ("amr_nb", "alaw+amr_nb"):
         with pytest.raises(InputError, match=r"codec: expected a drawn rate.*got '.*amr_nb'"):
             through_codec(np.zeros(10, dtype=np.int16), name)
@@ -270,7 +270,6 @@ def test_a_rate_not_drawn_is_refused():
 
 @pytest.mark.parametrize("name", ["opus", "", "gsm+", "gsm+ulaw", "GSM", "amr_nb_4800", "amr_nb_"])
 def test_unknown_codec(name):
-    with pytest.raises(InputError, match=r"unknown codec.*expected mulaw, alaw, gsm.*amr_nb"):
-        check_codec(name)
-    with pytest.raises(InputError, match="unknown codec"):
+    assert not is_codec(name)
+    with pytest.raises(InputError, match=r"codec: expected mulaw, alaw, gsm.*amr_nb.*, got"):
         through_codec(np.zeros(10, dtype=np.int16), name)

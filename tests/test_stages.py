@@ -23,7 +23,7 @@ from telephone_asr.manifests.messages import is_written
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import file_sha256, read_weights
-from telephone_asr.params import load_params, stage_lr
+from telephone_asr.params import load_params, stage_lr, stage_options
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
 
 SOURCES = ("wideband", "simulated", "telecall")
@@ -463,7 +463,7 @@ def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_r
         note = json.loads((trained_repository / "models" / stage / "checkpoint.json").read_text())
         assert note["sha256"] == file_sha256(trained_repository / "models" / stage / file)
         assert 0 <= note["step"] <= note["steps"]
-        assert note["lr"] == stage_lr(train, getattr(train, stage))
+        assert note["lr"] == stage_lr(train, stage_options(train, stage))
         curves = trained_repository / "metrics" / "train" / stage
         final = json.loads((curves / "metrics.json").read_text())
         assert final["step"] == note["steps"]

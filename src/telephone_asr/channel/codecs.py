@@ -22,6 +22,7 @@ AMR_NB_BIT_RATES = (4750, 5150, 5900, 6700, 7400, 7950, 10200, 12200)
 AMR_NB = tuple(f"amr_nb_{bit_rate}" for bit_rate in AMR_NB_BIT_RATES)
 ANY_AMR_NB = "amr_nb"  # stands for one of them, to be drawn
 CODECS = (*g711.LAWS, "gsm", *AMR_NB, "g726", "g722")
+CHOICE = f'{", ".join((*CODECS, ANY_AMR_NB))}, or several joined by "+"'
 
 AMR_NB_FRAME = 160  # samples at 8 kHz: 20 ms
 # Samples at 8 kHz: the encoder's look-ahead of 5 ms (3GPP TS 26.090), the same at all eight rates.
@@ -43,7 +44,8 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
     - "g722": ITU-T G.722 at 64 kbit/s, by FFmpeg, bit-exact: a wideband leg, at 16 kHz.
     Raises InputError for any other name, "amr_nb" included: `resolve` draws its rate.
     """
-    check_codec(name)
+    if not is_codec(name):
+        raise InputError(f"codec: expected {CHOICE}, got {name!r}")
     if ANY_AMR_NB in name.split("+"):
         raise InputError(f"codec: expected a drawn rate, such as {AMR_NB[-1]}, got {name!r}")
     pcm = pcm_int16_8k
@@ -75,15 +77,9 @@ def resolve(name: str, rng: np.random.Generator) -> str:
     )
 
 
-def check_codec(name: str) -> None:
-    """Raises InputError unless `name` is a codec or a tandem of codecs, "amr_nb" among them."""
-    known = (*CODECS, ANY_AMR_NB)
-    unknown = [codec for codec in name.split("+") if codec not in known]
-    if unknown:
-        raise InputError(
-            f"unknown codec {unknown[0]!r} in {name!r}; expected {', '.join(known)}, "
-            'or several joined by "+"'
-        )
+def is_codec(name: str) -> bool:
+    """Says whether `name` is a codec or a tandem of codecs, "amr_nb" among them."""
+    return set(name.split("+")) <= {*CODECS, ANY_AMR_NB}
 
 
 def _gsm(pcm_int16_8k: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def score_items(
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
 ) -> Iterator[Scored | Rejected]:
-    """One result for each item, in windows of their order; a model in eval mode decodes them.
+    """Yields a result for each item, in windows of their order, from a model in eval mode.
 
     The prompt asks for digits and punctuation where the corpus's transcripts have them, as in the
     manifests. What is longer than `max_frames` (of 10 ms) is left out.
@@ -73,7 +73,7 @@ def recognise_utterances(
     max_tokens: int,
     beams: int = 1,
 ) -> list[str]:
-    """The texts of utterances that are in memory, in their order."""
+    """Returns the texts of utterances that are in memory, in their order."""
     return recognise(
         nano,
         lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
@@ -88,7 +88,7 @@ def recognise_utterances(
 def _checked(
     entry: Utterance | Rejected, english: English, fs: int, max_frames: int
 ) -> Utterance | Rejected:
-    """What can be scored, or why not; the reasons are those of `manifests.quality`."""
+    """Returns what can be scored, or why not; the reasons are those of `manifests.quality`."""
     if isinstance(entry, Rejected):
         return entry
     text, _ = clean_transcript(entry.text, english)

@@ -47,7 +47,7 @@ KINDS = (*_PATTERNS, "names")
 
 
 def found(kind: str, text: str) -> list[str]:
-    """What there is of a kind (one of KINDS) in a normalised text.
+    """Finds what there is of a kind (one of KINDS) in a normalised text.
 
     >>> found("digits", "尾号4625的卡欠款80000元"), found("amounts", "尾号4625的卡欠款80000元")
     (['4625'], ['80000元'])
@@ -63,7 +63,7 @@ def found(kind: str, text: str) -> list[str]:
 
 
 def exact(kind: str, reference: str, hypothesis: str) -> tuple[int, int]:
-    """How many there are in the reference, and how many of them the hypothesis has as they are.
+    """Counts those in the reference, and those of them that the hypothesis has as they are.
 
     A number with a digit more is another number. A name only has to be there: around it, other
     words may have been heard.

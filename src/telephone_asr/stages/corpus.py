@@ -53,9 +53,10 @@ def main() -> None:
 
 
 def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
-    """A corpus of the user's into shards of the scratch directory that is returned: `shard_size` of
-    its items each, on whichever core is free. Interrupted, it goes on at the first that is missing.
-    With it comes what is seen of the sound that DVC does not watch.
+    """Imports a corpus of the user's into shards of `shard_size` items, on all cores.
+
+    Interrupted, it goes on at the first shard that is missing. Returns the scratch directory that
+    holds them, and what is seen of the sound that DVC does not watch.
     """
     key, size = f"corpus.{part}", params.corpus.shard_size
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
@@ -122,7 +123,7 @@ def _synthetic(params: Params, part: str, spec: Path) -> tuple[int, Iterator[Utt
 
 
 def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Utterance]:
-    """The sound of the plan; calls come over a telephone line of their own."""
+    """Yields the plan's utterances; calls come over a telephone line of their own."""
     line, seed, workers = params.corpus.synthetic.line, params.seed, os.cpu_count() or 1
     pool = None
     if part == "calls":
@@ -148,7 +149,7 @@ def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Uttera
 
 
 def _sample(items: list, params: Params) -> list:
-    """`sample_size` of the items, spread evenly; all of them where it is null."""
+    """Returns `sample_size` of the items, spread evenly; all of them where it is null."""
     size = params.corpus.sample_size
     if size is None or size >= len(items):
         return items

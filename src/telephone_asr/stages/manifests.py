@@ -108,7 +108,7 @@ def _cuts(source: str, title: str) -> sorting.Cuts:
 
 
 def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
-    """No recording is in two corpora, but for what was simulated of it."""
+    """Sorts all corpora: no recording is in two of them, but for what was simulated of it."""
     frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
     surveys = {source: _survey(source, rules, frozen[source]) for source in SHARDS}
     twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
@@ -127,7 +127,7 @@ def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
 
 
 def _reader(source: str) -> sorting.Read:
-    """The index is made when something is read."""
+    """Returns a reader of a corpus's sound, which makes its index when something is read."""
     index = cache(lambda: sound_index(SHARDS[source]))
     return lambda key: index().read(key)
 
@@ -184,7 +184,7 @@ def make_manifests(
 
 @dataclass
 class Tally:
-    """What is counted of the utterances that are kept."""
+    """Counts the utterances that are kept, and what is known of them."""
 
     sets: Counter = field(default_factory=Counter)
     speakers: set[str] = field(default_factory=set)
@@ -231,7 +231,7 @@ def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) ->
 
 
 def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str:
-    """Seeds with which every set has its share of the speakers of each corpus."""
+    """Names seeds with which every set has its share of the speakers of each corpus."""
     every = [v.speakers for found, v in sorted_.values() if found.split_by == "speaker"]
     even = (s for s in range(1000) if _is_even(every, replace(split, seed=s)))
     seeds = ", ".join(str(seed) for seed in islice(even, 3))
@@ -239,7 +239,7 @@ def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str
 
 
 def _is_even(corpora: Iterable[Iterable[str]], split: Split) -> bool:
-    """Whether each set of each corpus has its share of the speakers, give or take one or two."""
+    """Tells whether each set has its share of each corpus's speakers, give or take one or two."""
     for speakers in corpora:
         sizes = Counter(assign_split(speaker, split) for speaker in speakers)
         for name, share in (("valid", split.valid), ("test", split.test)):
@@ -257,7 +257,7 @@ def _write_lines(path: Path, entries: Iterable[dict]) -> None:
 def _metrics(
     source: str, total: int, tally: Tally, reasons: dict, found: Survey, verdicts: Verdicts
 ) -> dict:
-    """The table of design.md, section 7, for one corpus."""
+    """Returns what metrics/data.json says of one corpus."""
     kept, usual = tally.kept, verdicts.usual
     stored_bytes = sum(path.stat().st_size for path in SHARDS[source].iterdir())
     return {

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _open_scratch(source: Path, line: Line, seed: int) -> Scratch:
-    """Named by everything that the shards depend on."""
+    """Opens the directory named by everything that the shards depend on."""
     package = Path(telephone_asr.__file__).parent
     code = [package / name for name in ("channel", "shards.py", "simulation.py")]
     texts = [repr(line), str(seed), files_identity(source)]

@@ -33,7 +33,7 @@ def _calls() -> Iterator[Utterance]:
 
 
 def at_telephone_rate(utterance: Utterance) -> Utterance:
-    """The utterance at 8 kHz; one that is there already keeps its samples to the bit."""
+    """Returns the utterance at 8 kHz; one that is so already keeps its samples to the bit."""
     import soxr
 
     if utterance.sample_rate_hz == TELEPHONE_RATE_HZ:
