@@ -53,28 +53,18 @@ def noise_track(colour: str) -> Track:
     An utterance takes its noise from a random point of it: fresh Gaussian numbers would cost two
     fifths of the whole line.
     """
-    rng = random_numbers(len(colour))
-    if colour == "pink":
-        track = pink_noise(rng, TRACK_SAMPLES)
-    else:
-        track = rng.standard_normal(TRACK_SAMPLES).astype(np.float32)
-    return Track.of(track)
+    white = random_numbers(len(colour)).standard_normal(TRACK_SAMPLES).astype(np.float32)
+    return Track.of(_pink(white) if colour == "pink" else white)
 
 
-def pink_noise(rng: np.random.Generator, n_samples: int) -> np.ndarray:
-    """Returns Gaussian noise at 16 kHz, float32 (n_samples,), rms 1, whose power falls by 3.01 dB
-    an octave from 50 Hz to 8 kHz.
-
-    White noise shaped in one FFT of its own length, so its end goes on into its beginning.
-    """
-    if n_samples == 0:
-        return np.zeros(0, dtype=np.float32)
-    spectrum = scipy.fft.rfft(rng.standard_normal(n_samples).astype(np.float32))
-    frequency_hz = scipy.fft.rfftfreq(n_samples, 1 / WIDEBAND_RATE_HZ)
+def _pink(white: np.ndarray) -> np.ndarray:
+    """Shapes white noise at 16 kHz to a power that falls by 3.01 dB an octave from 50 Hz on, rms 1:
+    in one FFT of its own length, so its end goes on into its beginning."""
+    spectrum = scipy.fft.rfft(white)
+    frequency_hz = scipy.fft.rfftfreq(len(white), 1 / WIDEBAND_RATE_HZ)
     spectrum *= (1 / np.sqrt(np.maximum(frequency_hz, LOWEST_PINK_HZ))).astype(np.float32)
-    noise = scipy.fft.irfft(spectrum, n=n_samples, overwrite_x=True)
-    noise *= np.float32(1 / np.sqrt(np.mean(noise**2, dtype=np.float64)))
-    return noise
+    noise = scipy.fft.irfft(spectrum, n=len(white), overwrite_x=True)
+    return noise * np.float32(1 / np.sqrt(np.mean(noise**2, dtype=np.float64)))
 
 
 @lru_cache(maxsize=8)
