@@ -13,7 +13,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
 PARTS = ("wideband", "calls")
-KINDS = ("turns", "content", "sentences")
+SENTENCE_KINDS = ("turns", "content", "sentences")
 
 _DIGITS = "零一二三四五六七八九"
 _UNITS = ((10_000, "万"), (1_000, "千"), (100, "百"), (10, "十"))
@@ -65,7 +65,9 @@ class Grammar:
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
         """A random (scene, sentence); the sentence may be one that belongs to the other part."""
         scene = _choice(list(self.sentences), rng)
-        kind = KINDS[rng.choice(len(KINDS), p=[self.mix[kind] for kind in KINDS])]
+        kind = SENTENCE_KINDS[
+            rng.choice(len(SENTENCE_KINDS), p=[self.mix[kind] for kind in SENTENCE_KINDS])
+        ]
         templates = {"turns": self.turns, "content": self.content}.get(kind)
         if templates is None:
             templates = self.sentences[scene] + (self.calls[scene] if part == "calls" else [])
@@ -118,8 +120,10 @@ def grammar(path: Path, spec: dict) -> Grammar:
     """The checked grammar of a loaded specification; `path` is named in the errors."""
     mix = spec["mix"]
     numbers = isinstance(mix, dict) and all(isinstance(v, int | float) for v in mix.values())
-    if not numbers or set(mix) != set(KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
-        raise InputError(f"{path}: 'mix' must give {', '.join(KINDS)} shares that add up to 1.")
+    if not numbers or set(mix) != set(SENTENCE_KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
+        raise InputError(
+            f"{path}: 'mix' must give {', '.join(SENTENCE_KINDS)} shares that add up to 1."
+        )
     words = _mapping(path, "words", spec["words"])
     lists = {f"words.{name}": templates for name, templates in words.items()}
     lists |= {"turns": spec["turns"], "content": spec["content"]}

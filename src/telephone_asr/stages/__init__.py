@@ -32,7 +32,7 @@ COST = METRICS / "cost"  # time and memory: what is not the same on every run
 SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
 OWN_SCRATCH = Path(".scratch")
 IMPORTED = SCRATCH.with_name(".imported")  # see unseen.py
-TEST_SETS = Path("splits")  # frozen: the ids of each test set, in git
+FROZEN_SPLITS = Path("splits")  # the ids of each test set, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
+from telephone_asr.names import STACKED
 from telephone_asr.params import AdapterStage, EncoderStage, LoraStage, Params, stage_lr
 from telephone_asr.stages import COST, MODELS, new_out, write_json
 from telephone_asr.stages.training import VERSIONS, Plan, Training
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def train_stage(stage: str, params: Params, plan: Plan) -> None:
     """A stage of dvc.yaml: trains one part on top of those before it, writes its checkpoint."""
-    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
+    below = STACKED[STACKED.index(stage) - 1]
     nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
     if plan.ctc_weight and not nano.has_ctc:
         print(f"{stage}: no CTC branch: trained by the language model's loss alone, no timestamps")

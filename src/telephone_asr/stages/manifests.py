@@ -24,12 +24,12 @@ from telephone_asr.params import Params, load_params
 from telephone_asr.scoring.normalize import normalize
 from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
 from telephone_asr.stages import (
+    FROZEN_SPLITS,
     MANIFESTS,
     METRICS,
     MODELS,
     RAW,
     SHARDS,
-    TEST_SETS,
     UNPACKED,
     new_out,
     run,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
 # A simulated utterance is where the one that it was made of is.
-FROZEN = {name: TEST_SETS / f"{name}.txt" for name in ("wideband", "telecall")}
+FROZEN = {name: FROZEN_SPLITS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
 
 
