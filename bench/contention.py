@@ -65,15 +65,15 @@ def stepper(folder: Path):
     import torch
     from accelerate import Accelerator
 
+    from telephone_asr.dataset.batching import collate
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
     from telephone_asr.model import parts
     from telephone_asr.model.pretrained import load
     from telephone_asr.model.tiny import write_tiny
     from telephone_asr.model.tokenizer import build_tokenizers
     from telephone_asr.params import load_params
-    from telephone_asr.training.batches import collate
-    from telephone_asr.training.loop import Recipe
     from telephone_asr.training.objective import Objective
+    from telephone_asr.training.plan import Plan
     from telephone_asr.training.steps import Stepper
 
     params = load_params()
@@ -81,7 +81,7 @@ def stepper(folder: Path):
     write_tiny(folder / "base", params.base.tiny, folder / "tokenizer", 16000, seed=0)
     nano = load(folder / "base")
     trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + parts.CTC_BRANCH)
-    size = params.train.max_frames // ROWS
+    size = params.train.max_batch_rows // ROWS
     batch = collate(
         keys=[str(i) for i in range(size)],
         rows=[torch.randn(ROWS, 560) for _ in range(size)],
@@ -92,8 +92,10 @@ def stepper(folder: Path):
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-4, fused=True)
     objective = Objective(nano, "features", 1 - weight, weight)
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
-    recipe = Recipe(1e-4, 0.1, params.train.clip, 1, 0, "contention")
-    taken = Stepper(accelerator, wrapped, objective.tokens, trained, optimizer, recipe)
+    plan = Plan("contention", (), (), "features", 1e-4, 0, 1, 0, 1 - weight, weight)
+    taken = Stepper(
+        *(accelerator, wrapped, objective.tokens, trained, optimizer, plan, params.train)
+    )
     return lambda number: taken.take(number, iter([batch]))
 
 

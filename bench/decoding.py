@@ -28,13 +28,13 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
+from telephone_asr.decoding.recognise import recognise
 from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
 from telephone_asr.model import pretrained
 from telephone_asr.model.frontend import Frontend, feature_rows
 from telephone_asr.params import TinyModel, load_params
-from telephone_asr.scoring.decode import recognise
+from telephone_asr.paths import MANIFESTS, MODELS, SHARDS
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import MANIFESTS, MODELS, SHARDS
 
 # Of random weights, 60 M parameters: the shares of overhead and of computing are others.
 LARGER = {"encoder_blocks": 12, "tp_blocks": 4, "encoder_dim": 256, "llm_layers": 12}

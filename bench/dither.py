@@ -29,6 +29,8 @@ from ruamel.yaml import YAML
 
 from telephone_asr.channel.level import active_level_db
 from telephone_asr.channel.line import generator
+from telephone_asr.dataset.speech import SpeechDataset
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend, fbank_frames
@@ -38,15 +40,13 @@ from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 from telephone_asr.shards import SoundIndex, sound_index
-from telephone_asr.training.batches import Inputs
-from telephone_asr.training.objective import transcribe
 
 DITHERS = (0.0, 1.0)
 WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
 TEST_SETS = ("telecall", "simulated", "wideband")
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
-STAGES = ("base", "train_encoder", "train_adapter", "train_lora")
+STAGES = ("base", "train encoder", "train adapter", "train lora")
 
 
 # --- Muted sound
@@ -126,7 +126,7 @@ def train(root: Path, seed: int, dither: float) -> None:
         yaml.dump(tree, file)
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), "TQDM_MININTERVAL": "60"}
     for name in STAGES:
-        command = [sys.executable, "-m", f"telephone_asr.stages.{name}"]
+        command = [sys.executable, "-m", *f"telephone_asr.stages.{name}".split()]
         subprocess.run(command, cwd=root, env=environment, check=True)
     (root / "trained").touch()
 
@@ -138,7 +138,7 @@ def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Par
         samples, rate_hz = sounds.read(example.key)
         frames = fbank_frames(len(samples), rate_hz, frontend.fs)
         heard.append(replace(example, speech_length=frames))
-    inputs = Inputs(heard, {heard[0].source: sounds}, frontend, cache_mb=0)
+    inputs = SpeechDataset(heard, {heard[0].source: sounds}, frontend, cache_mb=0)
     return transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
 
 
@@ -158,7 +158,7 @@ def hear(root: Path, dither: float) -> tuple[dict[tuple[str, str], list[ErrorRat
     clips = no_speech.clips()
     silence = [replace(examples[0], key=key) for key in clips.samples if key.startswith("silence")]
     texts = recognise(nano, silence, clips, params)
-    made_up = no_speech.insertions([e.key for e in silence], texts, params.scoring)
+    made_up = no_speech.insertions_per_minute([e.key for e in silence], texts, params.scoring)
     return errors, made_up["silence"]["insertions_per_minute"]
 
 

@@ -81,10 +81,10 @@ def write_without_ctc(directory: Path, source: Path) -> None:
     """Writes the same model as Hugging Face has it: without the weights of the CTC branch."""
     import torch
 
-    from telephone_asr.model import layout, pretrained
+    from telephone_asr.model import layout, pretrained, writing
 
     state = pretrained.read_weights(source / "model.pt")
-    layout.copy_beside(layout.read_config(source), directory)
+    writing.copy_beside(layout.read_config(source), directory)
     for name in ("config.yaml", "configuration.json"):
         (directory / name).write_bytes((source / name).read_bytes())
     kept = {n: t for n, t in state.items() if not n.startswith(pretrained.CTC_BRANCH)}

@@ -44,7 +44,7 @@ ON_A_CPU = {
     "corpus": {"wideband": SYNTHETIC, "calls": SYNTHETIC, "sample_size": 30},
     "split": {"valid": 0.2, "test": 0.3},
     "train": {
-        "max_frames": 250,
+        "max_batch_rows": 250,
         "batches_per_step": 1,
         "evaluations": 1,
         "valid_utterances": 4,

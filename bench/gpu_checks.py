@@ -38,7 +38,7 @@ TEXTS_EQUAL = 0.9  # in a batch, of random weights
 class Size:
     """What a check runs on."""
 
-    batch: int  # utterances of 3 s in a timed step: 80 are the profile's train.max_frames
+    batch: int  # utterances of 3 s in a timed step: 80 are the profile's train.max_batch_rows
     steps: int
     decoded: int  # utterances
     limit_mb: int  # of memory, that is to run out
@@ -51,7 +51,7 @@ FULL = Size(80, 6, 32, limit_mb=9 * 1024, validation_mb=4096, long_s=1200.0, tex
 SMALL = Size(4, 2, 4, limit_mb=1500, validation_mb=1500, long_s=900.0, texts=(80, 300))
 # What a stage runs on beside the keys that a check sets.
 PARAMS = {
-    "train.max_frames": 400,
+    "train.max_batch_rows": 400,
     "train.batches_per_step": 2,
     "train.evaluations": 1,
     "train.valid_utterances": 4,
@@ -66,7 +66,7 @@ PARAMS = {
 # DVCLive needs half of DVC to write down losses.
 STAGE = """
 import contextlib, json
-from telephone_asr.stages import curves
+from telephone_asr.training import curves
 
 @contextlib.contextmanager
 def losses(directory, writes):
@@ -78,7 +78,8 @@ def losses(directory, writes):
 
 curves.curves = losses
 {before}
-from telephone_asr.stages import run, {module}
+from telephone_asr.program import run
+from telephone_asr.stages import {module}
 if __name__ == "__main__":
     run({module}.main)
 """
@@ -229,10 +230,10 @@ class Repository:
             yaml.dump(tree, file)
 
     def start(
-        self, module: str, before: str = "", arguments: Sequence[str] = (), processes: int = 1
+        self, module: str, argument: str, before: str = "", processes: int = 1
     ) -> subprocess.Popen:
-        own = self.path / "models" / module.removeprefix("train_")
-        if own.is_symlink():  # not written into: others stand on it
+        own = self.path / "models" / argument
+        if module == "train" and own.is_symlink():  # not written into: others stand on it
             own.unlink()
         script = self.path / f"{module}.py"
         script.write_text(STAGE.format(before=before, module=module), encoding="utf-8")
@@ -240,7 +241,7 @@ class Repository:
         command = [sys.executable, *(launcher if processes > 1 else ["-u"]), str(script)]
         with open(self.path / "log", "wb") as log:
             return subprocess.Popen(
-                [*command, *arguments], cwd=self.path, stdout=log, stderr=subprocess.STDOUT
+                [*command, argument], cwd=self.path, stdout=log, stderr=subprocess.STDOUT
             )
 
     def said(self) -> str:
@@ -256,7 +257,7 @@ class Repository:
         """Runs a training anew: its losses, step by step as far as they are noted."""
         for directory in (self.path / "models" / stage, self.path / "metrics"):
             shutil.rmtree(directory, ignore_errors=True)
-        status, said = self.run(f"train_{stage}", *arguments, **options)
+        status, said = self.run("train", stage, *arguments, **options)
         if status:
             raise RuntimeError(f"{stage}: {' '.join(said.splitlines()[-3:])}")
         return self.losses(stage), said
@@ -398,7 +399,7 @@ def resume(root: Path, size: Size) -> dict[str, Any]:
     undisturbed = checkpoint.read_bytes()
     for directory in ("models/lora", "metrics"):
         shutil.rmtree(place.path / directory)
-    process = place.start("train_lora", SAVES_OFTEN)
+    process = place.start("train", "lora", SAVES_OFTEN)
     while process.poll() is None and not list(place.path.glob(".scratch/lora-*/state.pt")):
         time.sleep(0.01)
     if process.poll() is not None:
@@ -441,7 +442,7 @@ def frozen(root: Path, size: Size) -> dict[str, Any]:
             changes | {"train.precision": precision},
             *(train, valid),
         )
-        status, said = place.run("train_lora")
+        status, said = place.run("train", "lora")
         if status:
             return verdict(False, last_error(said))
         files = sorted(place.path.glob(".scratch/frozen/adapted-*/*[0-9].npy"))
@@ -461,14 +462,14 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
     """A batch of long texts takes more memory than one with more rows: it is tried before any."""
     n, characters = size.texts
     texts = samples("texts", n, 0.6, full_model.TEXT * (characters // len(full_model.TEXT)))
-    changes = {"train.max_frames": 1000, "train.batches_per_step": 1}
+    changes = {"train.max_batch_rows": 1000, "train.batches_per_step": 1}
     changes |= {"train.encoder": {"epochs": 3, "ctc_weight": 0.0}}
     place = Repository(
         *(root / "first-batch", root / "models", changes), samples("train", 32, 3.0) + texts
     )
-    status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.limit_mb))
+    status, said = place.run("train", "encoder", LIMITED.format(limit_mb=size.limit_mb))
     begun = "encoder: " in said and "| 0/" in said  # the progress bar
-    ok = refused(status, said, "memory ran out", "train.max_frames") and not begun
+    ok = refused(status, said, "memory ran out", "train.max_batch_rows") and not begun
     return verdict(
         ok, ("in the midst of it: " if begun else "before any step: ") + last_error(said)
     )
@@ -477,9 +478,9 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
 def validation(root: Path, size: Size) -> dict[str, Any]:
     """Memory that runs out in a validation."""
     valid = samples("valid", 1, size.long_s)
-    changes = {"train.encoder": {"epochs": 1, "ctc_weight": 0.0}, "train.max_frames": 100}
+    changes = {"train.encoder": {"epochs": 1, "ctc_weight": 0.0}, "train.max_batch_rows": 100}
     place = Repository(root / "validation", root / "models-small", changes, valid=valid)
-    status, said = place.run("train_encoder", LIMITED.format(limit_mb=size.validation_mb))
+    status, said = place.run("train", "encoder", LIMITED.format(limit_mb=size.validation_mb))
     return verdict(refused(status, said, "memory ran out", "decod"), last_error(said))
 
 
@@ -488,7 +489,7 @@ def full_gpu(root: Path, size: Size) -> dict[str, Any]:
     if not on_gpu():
         return verdict(None, "needs a GPU")
     place = Repository(root / "full-gpu", root / "models-small", {"train.encoder": {"epochs": 1}})
-    status, said = place.run("train_encoder", FILLED)
+    status, said = place.run("train", "encoder", FILLED)
     if status == 0:
         return verdict(True, "nothing more was asked for")
     return verdict(refused(status, said, "memory ran out"), last_error(said))
@@ -501,7 +502,7 @@ def evaluate(root: Path, size: Size) -> dict[str, Any]:
     place = Repository(root / "evaluate", root / "models-hf", changes, rate_hz=8000)
     found = []
     for options in ({}, {"before": GLOO, "processes": 2}):
-        status, said = place.run("evaluate", arguments=["base"], **options)
+        status, said = place.run("evaluate", "base", **options)
         if status:
             return verdict(False, last_error(said))
         written = [place.path / "metrics" / "base.json", place.path / "data/transcripts/base.jsonl"]
@@ -515,11 +516,11 @@ def evaluate(root: Path, size: Size) -> dict[str, Any]:
 def readers(root: Path, size: Size) -> dict[str, Any]:
     """Processes that read ahead do not each fill train.cache_mb."""
     cache_mb, workers, n, epochs = (64, 6, 600, 10) if size is FULL else (8, 2, 100, 2)
-    changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_frames": 1000}
+    changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_batch_rows": 1000}
     changes |= {"train.batches_per_step": 1, "train.encoder": {"epochs": epochs}}
     train = samples("train", n, 3.0)  # features of 0.11 MB each
     place = Repository(root / "readers", root / "models-small", changes, train)
-    process = place.start("train_encoder")
+    process = place.start("train", "encoder")
     first: dict[int, float] = {}
     most: dict[int, float] = {}
     while process.poll() is None:

@@ -42,27 +42,29 @@ def set_params(root: Path, seed: int, changes: list[str]) -> None:
 
 
 def stage(root: Path, name: str) -> None:
-    command = [sys.executable, "-m", f"telephone_asr.stages.{name}"]
+    command = [sys.executable, "-m", *f"telephone_asr.stages.{name}".split()]
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), "TQDM_MININTERVAL": "30"}
     subprocess.run(command, cwd=root, env=environment, check=True)
 
 
 def score_calls(root: Path) -> tuple[list[ErrorRate], list[str]]:
     """Errors and speaker of every call, by the base with the encoder that was trained in `root`."""
+    from telephone_asr.dataset.speech import SpeechDataset
+    from telephone_asr.decoding.recognise import transcribe
     from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.model import parts
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.params import load_params
     from telephone_asr.shards import sound_index
-    from telephone_asr.training.batches import Inputs
-    from telephone_asr.training.objective import transcribe
 
     params = load_params(root / "params.yaml")
     nano = parts.load_checkpoint(root / "models", "encoder", **vars(params.frontend))
     manifests = root / "data/manifests/telecall"
     calls = [e for s in ("train", "valid", "test") for e in read_manifest(manifests / f"{s}.jsonl")]
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(calls, {"telecall": sound_index(root / "data/telecall")}, frontend, cache_mb=0)
+    inputs = SpeechDataset(
+        calls, {"telecall": sound_index(root / "data/telecall")}, frontend, cache_mb=0
+    )
     texts = transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
     return score([e.text for e in calls], texts), [e.speaker for e in calls]
 
@@ -87,7 +89,7 @@ def main() -> None:
                 stage(root, "manifests")
                 set_params(root, seed, changes)
                 shutil.rmtree(root / "models/encoder")
-                stage(root, "train_encoder")
+                stage(root, "train encoder")
                 errors, own = score_calls(root)
                 pooled[name] += errors
                 rates.append(f"{100 * sum(errors, ErrorRate()).rate:.1f}")

@@ -36,6 +36,7 @@ import numpy as np
 import full_model
 from full_model import Sample
 
+HERE = Path(__file__).resolve().parent
 STAGES = ("encoder", "adapter", "lora")
 LEVELS = {"encoder": "features", "adapter": "encoded", "lora": "adapted"}
 BATCH = {"encoder": 8, "adapter": 8, "lora": 16}  # utterances
@@ -85,8 +86,10 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     from accelerate.state import AcceleratorState
 
     from telephone_asr.model import parts
+    from telephone_asr.params import load_params
+    from telephone_asr.scratch import Scratch
     from telephone_asr.training import loop
-    from telephone_asr.training.resume import Scratch
+    from telephone_asr.training.plan import Plan
 
     AcceleratorState._reset_state()  # there is one a process, and runs may follow one another
     mixed = {"fp32": "no", "bf16": "bf16"}[run.precision]
@@ -102,17 +105,19 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     if LEVELS[run.stage] != "features":
         with accelerator.autocast():
             place = run.root / "frozen" / f"{run.stage}-{run.precision}-{os.getpid()}"
-            inputs.advance(nano, LEVELS[run.stage], 80 * ROWS, place)
+            inputs.precompute(nano, LEVELS[run.stage], 80 * ROWS, place)
     frozen_s = time.perf_counter() - started
     measured = Steps(run.device)
     loop.SAVE_EVERY_S = 3600.0  # neither side saves while it is measured
-    objective = _heard(nano, inputs.level, run.ctc_weight, measured)
+    objective = _heard(nano, inputs.input_stage, run.ctc_weight, measured)
     scratch = Scratch(run.root / "scratch", f"{run.stage}-{os.getpid()}", "0" * 16)
-    recipe = loop.Recipe(LR, 0.1, 5.0, 1, 0, run.stage, workers=run.workers)
+    plan = Plan(run.stage, (), (), inputs.input_stage, LR, 0, 1, 0, 1.0, run.ctc_weight)
+    options = load_params(HERE.parent / "params.yaml").train
+    options = replace(options, evaluations=1, workers=run.workers, batches_per_step=1, average=1)
     with measured.watching(profile):
         loop.train(
             *(objective, trained, lambda n: inputs.batch(run.batches[n]), len(run.batches), [0]),
-            *(lambda: 0.0, recipe, scratch, lambda row: None, accelerator),
+            *(lambda: 0.0, plan, options, scratch, lambda row: None, accelerator),
         )
     scratch.close(remove=True)
     losses = [float(loss) for loss in objective.losses[1:]]  # the first only tries the memory out
@@ -126,9 +131,9 @@ def recognised(
     nano: Any, sounds: Any, keys: Sequence[str], max_tokens: int, batch_size: int = 32
 ) -> list[str]:
     """Our transcripts."""
+    from telephone_asr.decoding.recognise import recognise
     from telephone_asr.manifests.messages import PROMPT
     from telephone_asr.model.frontend import Frontend, feature_rows
-    from telephone_asr.scoring.decode import recognise
 
     frontend = Frontend(nano.config["frontend_conf"])
     lengths = [feature_rows(len(sounds.read(k)[0]), full_model.RATE_HZ, 16000) for k in keys]
@@ -159,15 +164,15 @@ def start_s(model: Path) -> float:
 
 
 def _inputs(run: Run, nano: Any):
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.shards import sound_index
-    from telephone_asr.training.batches import Inputs
 
     examples = read_manifest(run.root / "train.jsonl")[: run.batch * len(run.batches)]
     frontend = Frontend(nano.config["frontend_conf"])
     sounds = {examples[0].source: sound_index(run.root / "shards")}
-    return Inputs(examples, sounds, frontend, cache_mb=100)
+    return SpeechDataset(examples, sounds, frontend, cache_mb=100)
 
 
 def _heard(nano: Any, level: str, ctc_weight: float, measured: Steps):

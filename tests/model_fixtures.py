@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from telephone_asr.manifests.messages import PROMPT_VERBATIM, Example, manifest_
 from telephone_asr.model.frontend import fbank_frames
 from telephone_asr.model.parts import LoraSize
 from telephone_asr.names import STACKED
-from telephone_asr.params import TinyModel, TinyTraining
+from telephone_asr.params import TinyModel, TinyTraining, Train, load_params
 from telephone_asr.shards import Utterance, sound_index, write_shards
+from telephone_asr.training.plan import Plan
 
 FS = 16000
 LORA = LoraSize(r=4, alpha=8, dropout=0.1)
@@ -24,14 +26,25 @@ TEXTS = (
     *("您好", "再见", "请问您是谁", "好的好的", "我是张三", "明天还款"),
     *("不需要", "您好请问", "谢谢再见", "三三二", "请稍等一下", "是"),
 )
+# Of a training; `plan` and `options` change some of it.
+PLAN = Plan("test", (), (), "features", 0.01, 0, 1, 100, 1.0, 0.0)
+OPTIONS = {"warmup_share": 0.25, "clip": 5.0, "evaluations": 4, "weight_decay": 0.01}
+OPTIONS |= {"batches_per_step": 1, "average": 1, "workers": 0}
+
+
+def options(**changes: Any) -> Train:
+    """The train section with what a short training needs, and these changes."""
+    return dataclasses.replace(load_params(ROOT / "params.yaml").train, **OPTIONS | changes)
+
+
 TINY = TinyModel(
     encoder_blocks=2,
     tp_blocks=1,
     encoder_dim=32,
     llm_layers=2,
     llm_dim=32,
-    ctc=TinyTraining(lr=1e-3, epochs=1, max_frames=100),
-    llm=TinyTraining(lr=3e-3, epochs=1, max_frames=100),
+    ctc=TinyTraining(lr=1e-3, epochs=1, max_batch_rows=100),
+    llm=TinyTraining(lr=3e-3, epochs=1, max_batch_rows=100),
 )
 
 
@@ -118,11 +131,13 @@ def make_inputs(corpus) -> Callable:
     """make_inputs(nano, cache_mb=100, examples=None): the utterances as a training reads them."""
 
     def make(nano, cache_mb: int = 100, examples=None):
+        from telephone_asr.dataset.speech import SpeechDataset
         from telephone_asr.model.frontend import Frontend
-        from telephone_asr.training.batches import Inputs
 
         frontend = Frontend(nano.config["frontend_conf"])
-        return Inputs(examples or corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb)
+        return SpeechDataset(
+            examples or corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb
+        )
 
     return make
 
@@ -132,7 +147,7 @@ def write_variant(source: Path, directory: Path, change: Callable[[dict], None])
     import torch
     from omegaconf import OmegaConf
 
-    from telephone_asr.model import layout
+    from telephone_asr.model import layout, writing
 
     shutil.copytree(source, directory)
     config = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
@@ -140,7 +155,7 @@ def write_variant(source: Path, directory: Path, change: Callable[[dict], None])
     OmegaConf.save(config, directory / "config.yaml")
     torch.manual_seed(2)
     model = layout.build(layout.read_config(directory))
-    layout.save_weights(model.state_dict(), directory / "model.pt")
+    writing.save_weights(model.state_dict(), directory / "model.pt")
     return directory
 
 
@@ -149,10 +164,10 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
     """The model after a few dozen steps on its dozen utterances: its texts differ."""
     import torch
 
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.model.layout import save_weights
     from telephone_asr.model.pretrained import load
-    from telephone_asr.training.batches import Inputs
+    from telephone_asr.model.writing import save_weights
     from telephone_asr.training.objective import Objective
 
     directory = tmp_path_factory.mktemp("fitted") / "base"
@@ -160,7 +175,7 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
     nano = load(directory)
     nano.model.requires_grad_(True)  # the published config has FunASR freeze all of it
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb=100)
+    inputs = SpeechDataset(corpus.examples, {"telecall": corpus.sounds}, frontend, cache_mb=100)
     objective = Objective(nano, "features", llm_weight=1.0, ctc_weight=1.0)
     optimizer = torch.optim.AdamW(nano.model.parameters(), lr=3e-3)
     batch = inputs.batch(range(len(inputs)))
@@ -314,9 +329,9 @@ SMALL = {
     "base.tiny.encoder_dim": 32,
     "base.tiny.llm_layers": 1,
     "base.tiny.llm_dim": 32,
-    "base.tiny.ctc": {"lr": 1e-3, "epochs": 1, "max_frames": 100},
-    "base.tiny.llm": {"lr": 3e-3, "epochs": 1, "max_frames": 100},
-    "train.max_frames": 100,
+    "base.tiny.ctc": {"lr": 1e-3, "epochs": 1, "max_batch_rows": 100},
+    "base.tiny.llm": {"lr": 3e-3, "epochs": 1, "max_batch_rows": 100},
+    "train.max_batch_rows": 100,
     "train.evaluations": 2,
     "train.valid_utterances": 2,
     "train.encoder.epochs": 1,
@@ -325,6 +340,12 @@ SMALL = {
     "train.lora.r": 4,
     "decode.max_tokens": 6,
 }
+
+
+def stage_command(name: str, *arguments: str) -> list[str]:
+    """The module of one of dvc.yaml's stages, and its arguments: train_lora is `train lora`."""
+    module, *part = name.split("_")
+    return [f"telephone_asr.stages.{module}", *part, *arguments]
 
 
 def run_stage(directory: Path, name: str, *arguments: str) -> None:
@@ -337,9 +358,10 @@ def run_stage(directory: Path, name: str, *arguments: str) -> None:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
-        patch.setattr("sys.argv", [name, *arguments])
+        module, *rest = stage_command(name, *arguments)
+        patch.setattr("sys.argv", [module, *rest])
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")
-        importlib.import_module(f"telephone_asr.stages.{name}").main()
+        importlib.import_module(module).main()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model_fixtures import TEXTS
-from telephone_asr.model import layout
+from telephone_asr.model import layout, writing
 from telephone_asr.model.pretrained import CTC_BRANCH, read_weights
 from telephone_asr.model.tiny import write_model
 from telephone_asr.model.tokenizer import END, PAD, START, ctc_tokens
@@ -78,7 +78,7 @@ def drop_ctc(directory: Path) -> None:
     """Takes the CTC branch out of the weights; config.yaml goes on naming it, if it did."""
     state = read_weights(directory / "model.pt")
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(CTC_BRANCH)}
-    layout.save_weights(kept, directory / "model.pt")
+    writing.save_weights(kept, directory / "model.pt")
 
 
 @pytest.fixture(scope="session", params=LAYOUTS)

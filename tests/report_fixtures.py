@@ -9,7 +9,8 @@ import numpy as np
 from telephone_asr.names import CHECKPOINTS, TEST_SETS, TRAINED
 from telephone_asr.report.blocks import Document
 from telephone_asr.report.document import document
-from telephone_asr.report.findings import Findings, StageState
+from telephone_asr.report.findings import Findings
+from telephone_asr.report.lock import StageState
 from telephone_asr.scoring.slices import summary
 
 UTTERANCES, SPEAKERS = 30, 10

@@ -17,8 +17,8 @@ from telephone_asr import cli
 from telephone_asr.channel import g711
 from telephone_asr.commands import transcribe
 from telephone_asr.params import load_params
+from telephone_asr.paths import SHARDS
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import SHARDS
 
 
 @pytest.fixture

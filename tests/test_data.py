@@ -7,7 +7,7 @@ import pytest
 from telephone_asr.commands import data
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import REASONS
-from telephone_asr.stages import SHARDS
+from telephone_asr.paths import SHARDS
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,9 @@ PACKAGE = SRC / "telephone_asr"
 EXEMPT = {
     "params.py": "a new key changes no stage, and those that a stage reads are its params",
     "errors.py": "what a refusal is, not what a stage writes",
-    "stages/__init__.py": "paths, which are the stage's deps and outs, and how a refusal ends",
+    "paths.py": "the stage's deps and outs",
+    "program.py": "how a refusal ends",
+    "outs.py": "how an out is put in place, not what is in it",
 }
 
 yaml = YAML()
@@ -35,7 +38,8 @@ STAGES = yaml.load(ROOT / "dvc.yaml")["stages"]
 def needed(stage: str) -> set[Path]:
     """The files of the package that a stage runs or reads, but for the exempt."""
     exempt = {PACKAGE / name for name in EXEMPT}
-    found, todo = set(), [PACKAGE / "stages" / f"{stage}.py"]
+    [module] = re.findall(r"-m telephone_asr\.stages\.(\w+)", STAGES[stage]["cmd"])
+    found, todo = set(), [PACKAGE / "stages" / f"{module}.py"]
     while todo:
         path = todo.pop()
         if path not in found | exempt:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from telephone_asr.decoding.alignment import character_borders
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
 from telephone_asr.model.devices import allow_tf32, enough_memory
-from telephone_asr.training.objective import transcribe
-from telephone_asr.training.splice import character_borders
 
 SAID = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has a total ..."),
@@ -60,9 +60,9 @@ def test_decoding_frozen_parts_and_borders_say_what_to_lower(full, make_inputs, 
     inputs = make_inputs(full)
     with pytest.raises(InputError, match=r"decoding: .* 5 utterances .*lower decode\.batch_size"):
         transcribe(full, inputs, batch_size=5, max_tokens=3)
-    with pytest.raises(InputError, match=r"frozen parts' outputs: .*lower train\.max_frames"):
-        inputs.advance(full, "encoded", 120, tmp_path)
-    with pytest.raises(InputError, match=r"borders .*lower train\.max_frames"):
+    with pytest.raises(InputError, match=r"frozen parts' outputs: .*lower train\.max_batch_rows"):
+        inputs.precompute(full, "encoded", 120, tmp_path)
+    with pytest.raises(InputError, match=r"borders .*lower train\.max_batch_rows"):
         character_borders(full, make_inputs(full), 120)
 
 

@@ -10,7 +10,7 @@ from model_fixtures import run_stage, write_params
 from telephone_asr.commands.doctor import Finding, consult, examine
 from telephone_asr.errors import InputError
 from telephone_asr.params import load_params
-from telephone_asr.stages.launch import on_processes
+from telephone_asr.processes import on_processes
 
 
 def by_subject() -> dict[str, Finding]:
@@ -101,7 +101,7 @@ def test_a_training_with_too_few_gpus_says_so_before_it_starts(repository, monke
     have_gpus(monkeypatch, 9)
     write_params(repository, {"train.processes": 2, "train.batches_per_step": 2})
     with pytest.raises(InputError, match=r"train\.processes: expected at most 1"):
-        on_processes("telephone_asr.stages.train_encoder", load_params(), lambda: None)
+        on_processes("telephone_asr.stages.train", load_params(), lambda: None)
 
 
 @pytest.mark.parametrize("stage", ["corpus", "tokenizer", "base"])

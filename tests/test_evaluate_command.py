@@ -11,9 +11,9 @@ import pytest
 from corpus_fixtures import calls, kaldi
 from model_fixtures import CALL_RATE_HZ, SMALL, TEXTS, write_params, write_wav
 from telephone_asr import cli
+from telephone_asr.decoding import corpus as scoring_corpus
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
-from telephone_asr.scoring import corpus as scoring_corpus
-from telephone_asr.training.objective import transcribe
 
 MAX_TOKENS = SMALL["decode.max_tokens"]
 

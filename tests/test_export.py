@@ -8,11 +8,11 @@ import torch
 from omegaconf import OmegaConf
 
 from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import file_sha256, load, read_weights
 from telephone_asr.stages.export import funasr_texts
-from telephone_asr.training.objective import transcribe
 
 MAX_TOKENS = 12
 

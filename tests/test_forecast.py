@@ -5,10 +5,10 @@ import pytest
 from model_fixtures import ROOT, smaller, write_params
 from telephone_asr.commands import forecast
 from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
+from telephone_asr.dataset.batching import low_rate_frames, schedule
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.params import load_params
-from telephone_asr.training.batches import low_rate_frames, schedule
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
@@ -28,7 +28,7 @@ def params():
         load_params(ROOT / "params.yaml"),
         split={"valid": 0.1, "test": 0.1},
         train={
-            **{"mix": 0.0, "max_frames": 4000, "batches_per_step": 2, "evaluations": 4},
+            **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
         },
     )
@@ -85,7 +85,7 @@ def test_the_steps_are_about_those_of_the_schedule_that_is_made(data_repository)
     manifest = data_repository.path / "data" / "manifests" / "simulated" / "train.jsonl"
     examples = read_manifest(manifest)
     lengths = [low_rate_frames(example) for example in examples]
-    made = len(schedule(lengths, params.train.max_frames, params.train.encoder.epochs, 0))
+    made = len(schedule(lengths, params.train.max_batch_rows, params.train.encoder.epochs, 0))
     train = Speech(len(examples), sum(e.duration_s for e in examples) / 3600)
     share = 1 - params.split.valid - params.split.test
     speech = {"wideband": train.share(1 / share), "calls": Speech(0, 0.0)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import SMALL, write_params
+from model_fixtures import SMALL, stage_command, write_params
 
 HUBS = ("modelscope", "huggingface")
 REPO, REVISION, COMMIT = "FunAudioLLM/Fun-ASR-Nano-2512", "v1.0", "c0ffee" + "0" * 34
@@ -156,7 +156,7 @@ def run(tmp_path, environment):
     def run(stage: str, **changes) -> subprocess.CompletedProcess:
         write_params(tmp_path, {f"base.{key}": value for key, value in changes.items()})
         return subprocess.run(
-            [sys.executable, "-m", f"telephone_asr.stages.{stage}"],
+            [sys.executable, "-m", *stage_command(stage)],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

@@ -21,15 +21,16 @@ from telephone_asr.model.pretrained import file_sha256
 STAGE = """
 from telephone_asr.training import loop
 loop.SAVE_EVERY_S, loop.SAVE_SHARE = 0.3, 1.0
-from telephone_asr.stages import run, train_{stage}
-run(train_{stage}.main)
+from telephone_asr.program import run
+from telephone_asr.stages import train
+run(train.main)
 """
 KILLS = {"encoder": 7, "adapter": 7, "lora": 6}
 
 
 def start(repository: Path, stage: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", STAGE.format(stage=stage)],
+        [sys.executable, "-u", "-c", STAGE, stage],
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -53,7 +54,7 @@ def finish(repository: Path, stage: str) -> tuple[float, str]:
 def test_a_stage_killed_again_and_again_writes_the_same_bytes(trained_repository, tmp_path, stage):
     repository = tmp_path / "repository"
     shutil.copytree(trained_repository, repository)
-    write_params(repository, {"train.max_frames": 40, f"train.{stage}.epochs": 8})
+    write_params(repository, {"train.max_batch_rows": 40, f"train.{stage}.epochs": 8})
     models = repository / "models"
     shutil.rmtree(models / stage)
     seconds, _ = finish(repository, stage)

@@ -9,17 +9,18 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from model_fixtures import LORA
+from model_fixtures import LORA, PLAN, options
+from telephone_asr.dataset import batching
+from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import load
-from telephone_asr.training import batches, loop
-from telephone_asr.training.loop import Recipe
+from telephone_asr.scratch import Scratch
+from telephone_asr.training import loop
 from telephone_asr.training.objective import Objective
-from telephone_asr.training.resume import Scratch
-from telephone_asr.training.steps import fetch
+from telephone_asr.training.steps import prefetch
 
-RECIPE = Recipe(lr=0.01, warmup_share=0.25, clip=5.0, evaluations=4, seed=0, name="test")
+OPTIONS = options()
 
 
 @dataclass
@@ -62,7 +63,7 @@ def scratch(tmp_path):
     opened.close(remove=False)
 
 
-def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: Push()):
+def train_slope(scratch, options=OPTIONS, steps=40, plan=PLAN, cers=None, batch=lambda _: Push()):
     """Trains the slope; also the weight before each step, the numbers asked for, and the rows."""
     model, seen = Slope(), SimpleNamespace(weights=[], numbers=[], rows=[], tried=[])
     cers = iter(cers) if cers else iter(lambda: -model.weight.item(), None)
@@ -77,37 +78,35 @@ def train_slope(scratch, recipe=RECIPE, steps=40, cers=None, batch=lambda _: Pus
 
     trained = {"weight": model.weight}
     result = loop.train(
-        *(model, trained, batch_at, steps, [0, 1], lambda: next(cers), recipe, scratch),
+        *(model, trained, batch_at, steps, [0, 1], lambda: next(cers), plan, options, scratch),
         *(seen.rows.append, Accelerator(cpu=True)),
     )
     seen.weights.append(model.weight.item())
     return result, seen
 
 
-def planned_lr(step: int, steps: int, recipe: Recipe) -> float:
-    warmup = steps * recipe.warmup_share
+def planned_lr(step: int, steps: int) -> float:
+    warmup = steps * OPTIONS.warmup_share
     if step < warmup:
-        return recipe.lr * (step + 1) / warmup
-    return recipe.lr * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+        return PLAN.lr * (step + 1) / warmup
+    return PLAN.lr * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
 
 
 def test_the_learning_rate_warms_up_and_goes_down_as_a_cosine(scratch):
     _, seen = train_slope(scratch)
     moved = [b - a for a, b in pairwise(seen.weights)]
-    expected = [
-        planned_lr(step, 40, RECIPE) * (1 - 0.01 * seen.weights[step]) for step in range(40)
-    ]
+    expected = [planned_lr(step, 40) * (1 - 0.01 * seen.weights[step]) for step in range(40)]
     assert moved == pytest.approx(expected, rel=1e-3, abs=1e-6)
-    assert max(moved) == pytest.approx(RECIPE.lr, rel=0.01)
-    assert 0 < moved[0] == pytest.approx(RECIPE.lr / 10, rel=0.01)
-    assert moved[-1] < RECIPE.lr / 100
+    assert max(moved) == pytest.approx(PLAN.lr, rel=0.01)
+    assert 0 < moved[0] == pytest.approx(PLAN.lr / 10, rel=0.01)
+    assert moved[-1] < PLAN.lr / 100
     lrs = [row["lr"] for row in seen.rows if "lr" in row]
-    assert lrs == pytest.approx([planned_lr(step, 40, RECIPE) for step in (10, 20, 30)] + [0.0])
+    assert lrs == pytest.approx([planned_lr(step, 40) for step in (10, 20, 30)] + [0.0])
 
 
 def test_a_large_gradient_is_clipped(scratch):
-    recipe = Recipe(lr=0.01, warmup_share=0.0, clip=1.0, evaluations=1, seed=0, name="test")
-    _, seen = train_slope(scratch, recipe, batch=lambda n: Push(1000.0 if n == 0 else 1.0))
+    clipping = options(warmup_share=0.0, clip=1.0, evaluations=1)
+    _, seen = train_slope(scratch, clipping, batch=lambda n: Push(1000.0 if n == 0 else 1.0))
     moved = [b - a for a, b in pairwise(seen.weights)]
     assert moved[1] == pytest.approx(moved[0], rel=0.01)
 
@@ -119,9 +118,9 @@ def test_every_batch_comes_once_in_order(scratch):
 
 def test_batches_of_a_step_count_by_their_tokens(scratch):
     """Two batches of one and three tokens: as one batch of all four."""
-    recipe = replace(RECIPE, batches_per_step=2, clip=1e9)
+    adding = options(batches_per_step=2, clip=1e9)
     batch = lambda n: Push(by=1.0, tokens=1) if n % 2 == 0 else Push(by=5.0, tokens=3)  # noqa: E731
-    result, seen = train_slope(scratch, recipe, steps=40, batch=batch)
+    result, seen = train_slope(scratch, adding, steps=40, batch=batch)
     assert result.steps == 20
     assert seen.numbers == list(range(40))
     row = next(row for row in seen.rows if row["step"] == 10)
@@ -130,7 +129,7 @@ def test_batches_of_a_step_count_by_their_tokens(scratch):
 
 def test_more_batches_a_step_than_there_are_is_refused(scratch):
     with pytest.raises(InputError, match=r"train\.batches_per_step"):
-        train_slope(scratch, replace(RECIPE, batches_per_step=9), steps=8)
+        train_slope(scratch, options(batches_per_step=9), steps=8)
 
 
 def test_a_step_without_a_finite_gradient_is_left_out_and_counted(scratch, capfd):
@@ -164,10 +163,10 @@ class Full(Slope):
 
 def test_memory_that_runs_out_is_said_with_what_to_change_before_anything_else(scratch):
     model, done = Full(), []
-    with pytest.raises(InputError, match=r"test: memory ran out.* 200 rows: .*train\.max_frames"):
+    with pytest.raises(InputError, match=r"memory ran out.* 200 rows: .*train\.max_batch_rows"):
         loop.train(
             *(model, {"weight": model.weight}, lambda n: Push(rows=100 * n), 4, [1, 2]),
-            *(lambda: done.append("validated"), RECIPE, scratch, done.append),
+            *(lambda: done.append("validated"), PLAN, OPTIONS, scratch, done.append),
             Accelerator(cpu=True),
         )
     assert done == []
@@ -179,7 +178,7 @@ def test_another_error_is_not_taken_for_memory_that_runs_out(scratch):
     with pytest.raises(RuntimeError, match="mat1"):
         loop.train(
             *(model, {"weight": model.weight}, lambda _: Push(rows=200), 4, [0], lambda: 0.0),
-            *(RECIPE, scratch, lambda row: None, Accelerator(cpu=True)),
+            *(PLAN, OPTIONS, scratch, lambda row: None, Accelerator(cpu=True)),
         )
 
 
@@ -192,10 +191,10 @@ def test_what_is_tried_out_has_what_a_step_has(scratch, batches_per_step):
         gradients.append(model.weight.grad is not None)
         return Push()
 
-    recipe = replace(RECIPE, batches_per_step=batches_per_step)
+    adding = options(batches_per_step=batches_per_step)
     loop.train(
-        *(model, {"weight": model.weight}, batch_at, 4, [3, 2], lambda: 0.0, recipe, scratch),
-        *(lambda row: None, Accelerator(cpu=True)),
+        *(model, {"weight": model.weight}, batch_at, 4, [3, 2], lambda: 0.0, PLAN, adding),
+        *(scratch, lambda row: None, Accelerator(cpu=True)),
     )
     assert gradients[:3] == [False, batches_per_step == 2, False]
 
@@ -208,7 +207,7 @@ def test_what_is_tried_out_has_what_a_step_has(scratch, batches_per_step):
     ],
 )
 def test_the_best_are_averaged_where_their_mean_is_no_worse(scratch, cers, averaged):
-    result, seen = train_slope(scratch, replace(RECIPE, average=2), cers=cers)
+    result, seen = train_slope(scratch, options(average=2), cers=cers)
     assert (result.step, result.cer, result.averaged) == (20, 0.3, averaged)
     mean = (seen.weights[20] + seen.weights[30]) / 2 if averaged == 2 else seen.weights[20]
     assert result.weights["weight"].item() == pytest.approx(mean, abs=1e-7)
@@ -216,19 +215,19 @@ def test_the_best_are_averaged_where_their_mean_is_no_worse(scratch, cers, avera
 
 
 def test_only_the_best_are_kept_on_disk(scratch):
-    train_slope(scratch, replace(RECIPE, average=2), cers=[0.9, 0.5, 0.3, 0.4, 0.6, 0.3])
+    train_slope(scratch, options(average=2), cers=[0.9, 0.5, 0.3, 0.4, 0.6, 0.3])
     names = {path.name for path in scratch.directory.glob("best.*")}
     assert names == {"best.20.pt", "best.30.pt"}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_come_in_order_from_any_number_of_workers(workers):
-    assert list(fetch(lambda n: n * n, [5, 3, 4], workers)) == [25, 9, 16]
+    assert list(prefetch(lambda n: n * n, [5, 3, 4], workers)) == [25, 9, 16]
 
 
 def test_rows_come_every_ten_steps_and_at_each_validation_with_the_mean_loss(scratch):
-    recipe = Recipe(lr=1e-9, warmup_share=0.1, clip=5.0, evaluations=3, seed=0, name="test")
-    result, seen = train_slope(scratch, recipe, steps=36)
+    plan, rare = replace(PLAN, lr=1e-9), options(warmup_share=0.1, evaluations=3)
+    result, seen = train_slope(scratch, rare, steps=36, plan=plan)
     assert [row["step"] for row in seen.rows] == [0, 10, 12, 20, 24, 30, 36]
     assert [row["step"] for row in seen.rows if "cer" in row] == [0, 12, 24, 36]
     assert result.history == seen.rows
@@ -277,8 +276,8 @@ class Run:
         self.rows, self.calls, self.fail = [], {}, fail
         self.trained = parts.add_lora(self.nano, LORA, seed=5)
         inputs = make_inputs(self.nano)
-        inputs.advance(self.nano, "adapted", 100, root / "frozen")
-        schedule = batches.schedule(inputs.lengths, 60, 4, seed=0)
+        inputs.precompute(self.nano, "adapted", 100, root / "frozen")
+        schedule = batching.schedule(inputs.lengths, 60, 4, seed=0)
         self.n_batches = len(schedule)
         objective = Objective(self.nano, "adapted", llm_weight=1.0, ctc_weight=0.0)
         scratch = Scratch(root, "lora", "1" * 64)
@@ -301,13 +300,12 @@ class Run:
             self.nano.peft.train()
             return loss
 
-        recipe = Recipe(
-            1e-3, warmup_share=0.1, clip=5.0, evaluations=5, seed=3, name="lora", average=2
-        )
+        plan = replace(PLAN, name="lora", lr=1e-3, seed=3)
+        own = options(warmup_share=0.1, evaluations=5, average=2)
         try:
             self.result = loop.train(
-                *(objective, self.trained, batch_at, len(schedule), [0], validate, recipe, scratch),
-                *(on_row, Accelerator(cpu=True)),
+                *(objective, self.trained, batch_at, len(schedule), [0], validate, plan, own),
+                *(scratch, on_row, Accelerator(cpu=True)),
             )
         finally:
             scratch.close(remove=False)
@@ -335,7 +333,7 @@ def uninterrupted(fitted_directory, tmp_path_factory, corpus):
 
     def make_inputs(nano):
         frontend = Frontend(nano.config["frontend_conf"])
-        return batches.Inputs(corpus.examples, {"telecall": corpus.sounds}, frontend, 100)
+        return SpeechDataset(corpus.examples, {"telecall": corpus.sounds}, frontend, 100)
 
     run = Run(fitted_directory, tmp_path_factory.mktemp("whole"), make_inputs)
     assert run.n_batches >= 14

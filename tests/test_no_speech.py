@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from telephone_asr.scoring.decode import CutOff
-from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS, clips, insertions
+from telephone_asr.scoring.cut_off import CutOff
+from telephone_asr.scoring.no_speech import (
+    CLIPS_S,
+    NO_SPEECH_KINDS,
+    clips,
+    insertions_per_minute,
+)
 from telephone_asr.scoring.options import Scoring
 
 
@@ -42,13 +47,13 @@ def test_characters_a_minute_are_counted_after_normalisation():
     texts = ["嗯。" if key == "silence-0" else "" for key in keys]
     texts[keys.index("noise-2")] = "您好，OK"
     texts[keys.index("noise-3")] = CutOff("三百二")
-    found = insertions(keys, texts, Scoring())
+    found = insertions_per_minute(keys, texts, Scoring())
     assert found == {
         "silence": {"insertions_per_minute": 1.0, "cut_off": 0},
         "noise": {"insertions_per_minute": 7.0, "cut_off": 1},
         "hold_music": {"insertions_per_minute": 0.0, "cut_off": 0},
     }
-    mixed = insertions(keys, texts, Scoring(unit="mixed", fillers=("嗯",)))
+    mixed = insertions_per_minute(keys, texts, Scoring(unit="mixed", fillers=("嗯",)))
     assert mixed["silence"]["insertions_per_minute"] == 0
     assert mixed["noise"]["insertions_per_minute"] == 6
     assert sum(CLIPS_S) == pytest.approx(60, abs=0.05)

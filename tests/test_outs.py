@@ -71,7 +71,7 @@ def test_no_stage_writes_through_a_link_into_the_cache(trained_repository, tmp_p
 STAGE = """
 import sys
 from pathlib import Path
-from telephone_asr.stages import new_out
+from telephone_asr.outs import new_out
 with new_out(Path("data/calls")) as new:
     new.mkdir()
     (new / "text").write_text(sys.argv[1])

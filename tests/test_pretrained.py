@@ -151,7 +151,7 @@ def test_weights_that_would_run_code_are_refused(own_directory, tmp_path):
 
 
 def test_weights_without_the_ctc_branch_work_without_it(own_directory, make_inputs):
-    from telephone_asr.training.objective import transcribe
+    from telephone_asr.decoding.recognise import transcribe
 
     with_ctc = load(own_directory)
 

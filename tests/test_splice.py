@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from telephone_asr.dataset.batching import in_order
+from telephone_asr.decoding import alignment
+from telephone_asr.decoding.alignment import character_borders
 from telephone_asr.training import splice
-from telephone_asr.training.batches import in_order
-from telephone_asr.training.splice import Splicer, character_borders
+from telephone_asr.training.splice import Splicer
 
 TEXTS = ["一二三四", "五六", "七八九十百千", "万"]
 BORDERS = [[0, 3, 4, 9, 12], [0, 5, 6], [0, 1, 2, 3, 4, 5, 20], []]  # the last is not aligned
@@ -115,12 +117,12 @@ def test_a_spliced_text_is_no_longer_than_the_limits():
 @pytest.fixture
 def encoded(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "encoded", 200, tmp_path / "frozen")
+    inputs.precompute(fitted, "encoded", 200, tmp_path / "frozen")
     return inputs
 
 
 def test_borders_cover_each_utterance_and_give_every_character_some_sound(fitted, encoded):
-    borders = character_borders(fitted, encoded, max_frames=200)
+    borders = character_borders(fitted, encoded, max_batch_rows=200)
     aligned = 0
     for example, own, length in zip(encoded.examples, borders, encoded.lengths, strict=True):
         if not own:
@@ -140,10 +142,10 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
     path = [0, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 3, 0, 0]
     log_probs = torch.full((15, 4), -20.0)
     log_probs[range(15), path] = 0.0
-    own = splice._borders(log_probs, [1, 2, 2, 3], blank=0)
+    own = alignment._borders(log_probs, [1, 2, 2, 3], blank=0)
     assert own == [0, 5, 8, 11, 15]
-    assert splice._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
-    assert splice._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
+    assert alignment._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
+    assert alignment._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
 
 
 class CharactersAndBytes:
@@ -169,12 +171,12 @@ def test_borders_of_tokens_become_borders_of_characters(text, tokens, borders, e
         model=SimpleNamespace(ctc_tokenizer=CharactersAndBytes()),
         config={"dataset_conf": {"ctc_target_normalize": True}},
     )
-    assert splice._by_character(nano, text, tokens, borders) == expected
+    assert alignment._by_character(nano, text, tokens, borders) == expected
 
 
 def test_borders_do_not_depend_on_the_batches(fitted, encoded):
     assert len(in_order(encoded.lengths, 60)) > len(in_order(encoded.lengths, 400))
-    few, many = (character_borders(fitted, encoded, max_frames=n) for n in (60, 400))
+    few, many = (character_borders(fitted, encoded, max_batch_rows=n) for n in (60, 400))
     assert few == many
 
 
@@ -182,5 +184,5 @@ def test_borders_are_the_same_where_encoder_outputs_do_not_fit_on_disk(
     fitted, encoded, make_inputs
 ):
     features = make_inputs(fitted, cache_mb=0)
-    expected = character_borders(fitted, encoded, max_frames=200)
-    assert character_borders(fitted, features, max_frames=200) == expected
+    expected = character_borders(fitted, encoded, max_batch_rows=200)
+    assert character_borders(fitted, features, max_batch_rows=200) == expected

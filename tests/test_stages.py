@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_fixtures import ROOT, SMALL, run_stage, write_params
+from model_fixtures import ROOT, SMALL, run_stage, stage_command, write_params
 from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
@@ -44,7 +44,7 @@ def reasons(path: Path) -> dict[str, int]:
 
 def as_subprocess(directory: Path, name: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", f"telephone_asr.stages.{name}"],
+        [sys.executable, "-m", *stage_command(name)],
         cwd=directory,
         capture_output=True,
         text=True,
@@ -554,7 +554,8 @@ def test_the_base_models_timestamps_are_nearest_to_its_own(trained_repository, m
     metrics = json.loads((trained_repository / "metrics" / "base.json").read_text())["timestamps"]
     assert metrics["borders"] > 0
     assert 0 < metrics["within_120_ms"] <= 1
-    from telephone_asr.stages import SHARDS, evaluate
+    from telephone_asr.paths import SHARDS
+    from telephone_asr.stages import evaluate
 
     monkeypatch.chdir(trained_repository)
     params = load_params()

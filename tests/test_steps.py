@@ -14,12 +14,11 @@ from accelerate import Accelerator
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from model_fixtures import TEXTS
+from model_fixtures import PLAN, TEXTS, options
+from telephone_asr.dataset.batching import collate
 from telephone_asr.manifests.messages import PROMPT_VERBATIM
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, load
-from telephone_asr.training.batches import collate
-from telephone_asr.training.loop import Recipe
 from telephone_asr.training.objective import Objective
 from telephone_asr.training.steps import Stepper
 
@@ -60,8 +59,8 @@ def step(directory: Path, size: int) -> dict[str, torch.Tensor]:
     accelerator = Accelerator(cpu=True)
     optimizer = torch.optim.SGD(trained.values(), lr=1.0)
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
-    recipe = Recipe(1.0, 0.0, 1e9, 1, 0, "test", batches_per_step=N // size)
-    stepper = Stepper(accelerator, wrapped, objective.tokens, trained, optimizer, recipe)
+    own = options(clip=1e9, batches_per_step=N // size)
+    stepper = Stepper(accelerator, wrapped, objective.tokens, trained, optimizer, PLAN, own)
     numbers = stepper.numbers([0])
     batches = (batch_of(list(range(size * n, size * (n + 1)))) for n in numbers)
     figures = stepper.take(0, batches)

@@ -84,7 +84,7 @@ def test_tests_run_on_every_python_that_the_project_allows():
     every = [f"3.{minor}" for minor in range(30) if f"3.{minor}" in allowed]
     assert job["strategy"]["matrix"]["python"] == every
     assert job["permissions"] == {"contents": "read"}
-    assert job["steps"][-1] == {"run": "make test"}
+    assert job["steps"][-1] == {"run": "make test", "env": {"SCORERS": "all"}}
 
 
 def test_every_slow_test_runs_weekly():

@@ -16,7 +16,7 @@ from telephone_asr.commands import (
     transcribe,
     unpack,
 )
-from telephone_asr.stages import run
+from telephone_asr.program import run
 
 # As --help lists them.
 COMMANDS = (

@@ -59,7 +59,7 @@ def shortage(error: BaseException) -> str | None:
         if out_of_memory(one):
             where = "the GPU's memory" if "CUDA" in text else "memory"
             return (
-                f"{where} does not suffice: lower decode.batch_size, train.max_frames or "
+                f"{where} does not suffice: lower decode.batch_size, train.max_batch_rows or "
                 "train.cache_mb in params.yaml, or the number of processes (LOKY_MAX_CPU_COUNT)."
             )
     return None

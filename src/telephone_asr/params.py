@@ -77,7 +77,7 @@ class Frontend:
 class TinyTraining:
     lr: float
     epochs: int
-    max_frames: int  # 60 ms frames a batch, padding counted
+    max_batch_rows: int  # of 60 ms, padding counted
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Train:
     lr: float  # the base learning rate of all three stages
     weight_decay: float  # AdamW's
     warmup_share: float  # of the steps, linear from 0
-    max_frames: int  # 60 ms frames a batch, padding counted
+    max_batch_rows: int  # of 60 ms, padding counted
     batches_per_step: int  # shared out over the processes; their gradients are added
     clip: float  # largest norm of the gradient
     evaluations: int  # validation passes a stage; the best checkpoint is kept
@@ -274,11 +274,11 @@ _RANGES = {
     },
     "base.tiny.ctc.epochs": (0, _MANY),
     "base.tiny.llm.epochs": (0, _MANY),
-    "base.tiny.ctc.max_frames": (1, _MANY),
-    "base.tiny.llm.max_frames": (1, _MANY),
+    "base.tiny.ctc.max_batch_rows": (1, _MANY),
+    "base.tiny.llm.max_batch_rows": (1, _MANY),
     "train.weight_decay": (0, 1),
     "train.warmup_share": (0, 1),
-    "train.max_frames": (1, _MANY),
+    "train.max_batch_rows": (1, _MANY),
     "train.clip": (0, _MANY),
     "train.evaluations": (1, _MANY),
     "train.valid_utterances": (1, _MANY),

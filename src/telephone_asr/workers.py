@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any
 
 AHEAD = 4  # jobs for each of a cluster's cores that are handed out at a time
 
 
-def run_jobs(function: Callable[..., Any], arguments: Iterable[tuple]) -> Iterator[Any]:
+def run_jobs(
+    function: Callable[..., Any], arguments: Iterable[tuple]
+) -> Generator[Any, None, None]:
     """Yields `function(*each)` for each of the arguments as it is done, in no order.
 
     By joblib, on the cores of this machine; where the environment names a Ray cluster

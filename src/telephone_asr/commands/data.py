@@ -10,7 +10,7 @@ from pathlib import Path
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
-from telephone_asr.stages import FROZEN_SPLITS, MANIFESTS, SHARDS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, SHARDS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW, SCRATCH, SHARDS, check_places, unseen
+from telephone_asr.outs import check_places
+from telephone_asr.paths import RAW, SCRATCH, SHARDS
+from telephone_asr.stages import unseen
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -97,7 +99,7 @@ def _forecast(params: Params) -> Iterator[Finding]:
 def _devices(params: Params) -> str:
     import torch
 
-    from telephone_asr.stages.launch import check_processes
+    from telephone_asr.processes import check_processes
 
     found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]

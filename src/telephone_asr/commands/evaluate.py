@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import MODELS
+from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import printable, read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
+    from telephone_asr.decoding.corpus import Scored
     from telephone_asr.params import Decode, Params
-    from telephone_asr.scoring.corpus import Scored
     from telephone_asr.scoring.options import Scoring
     from telephone_asr.shards import Rejected
 
@@ -93,9 +93,9 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     from accelerate import Accelerator
     from tqdm import tqdm
 
+    from telephone_asr.decoding.corpus import score_items
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.devices import allow_tf32
-    from telephone_asr.scoring.corpus import score_items
     from telephone_asr.shards import whole_file
 
     layout.check_directory(model, "--model")
@@ -167,7 +167,7 @@ def _gather(
 
 def _line(result: Scored, source: str) -> dict:
     from telephone_asr.measures import measure
-    from telephone_asr.scoring.decode import CutOff
+    from telephone_asr.scoring.cut_off import CutOff
     from telephone_asr.scoring.transcripts import transcript_line
 
     utterance = result.utterance

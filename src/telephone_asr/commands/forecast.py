@@ -107,7 +107,7 @@ def _training(
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
     rows = own.hours * 3600 / ROW_S * PADDING
-    steps = math.floor(rows / common.max_frames) * options.epochs // common.batches_per_step
+    steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]
@@ -124,7 +124,7 @@ def _training(
         validated_hours = validated * own.hours / max(1, own.utterances) * (common.evaluations + 2)
         hours += _decoding_hours(validated_hours, rates, common.processes) or 0.0
         hours += _start_hours(rates)
-        memory_gb = rate["weights_gb"] + rate["gb_a_1000_rows"] * common.max_frames / 1000
+        memory_gb = rate["weights_gb"] + rate["gb_a_1000_rows"] * common.max_batch_rows / 1000
     return Forecast(f"train_{stage}", own, steps, hours, memory_gb, disk_gb)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
 from telephone_asr.names import CHECKPOINTS, FINAL
-from telephone_asr.stages import METRICS, SLICES
+from telephone_asr.paths import METRICS, SLICES
 
 if TYPE_CHECKING:
     from telephone_asr.report.review import Review

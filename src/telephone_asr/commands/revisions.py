@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.names import CHECKPOINTS, FINAL, UNMERGED
+from telephone_asr.paths import METRICS, SLICES, TRANSCRIPTS
 from telephone_asr.scoring import evidence
 from telephone_asr.scoring.evidence import Side
-from telephone_asr.stages import METRICS, SLICES, TRANSCRIPTS
 
 if TYPE_CHECKING:
     from telephone_asr.scoring.difference import Results

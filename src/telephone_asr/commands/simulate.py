@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.stages import RAW
+from telephone_asr.paths import RAW
 
 
 def add(commands: argparse._SubParsersAction) -> None:

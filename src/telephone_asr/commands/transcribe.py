@@ -7,7 +7,7 @@ import math
 import sys
 from pathlib import Path
 
-from telephone_asr.stages import MODELS
+from telephone_asr.paths import MODELS
 
 BATCH_SIZE = 32
 MAX_TOKENS = 200  # of a text, and
@@ -25,11 +25,11 @@ def transcribe_files(files: list[Path], model: Path) -> None:
     """Prints file and text, a line each; exits with 1 where a file could not be used, or its text
     is cut off."""
     from telephone_asr.corpora.items import Item, load
+    from telephone_asr.decoding.corpus import recognise_utterances
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.frontend import Frontend
-    from telephone_asr.scoring.corpus import recognise_utterances
-    from telephone_asr.scoring.decode import CutOff
+    from telephone_asr.scoring.cut_off import CutOff
     from telephone_asr.shards import Rejected, Utterance
 
     layout.check_directory(model, "telephone-asr transcribe: --model")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.split import SPLITS
-from telephone_asr.stages import MANIFESTS, SHARDS, UNPACKED
+from telephone_asr.paths import MANIFESTS, SHARDS, UNPACKED
 
 
 def add(commands: argparse._SubParsersAction) -> None:

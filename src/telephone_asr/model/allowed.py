@@ -79,7 +79,13 @@ LLM_JSON: dict[str, dict[str, Any]] = {
         "additional_special_tokens": [""],
     },
 }
-NULLABLE = ("bos_token_id", "eos_token_id", "pad_token_id", "sliding_window", "chat_template")
+NULLABLE: tuple[str, ...] = (
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "sliding_window",
+    "chat_template",
+)
 NULLABLE += (*_NAMES, "layer_types", "ctc_decoder", "ctc_tokenizer", "model_max_length")
 ONE_OF = {
     "window": ("hamming", "hanning", "povey", "rectangular", "blackman"),
@@ -130,7 +136,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a mapping of plain data from YAML. Raises InputError where it is none."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     expected = "the YAML of a Fun-ASR-Nano"
     try:
@@ -213,7 +220,7 @@ def allow(
 
 
 def _refusal(key: str, value: Any, known: Any) -> str | None:
-    """Why a value cannot be one of its key; None where it can."""
+    """Returns why a value cannot be one of its key, or None where it can."""
     if value is None and (isinstance(known, Mapping) or key in NULLABLE):
         return None
     if key in ONE_OF:
@@ -242,7 +249,7 @@ def _refusal(key: str, value: Any, known: Any) -> str | None:
 
 @cache
 def _say(sentence: str) -> None:
-    """Once, though a file is read for the model, for its tokenizer and to be copied."""
+    """Prints a sentence once, though a file may be read several times."""
     print(sentence)
 
 

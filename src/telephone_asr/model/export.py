@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from pathlib import Path
 
-from telephone_asr.model import layout
+from telephone_asr.model import writing
 from telephone_asr.model.frontend import TELEPHONE_FS, WIDEBAND_FS
 from telephone_asr.model.pretrained import FunASRNano
 
@@ -21,11 +21,11 @@ def export(nano: FunASRNano, directory: Path) -> None:
     if nano.peft is not None:
         nano.model.llm = nano.peft.merge_and_unload()
         nano.peft = None
-    layout.copy_beside(nano.config, directory)
+    writing.copy_beside(nano.config, directory)
     config = deepcopy(nano.config)
     config["llm_conf"]["llm_dtype"] = "fp32"
     frontend = config["frontend_conf"]
     if frontend.pop("filters", None) == "aligned" and frontend["fs"] == TELEPHONE_FS:
         frontend["fs"] = WIDEBAND_FS
-    layout.write_config(directory, config)
-    layout.save_weights(nano.model.state_dict(), directory / "model.pt")
+    writing.write_config(directory, config)
+    writing.save_weights(nano.model.state_dict(), directory / "model.pt")

@@ -32,7 +32,7 @@ FUNASR_DITHER = 1.0  # where config.yaml says nothing, as the published one
 
 
 class Frontend:
-    """Features of one utterance at a time.
+    """Computes features of one utterance at a time.
 
     Args:
         config: `frontend_conf` of the model's config.yaml; `filters` "aligned" in it asks for the
@@ -50,7 +50,7 @@ class Frontend:
         self._frontend = WavFrontend(**(config | {"dither": 0.0}))
 
     def __call__(self, samples: np.ndarray, sample_rate_hz: int) -> torch.Tensor:
-        """(n,) int16 -> (ceil(frames / 6), 560) float32: log mel energies, 60 ms a row.
+        """Maps (n,) int16 to (ceil(frames / 6), 560) float32: log mel energies, 60 ms a row.
 
         Sound of another rate is resampled as FunASR does it (torchaudio's default filter), so that
         funasr.AutoModel sees the same features, but for its own dither.
@@ -139,19 +139,19 @@ def _telephone_filters(
 
 
 def _preemphasis(frequency_hz: float, fs: int) -> float:
-    """Power response of 1 - 0.97 z^-1."""
+    """Returns the power response of 1 - 0.97 z^-1."""
     return abs(1 - PREEMPHASIS * np.exp(-2j * np.pi * frequency_hz / fs)) ** 2
 
 
 @lru_cache(maxsize=8)
-def _resampler(from_hz: int, to_hz: int):
+def _resampler(from_hz: int, to_hz: int) -> torch.nn.Module:
     from torchaudio.transforms import Resample
 
     return Resample(from_hz, to_hz)
 
 
 def fbank_frames(n_samples: int, sample_rate_hz: int, fs: int) -> int:
-    """Frames of 10 ms that WavFrontend makes of so many samples (25 ms windows, edges snipped)."""
+    """Returns the 10 ms frames that WavFrontend makes of so many samples (25 ms, edges snipped)."""
     samples_at_fs = -(-n_samples * fs // sample_rate_hz)
     window, shift = fs * 25 // 1000, fs * 10 // 1000
     if samples_at_fs < window:  # WavFrontend shortens its window for such a clip
@@ -160,5 +160,5 @@ def fbank_frames(n_samples: int, sample_rate_hz: int, fs: int) -> int:
 
 
 def feature_rows(n_samples: int, sample_rate_hz: int, fs: int) -> int:
-    """Rows of 60 ms that Frontend makes of so many samples."""
+    """Returns the rows of 60 ms that Frontend makes of so many samples."""
     return -(-fbank_frames(n_samples, sample_rate_hz, fs) // 6)

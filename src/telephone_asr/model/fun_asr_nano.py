@@ -21,6 +21,7 @@ from telephone_asr.model.prefix import read_prefix, shared_prefix
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
 
+Rows = tuple[torch.Tensor, torch.Tensor]  # (B, T, D), padded, and T of each
 SYSTEM = "You are a helpful assistant."
 IGNORED = -100
 NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
@@ -28,10 +29,10 @@ NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_l
 
 @dataclass
 class Batch:
-    """Utterances that go through the model together.
+    """Holds utterances that go through the model together.
 
     `inputs` is what the first part that still has to be computed takes: features for the encoder,
-    the encoder's output for the adaptor, or the adaptor's output, see `Stage`.
+    the encoder's output for the adaptor, or the adaptor's output (`dataset.speech.InputStage`).
     """
 
     keys: list[str]
@@ -42,12 +43,12 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """Of `inputs`, padding counted."""
+        """Returns the rows of `inputs`, padding counted."""
         return self.inputs.shape[0] * self.inputs.shape[1]
 
 
 def chat_tokens(tokenizer: Any, prompt: str, config: dict[str, Any]) -> tuple[list[int], list[int]]:
-    """Tokens before and after the speech, as FunASR lays out the conversation."""
+    """Returns the tokens before and after the speech, as FunASR lays out the conversation."""
     dataset = config.get("dataset_conf", {})
     before = f"<|im_start|>user\n{prompt}"
     if dataset.get("sys_prompt", True):
@@ -59,7 +60,7 @@ def chat_tokens(tokenizer: Any, prompt: str, config: dict[str, Any]) -> tuple[li
 
 
 def low_rate_tokens(frames: torch.Tensor) -> torch.Tensor:
-    """How many of the adaptor's rows the language model is given under `use_low_frame_rate`.
+    """Returns how many of the adaptor's rows the language model gets under `use_low_frame_rate`.
 
     An eighth of the encoder's rows (FunASR's `fake_token_len`): the adaptor has to bring all it
     found into its first rows.
@@ -76,13 +77,15 @@ def adapted_rows(nano: FunASRNano, frames: torch.Tensor) -> torch.Tensor:
     return (frames - 1) // nano.model.audio_adaptor.k + 1  # it stacks k rows
 
 
-def encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor):
-    """(B, T, 560) features -> (B, T, encoder size). The encoder scales its input in place."""
-    return nano.model.audio_encoder(features.clone(), lengths)
+def encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor) -> Rows:
+    """Maps features (B, T, 560) to the encoder's output, (B, T, its size) and T of each."""
+    # The encoder scales its input in place.
+    encoded: Rows = nano.model.audio_encoder(features.clone(), lengths)
+    return encoded
 
 
-def adapt(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor):
-    """(B, T, encoder size) -> (B, S, language model size) and S of each: the speech tokens."""
+def adapt(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> Rows:
+    """Maps (B, T, encoder size) to the speech tokens, (B, S, language model size) and S of each."""
     # An adaptor that stacks rows would mix the last real ones with what the encoder makes of
     # padding; zeros are what it puts behind a single utterance.
     rows = torch.arange(encoded.shape[1], device=encoded.device)
@@ -99,8 +102,8 @@ def prompt_embeddings(
     lengths: torch.Tensor,
     skip: int = 0,
 ) -> list[torch.Tensor]:
-    """What the language model reads before it writes, but for its first `skip` tokens: one (n, D)
-    tensor an utterance."""
+    """Returns what the language model reads before it writes, but for its first `skip` tokens: one
+    (n, D) tensor an utterance."""
     embed = nano.model.llm.get_input_embeddings()
     parts = {}
     for prompt in set(prompts):
@@ -130,7 +133,7 @@ def transcript_loss(
     prefixes: dict[tuple[int, ...], Any] | None = None,
     total: float | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the transcripts' tokens (with the end of turn), as in FunASR.
+    """Returns the mean cross-entropy of the transcripts' tokens and ends of turn, as in FunASR.
 
     Args:
         total: the tokens to divide the sum by, those of all batches of a step; None: of this one.
@@ -165,9 +168,7 @@ def transcript_loss(
     return loss / (len(predicting) if total is None else total)
 
 
-def _prefix(
-    llm: torch.nn.Module, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None
-) -> Any:
+def _prefix(llm: Any, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None) -> Any:
     if prefixes is None:
         return read_prefix(llm, tokens)
     if tuple(tokens) not in prefixes:
@@ -201,7 +202,7 @@ def ctc_loss(
     lengths: torch.Tensor,
     total: float | None = None,
 ) -> torch.Tensor:
-    """CTC loss of the transcripts per token, of the branch that gives FunASR its timestamps.
+    """Returns the CTC loss per token, of the branch that gives FunASR its timestamps.
 
     Args:
         total: the tokens to divide the sum by, those of all batches of a step; None: of this one.
@@ -222,6 +223,6 @@ def ctc_loss(
 
 
 def ctc_log_probs(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(B, T, encoder size) -> (B, T, tokens + blank), one row for each 60 ms."""
+    """Maps (B, T, encoder size) to (B, T, tokens + blank), one row for each 60 ms."""
     decoded, _ = nano.model.ctc_decoder(encoded, lengths)
     return nano.model.ctc.log_softmax(decoded)

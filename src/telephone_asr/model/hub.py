@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from telephone_asr.errors import InputError
 from telephone_asr.model.layout import check_directory
 
-Hub = Literal["modelscope", "huggingface"]
 
-
-def locate(kind: Hub, path: str | None, repo: str, revision: str) -> Path:
+def locate(kind: str, path: str | None, repo: str, revision: str) -> Path:
     """Returns the base model's directory: the user's own at `path`, or a hub's snapshot.
 
     Raises InputError where it is not to be had or lacks a file that it must have.
@@ -30,8 +27,8 @@ def locate(kind: Hub, path: str | None, repo: str, revision: str) -> Path:
     return directory
 
 
-def snapshot(hub: Hub, repo: str, revision: str) -> Path:
-    """The directory of a repository at a revision: from the hub's cache, else from the hub.
+def snapshot(hub: str, repo: str, revision: str) -> Path:
+    """Returns the directory of a repository at a revision: of the hub's cache, else fetched.
 
     ModelScope's cache is where MODELSCOPE_CACHE says, Hugging Face's where HF_HOME does, else below
     ~/.cache. Each hub is asked at MODELSCOPE_ENDPOINT or HF_ENDPOINT, where these are set.
@@ -69,8 +66,8 @@ def _huggingface(repo: str, revision: str, local_files_only: bool) -> str:
     return snapshot_download(repo, revision=revision, local_files_only=local_files_only)
 
 
-def _places(hub: Hub) -> tuple[str, str]:
-    """The cache and the address of a hub."""
+def _places(hub: str) -> tuple[str, str]:
+    """Returns the cache and the address of a hub."""
     if hub == "modelscope":
         from modelscope_hub.config import HubConfig
 

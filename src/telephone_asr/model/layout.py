@@ -1,4 +1,4 @@
-"""The directory of a Fun-ASR-Nano, as it is published: read, checked and written.
+"""The directory of a Fun-ASR-Nano, as it is published: read, checked and built.
 
 It holds config.yaml, configuration.json (which of the directory's files config.yaml's paths are),
 model.pt, the vocabulary of the CTC branch, and the language model's config and tokenizer in a
@@ -17,7 +17,6 @@ import logging
 import pkgutil
 import re
 import reprlib
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.model import allowed
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 CTC_VOCABULARY = "multilingual.tiktoken"
@@ -71,11 +70,15 @@ MORE = {
     "dataset_conf.sys_prompt": True,
 }
 # Everything in config.yaml that is about the CTC branch.
-CTC_KEYS = ("ctc_decoder", "ctc_decoder_conf", "ctc_conf", "ctc_weight", "ctc_vocab_size")
-CTC_KEYS += ("detach_ctc_decoder", "ctc_tokenizer", "ctc_tokenizer_conf")
+CTC_KEYS = (
+    *("ctc_decoder", "ctc_decoder_conf", "ctc_conf", "ctc_weight", "ctc_vocab_size"),
+    *("detach_ctc_decoder", "ctc_tokenizer", "ctc_tokenizer_conf"),
+)
 # Of the language model's directory: its config and tokenizer, and no code.
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
-TOKENIZER_FILES += ("special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
 LLM_FILES = ("config.json", "generation_config.json", *TOKENIZER_FILES)
 
 
@@ -165,7 +168,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     config = _allow(path, given)
     optional = () if config.get("ctc_decoder") else CTC_PARTS
     for name, known in PARTS.items():
-        found = _at(config, name)
+        found = value_at(config, name)
         if found not in known and not (found is None and name in optional):
             raise InputError(
                 f"{path}: {name}: expected {' or '.join(known)}, as in the published models, got "
@@ -195,7 +198,7 @@ def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
         for source, tree in ((path, metas), (config_file, given)):
             prefix = "file_path_metas." if tree is metas else ""
             for key in keys:
-                value = _at(tree, key)
+                value = value_at(tree, key)
                 if found is None and isinstance(value, str) and "${" not in value:
                     found = allowed.own_name(source, prefix + key, value)
         return found
@@ -213,7 +216,7 @@ def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
     )
     for tree in (given, given.get("dataset_conf")):
         for section in ("llm_conf", "tokenizer_conf", "ctc_tokenizer_conf"):
-            part = _at(tree, section) if isinstance(tree, dict) else None
+            part = value_at(tree, section) if isinstance(tree, dict) else None
             if isinstance(part, dict):
                 part |= {"init_param_path": llm} if "init_param_path" in part else {}
                 part |= {"vocab_path": None} if "vocab_path" in part else {}
@@ -232,14 +235,14 @@ def _allow(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     given = {**given, "dataset_conf": dataset}
     for key in ("ctc_tokenizer", "ctc_tokenizer_conf"):
         dataset[key] = given.pop(key, None) or dataset.get(key)
-    _resolve(given)
+    resolve(given)
     sections = NEEDED | (CTC_NEEDED if given.get("ctc_decoder") else {})
     config = allowed.allow(path, given, known, strict=(*sections, *PARTS, "ctc_vocab_size"))
     for name, needed in sections.items():
-        section = _at(config, name) or {}
+        section = value_at(config, name) or {}
         missing = [key for key in needed if key not in section]
         if missing:
-            key, value = f".{missing[0]}" if section else "", _at(known, name)[missing[0]]
+            key, value = f".{missing[0]}" if section else "", value_at(known, name)[missing[0]]
             raise InputError(
                 f"{path}: {name}{key} is missing: expected a value, as the published {value!r}."
             )
@@ -258,7 +261,7 @@ def _known() -> dict[str, Any]:
     return known
 
 
-def _resolve(given: dict[str, Any]) -> None:
+def resolve(given: dict[str, Any]) -> None:
     """Puts values where config.yaml names other keys for them, `${a.b}`, in place and one deep.
 
     OmegaConf would also look into the environment (`${oc.env:AWS_SECRET_ACCESS_KEY}`), and what it
@@ -269,11 +272,11 @@ def _resolve(given: dict[str, Any]) -> None:
             continue
         for key, value in section.items():
             if isinstance(value, str) and (one := re.fullmatch(r"\$\{([\w.]+)\}", value)):
-                section[key] = _at(given, one[1])
+                section[key] = value_at(given, one[1])
 
 
-def _at(config: Mapping[str, Any], name: str) -> Any:
-    """The value of a dotted name, or None."""
+def value_at(config: Mapping[str, Any], name: str) -> Any:
+    """Returns the value of a dotted name, or None."""
     value: Any = config
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -301,115 +304,6 @@ def check_vocabulary(config: Mapping[str, Any]) -> None:
                 ) from None
 
 
-# --- Building
-
-
-def input_size(config: Mapping[str, Any]) -> int:
-    """Returns the values a row of features has: 560 in the published models."""
-    return config["frontend_conf"]["n_mels"] * config["frontend_conf"]["lfr_m"]
-
-
-def build(config: Mapping[str, Any]) -> torch.nn.Module:
-    """Builds FunASR's model of a configuration that `read_config` gave, with random weights.
-
-    The language model is built in fp32, in which FunASR computes with it, whatever the file holds.
-    """
-    import_funasr()
-    from funasr.register import tables
-
-    arguments = deepcopy(dict(config))
-    arguments["llm_conf"]["llm_dtype"] = "fp32"
-    llm = Path(config["llm_conf"]["init_param_path"])
-    with tempfile.TemporaryDirectory() as folder:
-        allowed.copy_file(llm / "config.json", Path(folder) / "config.json")
-        arguments["llm_conf"]["init_param_path"] = folder
-        return tables.model_classes["FunASRNano"](**arguments, input_size=input_size(config))
-
-
-def without_ctc(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a configuration without the CTC branch."""
-    rest = {key: value for key, value in config.items() if key not in CTC_KEYS}
-    dataset = dict(rest.get("dataset_conf") or {})
-    return rest | {"dataset_conf": {k: v for k, v in dataset.items() if k not in CTC_KEYS}}
-
-
-# --- Writing
-
-
-def write_config(directory: Path, config: Mapping[str, Any]) -> None:
-    """Writes config.yaml and configuration.json, without a path of this machine."""
-    from omegaconf import OmegaConf
-
-    config, llm = deepcopy(dict(config)), Path(config["llm_conf"]["init_param_path"]).name
-    config["llm_conf"]["init_param_path"] = config["tokenizer_conf"]["init_param_path"] = llm
-    config["init_param"] = None
-    config.pop("config", None)  # configuration.json's, of where config.yaml itself is
-    if config["dataset_conf"].get("ctc_tokenizer_conf"):
-        config["dataset_conf"]["ctc_tokenizer_conf"]["vocab_path"] = None
-    OmegaConf.save(OmegaConf.create(config), directory / "config.yaml")
-    paths: dict[str, Any] = {
-        "init_param": "model.pt",
-        "config": "config.yaml",
-        "llm_conf": {"init_param_path": llm},
-        "tokenizer_conf": {"init_param_path": llm},
-    }
-    if config.get("ctc_decoder"):
-        vocabulary = {"vocab_path": CTC_VOCABULARY}
-        paths["dataset_conf"] = {"ctc_tokenizer_conf": vocabulary}
-    content = {"framework": "pytorch", "task": "auto-speech-recognition", "file_path_metas": paths}
-    text = json.dumps(content, indent=2) + "\n"
-    (directory / "configuration.json").write_text(text, encoding="utf-8")
-
-
-def copy_configurations(source: Path, config: Mapping[str, Any], directory: Path) -> None:
-    """Copies the two configurations of a model; one that says more than it may is written
-    anew from `config`, as `read_config` gave it."""
-    write_config(directory, config)
-    for name, read in (
-        ("config.yaml", allowed.read_yaml),
-        ("configuration.json", allowed.read_json),
-    ):
-        given, may = read(source / name), read(directory / name)
-        _resolve(given)
-        _resolve(may)
-        if given == may:
-            shutil.copyfile(source / name, directory / name)
-
-
-def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Writes model.pt as it is published: the weights under `state_dict`.
-
-    Tensors that share their memory (tied embeddings) are written once, and none with more than its
-    own values.
-    """
-    import torch
-
-    copies: dict[tuple, torch.Tensor] = {}
-    for tensor in weights.values():
-        copies.setdefault(_place(tensor), tensor.detach().cpu().clone())
-    state = {name: copies[_place(tensor)] for name, tensor in weights.items()}
-    torch.save({"state_dict": state}, path)
-
-
-def _place(tensor: torch.Tensor) -> tuple:
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
-
-
-def files_beside(config: Mapping[str, Any]) -> dict[str, Path]:
-    """Returns what a model has beside its weights and configurations, by its name in a directory:
-    the language model's config and tokenizer, and the CTC vocabulary."""
-    llm = Path(config["llm_conf"]["init_param_path"])
-    files = {f"{llm.name}/{name}": llm / name for name in LLM_FILES}
-    files[CTC_VOCABULARY] = Path(_at(config, "dataset_conf.ctc_tokenizer_conf.vocab_path") or "")
-    return {name: path for name, path in files.items() if path.is_file()}
-
-
-def copy_beside(config: Mapping[str, Any], directory: Path) -> None:
-    """Copies a model's `files_beside` to another directory."""
-    for name, path in files_beside(config).items():
-        allowed.copy_file(path, directory / name)
-
-
 def read_tokenizer(directory: Path) -> Any:
     """Returns Transformers' tokenizer of a language model's directory.
 
@@ -434,3 +328,35 @@ def read_tokenizer(directory: Path) -> Any:
     if not tokenizer.encode("<|im_end|>"):  # Transformers makes an empty one where there is none
         raise InputError(f"{directory} holds no tokenizer: fetch the model anew.")
     return tokenizer
+
+
+# --- Building
+
+
+def input_size(config: Mapping[str, Any]) -> int:
+    """Returns the values a row of features has: 560 in the published models."""
+    return config["frontend_conf"]["n_mels"] * config["frontend_conf"]["lfr_m"]
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """Builds FunASR's model of a configuration that `read_config` gave, with random weights.
+
+    The language model is built in fp32, in which FunASR computes with it, whatever the file holds.
+    """
+    import_funasr()
+    from funasr.register import tables
+
+    arguments = deepcopy(dict(config))
+    arguments["llm_conf"]["llm_dtype"] = "fp32"
+    llm = Path(config["llm_conf"]["init_param_path"])
+    with tempfile.TemporaryDirectory() as folder:
+        allowed.copy_file(llm / "config.json", Path(folder) / "config.json")
+        arguments["llm_conf"]["init_param_path"] = folder
+        return tables.model_classes["FunASRNano"](**arguments, input_size=input_size(config))
+
+
+def without_ctc(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration without the CTC branch."""
+    rest = {key: value for key, value in config.items() if key not in CTC_KEYS}
+    dataset = dict(rest.get("dataset_conf") or {})
+    return rest | {"dataset_conf": {k: v for k, v in dataset.items() if k not in CTC_KEYS}}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from telephone_asr.model.frontend import Filters
 
-WEIGHTS = {
+WEIGHTS: dict[str, str] = {
     "base": "model.pt",
     "encoder": "encoder.safetensors",
     "adapter": "adapter.safetensors",
@@ -32,7 +32,11 @@ WEIGHTS = {
 WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
 # Of PEFT's adapter_config.json, what it takes to load one: a value of each.
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": ["q_proj"]}
-PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",), "lora": ("llm.",)}
+PREFIXES: dict[str, tuple[str, ...]] = {
+    "encoder": ("audio_encoder.",),
+    "adapter": ("audio_adaptor.",),
+    "lora": ("llm.",),
+}
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,20 @@ def add_lora(nano: FunASRNano, size: LoraSize, seed: int) -> dict[str, torch.nn.
 
 
 def frozen_sha256(nano: FunASRNano) -> str:
-    """A hash of every weight and buffer that does not train."""
+    """Returns a hash of every weight and buffer that does not train."""
     state = nano.model.state_dict(keep_vars=True)
     return weights_sha256({name: t for name, t in state.items() if not t.requires_grad})
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
-    """A hash of tensors and their names."""
+    """Returns a hash of tensors and their names."""
     import torch
 
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        bytes_ = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(bytes_.numpy().data)
     return digest.hexdigest()
 
 
@@ -143,7 +148,7 @@ def save_checkpoint(
 
 
 def _settle_config(path: Path) -> None:
-    """PEFT's configuration as the same bytes on every run and machine: it names the base model's
+    """Makes PEFT's configuration the same bytes on every run and machine: it names the base model's
     path, and the adapted modules in the order of a set, which changes from process to process."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = "the language model of models/base"
@@ -154,8 +159,10 @@ def _settle_config(path: Path) -> None:
 def load_checkpoint(
     models: Path, name: str, fs: int, filters: Filters = "native", dither: float | None = None
 ) -> FunASRNano:
-    """The base model with the checkpoints up to `name` (of STACKED) on it, in eval mode, behind
-    a front end at `fs` Hz with these filters and this dither (None: the base's own).
+    """Loads the base model and puts the checkpoints up to `name` (of STACKED) on it.
+
+    The model is in eval mode, behind a front end at `fs` Hz with these filters and this dither
+    (None: the base's own).
 
     Raises:
         InputError: a checkpoint is missing, was trained on another one than lies below it here,
@@ -183,12 +190,12 @@ def load_checkpoint(
                     f"{directory / 'checkpoint.json'}: {stage} was trained on another {other} than "
                     f"{models / other / WEIGHTS[other]}: run `dvc repro` or `dvc checkout`."
                 )
-        _put_on(nano, stage, directory)
+        load_part(nano, stage, directory)
     return nano
 
 
-def _put_on(nano: FunASRNano, stage: str, directory: Path) -> None:
-    """Loads a checkpoint's weights: exactly those of its part, each of the right shape."""
+def load_part(nano: FunASRNano, stage: str, directory: Path) -> None:
+    """Loads a checkpoint's weights onto the model: exactly those of its part, in their shapes."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

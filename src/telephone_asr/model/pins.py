@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from telephone_asr.errors import InputError
-from telephone_asr.model import allowed, layout
+from telephone_asr.model import allowed, layout, writing
 from telephone_asr.model.pretrained import file_sha256
 
 WEIGHTS = "model.pt"
@@ -23,7 +23,7 @@ def model_files(directory: Path) -> dict[str, Path]:
     """
     names = ("config.yaml", "configuration.json", WEIGHTS)
     files = {name: directory / name for name in names}
-    files |= layout.files_beside(layout.read_config(directory))
+    files |= writing.files_beside(layout.read_config(directory))
     allowed.refuse_links(files, directory)
     return files
 

@@ -14,13 +14,15 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
 class _SharedLayer(DynamicLayer):
-    """Keys and values of a prefix, put before those of each utterance.
+    """Puts keys and values of a prefix before those of each utterance.
 
     Other than Transformers' own layer it keeps none of the latter, so that it serves many batches,
     and serves again when a layer is computed anew in the backward pass.
     """
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> Any:
         return tuple(
             torch.cat([own.expand(len(new), -1, -1, -1).to(new.dtype), new], dim=-2)
             for own, new in ((self.keys, key_states), (self.values, value_states))
@@ -28,12 +30,12 @@ class _SharedLayer(DynamicLayer):
 
 
 def shared_prefix(rows: Sequence[Sequence[int]]) -> list[int]:
-    """The tokens that all of them begin with."""
+    """Returns the tokens that all of them begin with."""
     return [column[0] for column in takewhile(lambda c: len(set(c)) == 1, zip(*rows, strict=False))]
 
 
-def read_prefix(llm: torch.nn.Module, tokens: Sequence[int]) -> Cache:
-    """The language model's keys and values of these tokens, with gradients where it trains."""
+def read_prefix(llm: Any, tokens: Sequence[int]) -> Cache:
+    """Computes the keys and values of these tokens, with gradients where the model trains."""
     embed = llm.get_input_embeddings()
     rows = embed(torch.tensor([list(tokens)], device=embed.weight.device))
     read = DynamicCache(config=llm.config)

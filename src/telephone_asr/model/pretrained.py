@@ -26,7 +26,9 @@ LFS_POINTER = b"version https://git-lfs"
 class FunASRNano:
     """A loaded model with what belongs to it."""
 
-    model: torch.nn.Module  # funasr.models.fun_asr_nano.model.FunASRNano, in fp32 and eval mode
+    model: (
+        Any  # funasr.models.fun_asr_nano.model.FunASRNano, which has no types; in fp32, eval mode
+    )
     tokenizer: Any  # transformers tokenizer of the language model
     config: dict[str, Any]  # config.yaml with the paths of configuration.json filled in
     directory: Path
@@ -116,7 +118,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _outline(directory: Path, config: dict[str, Any]) -> torch.nn.Module:
+def _outline(directory: Path, config: dict[str, Any]) -> Any:
     """The model that the configurations describe, without memory for its weights: what is absurd
     is told before gigabytes are asked for."""
     import torch
@@ -135,7 +137,7 @@ def _outline(directory: Path, config: dict[str, Any]) -> torch.nn.Module:
         ) from None
 
 
-def _check_weights(state: dict[str, torch.Tensor], outline: torch.nn.Module, path: Path) -> None:
+def _check_weights(state: dict[str, torch.Tensor], outline: Any, path: Path) -> None:
     """Raises InputError unless every weight of the model is there, no other is, and all are
     numbers."""
     import torch

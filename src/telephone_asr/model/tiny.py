@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephone_asr.model import layout
+from telephone_asr.model import layout, writing
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ def write_model(
     write_beside(directory, config, llm, tokenizer)
     torch.manual_seed(seed)
     model = layout.build(layout.read_config(directory))
-    layout.save_weights(as_published(model), directory / "model.pt")
+    writing.save_weights(as_published(model), directory / "model.pt")
 
 
 def write_beside(
@@ -81,7 +81,7 @@ def write_beside(
     Qwen3Config(
         architectures=["Qwen3ForCausalLM"], tie_word_embeddings=True, **llm
     ).save_pretrained(llm_directory)
-    layout.write_config(directory, config)
+    writing.write_config(directory, config)
 
 
 def as_published(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 from telephone_asr.errors import InputError
 from telephone_asr.names import BASE, CHECKPOINTS, FINAL, TEST_SETS, UNMERGED
 from telephone_asr.report.blocks import Answer
+from telephone_asr.report.lock import StageState
 from telephone_asr.report.markdown import literal
 from telephone_asr.report.slices import Slice
 from telephone_asr.scoring.difference import (
@@ -33,16 +34,6 @@ FEW_SPEAKERS = 20
 
 Transcripts = Mapping[str, Sequence[dict]]  # checkpoint: one dictionary an utterance
 Changes = Mapping[tuple[str, str, str], Difference]  # by test set, checkpoint before and after
-
-
-@dataclass(frozen=True)
-class StageState:
-    """A stage of the pipeline as its lock file knows it."""
-
-    name: str
-    about: str
-    ran: bool
-    outs: Mapping[str, int]  # path: bytes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from telephone_asr.names import CHECKPOINTS, TEST_SETS
 from telephone_asr.report.blocks import Table
-from telephone_asr.report.findings import Changes, StageState, Transcripts, speakers_of
+from telephone_asr.report.findings import Changes, Transcripts, speakers_of
+from telephone_asr.report.lock import StageState
 from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.difference import between, percent
 from telephone_asr.titles import TITLES

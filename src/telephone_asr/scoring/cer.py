@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jiwer
 
@@ -90,8 +91,10 @@ def units(text: str, unit: Unit = "character") -> list[str]:
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> jiwer.WordOutput:
     """The fewest edits that turn one list of units into the other: their counts, and where."""
-    # The lists are passed through as they are; jiwer's own transforms would strip white space.
-    return jiwer.process_words([list(reference)], [list(hypothesis)], list, list)
+    # The lists are passed through as they are, which jiwer's types do not know of: its own
+    # transforms would strip white space.
+    lists: Any = [list(reference)], [list(hypothesis)], list, list
+    return jiwer.process_words(*lists)
 
 
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRate:

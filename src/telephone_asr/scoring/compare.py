@@ -131,12 +131,12 @@ def _rate(totals: np.ndarray) -> float:
 
 
 def _interval(totals: np.ndarray, drawn: np.ndarray, level: float) -> tuple[float, float]:
-    """Of the rate, from its resamples."""
+    """Returns the interval of the rate, from its resamples."""
     value, n, tail = _rate(totals), len(totals), (1 - level) / 2
     if n == 1:  # all draws are alike
         return value, value
     if n < FEWEST_GROUPS:
-        reach = _alike(stdtrit(n - 1, 1 - tail)) * _standard_error(drawn, n)
+        reach = _alike(float(stdtrit(n - 1, 1 - tail))) * _standard_error(drawn, n)
         return value - reach, value + reach
     cut = _expanded(tail, n)
     low, high = np.quantile(drawn, [cut, 1 - cut])

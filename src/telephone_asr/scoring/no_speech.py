@@ -15,7 +15,7 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Line, Music
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import count_cut_off
+from telephone_asr.scoring.cut_off import count_cut_off
 from telephone_asr.scoring.options import Scoring
 
 NO_SPEECH_KINDS = ("silence", "noise", "hold_music")
@@ -57,8 +57,10 @@ def clips() -> Clips:
     return Clips(samples)
 
 
-def insertions(keys: Sequence[str], texts: Sequence[str], options: Scoring) -> dict[str, dict]:
-    """Characters recognised in a minute of each kind, from the texts of all clips."""
+def insertions_per_minute(
+    keys: Sequence[str], texts: Sequence[str], options: Scoring
+) -> dict[str, dict]:
+    """Counts the characters recognised in a minute of each kind, from the texts of all clips."""
     found = {}
     for kind in NO_SPEECH_KINDS:
         own = [text for key, text in zip(keys, texts, strict=True) if key.startswith(kind)]

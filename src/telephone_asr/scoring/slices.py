@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ Lines = Sequence[Mapping]
 
 def summary(
     lines: Lines, seed: int, fillers: Sequence[str] = (), erhua: Erhua = "keep"
-) -> dict[str, float | int | dict]:
+) -> dict[str, Any]:
     """The whole test set, with the 95 % interval over speakers, and its slices.
 
     `fillers` and `erhua` as the counts of the lines were made with. Raises ValueError where no
@@ -54,7 +55,7 @@ def summary(
     }
 
 
-def rates(lines: Lines, seed: int) -> dict[str, float | int]:
+def rates(lines: Lines, seed: int) -> dict[str, float | int | None]:
     """CER with the counts behind it, and its interval over speakers."""
     errors = [errors_of(line) for line in lines]
     low, high = bootstrap_interval(errors, [line["speaker"] for line in lines], seed)
@@ -67,8 +68,8 @@ def by(lines: Lines, seed: int, name_of: Callable[[Mapping], str | None]) -> dic
     parts = defaultdict(list)
     for line in lines:
         parts[name_of(line)].append(line)
-    parts.pop(None, None)
-    slices = {name: _slice(parts[name], seed) for name in sorted(parts, key=_natural)}
+    names = sorted((name for name in parts if name is not None), key=_natural)
+    slices = {name: _slice(parts[name], seed) for name in names}
     return {name: content for name, content in slices.items() if content}
 
 
@@ -118,7 +119,7 @@ SLICE_KINDS: dict[str, Callable[[Mapping], str | None]] = {
 def speakers(lines: Lines) -> dict[str, float | int]:
     """How the speakers' own CERs are spread: one in two fares worse than the median, one in ten
     worse than p90."""
-    totals = defaultdict(ErrorRate)
+    totals: defaultdict[str, ErrorRate] = defaultdict(ErrorRate)
     for line in lines:
         totals[line["speaker"]] += errors_of(line)
     found = [total.rate for total in totals.values() if total.length]
@@ -152,7 +153,7 @@ def is_loop(reference: str, hypothesis: str) -> bool:
     return any(2 * piece not in reference for piece in repeated)
 
 
-def _slice(lines: Lines, seed: int) -> dict[str, float | int]:
+def _slice(lines: Lines, seed: int) -> dict[str, float | int | None]:
     """CER and its size; empty where no reference has a character. An interval only where there are
     speakers enough, and errors: resampling none would say that there can be none."""
     if not sum(line["characters"] for line in lines):

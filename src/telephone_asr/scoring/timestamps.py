@@ -23,7 +23,7 @@ def displacement(
     """
     pairs = list(zip(found, expected, strict=True))
     aligned = [(a[1:-1], b[1:-1]) for a, b in pairs if a and b]
-    content = {"borders": sum(len(a) for a, _ in aligned)}
+    content: dict[str, float | int] = {"borders": sum(len(a) for a, _ in aligned)}
     if content["borders"]:
         errors = [ROW_MS * np.abs(np.subtract(a, b)) for a, b in aligned if len(a)]
         errors_ms = np.concatenate(errors)

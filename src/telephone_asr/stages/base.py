@@ -8,11 +8,15 @@ from pathlib import Path
 from telephone_asr.model import parts, pins
 from telephone_asr.model.frontend import WIDEBAND_FS
 from telephone_asr.model.hub import locate
-from telephone_asr.model.layout import copy_beside, copy_configurations, read_config, save_weights
+from telephone_asr.model.layout import read_config
 from telephone_asr.model.pretrained import CTC_BRANCH, load
+from telephone_asr.model.writing import copy_beside, copy_configurations, save_weights
+from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Base, Params, load_params
-from telephone_asr.stages import METRICS, MODELS, OWN_SCRATCH, check_places, new_out, run
-from telephone_asr.stages.training import Plan, Training
+from telephone_asr.paths import METRICS, MODELS, OWN_SCRATCH
+from telephone_asr.program import run
+from telephone_asr.training.plan import Plan
+from telephone_asr.training.trainer import Trainer
 
 BASE = MODELS / "base"
 
@@ -41,7 +45,7 @@ def copy_model(base: Base, target: Path) -> None:
     unknown = pins.check(files, Path(base.pins)) if base.pins is not None else {}
     if not load(source).has_ctc:  # which says whether it is whole
         print(f"{source} has no CTC branch: adapted without it, and without timestamps")
-    if unknown:
+    if base.pins is not None and unknown:
         pins.record(unknown, Path(base.pins))
     target.mkdir(parents=True)
     shutil.copyfile(files[pins.WEIGHTS], target / pins.WEIGHTS)
@@ -72,25 +76,27 @@ def train_tiny(params: Params) -> None:
         name="base_ctc",
         train=data,
         valid=data,
-        level="features",
+        input_stage="features",
+        seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
         **vars(tiny.ctc),
     )
-    first = Training(listening, params, nano)
+    first = Trainer(listening, params, nano)
     by_ctc = first.run(parts.choose_trained(nano, ("audio_encoder.", *CTC_BRANCH)))
 
     writing = Plan(
         name="base_llm",
         train=data,
         valid=data,
-        level="encoded",
+        input_stage="encoded",
+        seed=params.seed,
         llm_weight=1.0,
         ctc_weight=0.0,
         splice=True,
         **vars(tiny.llm),
     )
-    second = Training(writing, params, nano)
+    second = Trainer(writing, params, nano)
     by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
 
     save_weights(as_published(nano.model), building / "model.pt")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,14 +19,17 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.corpora import imported, synthetic
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, Source, load_params
+from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
+from telephone_asr.program import run
+from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, check_places, new_out, run, unseen
-from telephone_asr.training.resume import Scratch, fingerprint
+from telephone_asr.stages import unseen
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
-CODE = ("channel/level.py", "channel/portable.py", "corpora", "measures.py")
+CODE: tuple[str, ...] = ("channel/level.py", "channel/portable.py", "corpora", "measures.py")
 CODE += ("sameness.py", "shards.py")
 BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
 
@@ -102,7 +106,7 @@ def _speak_all(params: Params, part: str, spec: Path) -> None:
     print(f"{RAW / part}: {total} utterances, spoken here")
 
 
-def _synthetic(params: Params, part: str, spec: Path):
+def _synthetic(params: Params, part: str, spec: Path) -> tuple[int, Iterator[Utterance]]:
     options = params.corpus.synthetic
     if not spec.is_file():
         raise InputError(
@@ -127,7 +131,7 @@ def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Uttera
         voices = ((p.speaker, samples / np.float32(32768)) for p, samples in talking)
         pool = BabblePool.build(voices, line.babble.talkers, seed)
     for planned, samples in synthetic.speak(spec, plan, seed, workers):
-        rate_hz, custom = synthetic.SAMPLE_RATE_HZ, {}
+        rate_hz, custom = synthetic.SAMPLE_RATE_HZ, dict[str, Any]()
         if part == "calls":
             rng = channel.generator(seed, f"{planned.id}/line")
             samples, custom = channel.simulate(samples, rate_hz, line, pool, rng, planned.speaker)

@@ -13,7 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from telephone_asr import processes
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
@@ -22,27 +24,21 @@ from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
+from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.program import run
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import CutOff
+from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.scoring.transcripts import transcript_line
 from telephone_asr.shards import SoundIndex, read_cuts, sound_index
-from telephone_asr.stages import (
-    COST,
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    SHARDS,
-    SLICES,
-    TRANSCRIPTS,
-    launch,
-    new_out,
-    run,
-    write_json,
-)
+
+if TYPE_CHECKING:
+    from telephone_asr.dataset.speech import Sounds, SpeechDataset
+    from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
 
@@ -52,7 +48,7 @@ def main() -> None:
         raise InputError(f"expected one checkpoint of {', '.join(CHECKPOINTS)}.")
     checkpoint = sys.argv[1]
     params = load_params()
-    launch.on_processes(
+    processes.on_processes(
         "telephone_asr.stages.evaluate",
         _on_gpus_at_hand(params),
         lambda: evaluate(checkpoint, params),
@@ -65,14 +61,14 @@ def _on_gpus_at_hand(params: Params) -> Params:
     was trained on two is scored on one without a param that changes."""
     import torch
 
-    processes = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
-    return replace(params, train=replace(params.train, processes=processes))
+    n = min(params.train.processes, torch.cuda.device_count() or params.train.processes)
+    return replace(params, train=replace(params.train, processes=n))
 
 
 def evaluate(checkpoint: str, params: Params) -> None:
     """Scores a checkpoint: each process decodes its share, in fp32 (TF32 on GPUs, see allow_tf32),
     and the main one writes."""
-    accelerator = launch.accelerator("fp32")
+    accelerator = processes.accelerator("fp32")
     nano = load_model(checkpoint, params)
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
@@ -99,7 +95,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
     prompt = examples["telecall"][0].prompt
-    metrics["no_speech"] = made_up(nano, prompt, params.decode, params.scoring)
+    metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
@@ -112,7 +108,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
 
 
 def load_model(checkpoint: str, params: Params) -> FunASRNano:
-    """A checkpoint on those it stands on, or the exported model as anybody gets it.
+    """Loads a checkpoint on those it stands on, or the exported model as anybody gets it.
 
     Raises InputError where it is missing.
     """
@@ -124,7 +120,7 @@ def load_model(checkpoint: str, params: Params) -> FunASRNano:
 
 
 def read_examples(name: str) -> list[Example]:
-    """A test set, which must have something in it."""
+    """Reads a test set, which must have something in it."""
     path = MANIFESTS / name / "test.jsonl"
     examples = read_manifest(path)
     if not any(example.text for example in examples):
@@ -165,8 +161,10 @@ def transcript_lines(
     ]
 
 
-def made_up(nano, prompt: str, decode: Decode, options) -> dict:
-    """What the model recognises where nobody speaks."""
+def no_speech_insertions(
+    nano: FunASRNano, prompt: str, decode: Decode, options: Scoring
+) -> dict[str, dict]:
+    """Counts what the model recognises where nobody speaks."""
     sounds = no_speech.clips()
     examples = []
     for key in sounds.samples:
@@ -175,29 +173,29 @@ def made_up(nano, prompt: str, decode: Decode, options) -> dict:
         duration_s = len(samples) / rate_hz
         examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
     texts = _transcribe(nano, examples, sounds, decode)
-    return no_speech.insertions([e.key for e in examples], texts, options)
+    return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
 
 
-def timestamps(nano, params: Params) -> dict:
-    """How far the CTC branch's borders in simulated speech are from those that the base model finds
-    in the same speech before the telephone. Both know the text."""
-    from telephone_asr.training.splice import character_borders
+def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:
+    """Measures how far the CTC branch's borders in simulated speech are from those that the base
+    model finds in the same speech before the telephone. Both know the text."""
+    from telephone_asr.decoding.alignment import character_borders
 
     simulated = {e.key.removeprefix("sim-"): e for e in read_examples("simulated")}
     both = [e for e in read_examples("wideband") if e.key in simulated][:ALIGNED]
     base = parts.load_checkpoint(MODELS, "base", **vars(params.frontend))
     base.model.to(next(nano.model.parameters()).device)
     inputs = [
-        (base, _inputs(base, both, sound_index(SHARDS["wideband"]))),
-        (nano, _inputs(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
+        (base, _dataset(base, both, sound_index(SHARDS["wideband"]))),
+        (nano, _dataset(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
     ]
-    expected, found = (character_borders(*pair, params.train.max_frames) for pair in inputs)
+    expected, found = (character_borders(*pair, params.train.max_batch_rows) for pair in inputs)
     return displacement(found, expected)
 
 
 def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
-    """Wall-clock time from shards to texts. It depends on the machine, so it has a file of its own:
-    everything else is the same bytes on every run."""
+    """Returns the wall-clock time from shards to texts. It depends on the machine, so it has a file
+    of its own: everything else is the same bytes on every run."""
     audio_s = sum(line["duration"] for line in lines)
     return {
         "seconds": round(decoding_s, 3),
@@ -207,25 +205,29 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
 
 
 def _transcribe(
-    nano, examples: Sequence[Example], sounds, decode: Decode, share: tuple[int, int] = (0, 1)
+    nano: FunASRNano,
+    examples: Sequence[Example],
+    sounds: Sounds,
+    decode: Decode,
+    share: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """Returns all texts, of which this process decodes its share (rank, of how many)."""
-    from telephone_asr.training.objective import transcribe
+    from telephone_asr.decoding.recognise import transcribe
 
     texts = transcribe(
-        *(nano, _inputs(nano, examples, sounds), decode.batch_size, decode.max_tokens),
+        *(nano, _dataset(nano, examples, sounds), decode.batch_size, decode.max_tokens),
         share=share,
         beams=decode.beams,
         hotwords=decode.hotwords,
     )
-    return texts if share == (0, 1) else launch.put_together(texts)
+    return texts if share == (0, 1) else processes.put_together(texts)
 
 
-def _inputs(nano, examples: Sequence[Example], sounds):
-    from telephone_asr.training.batches import Inputs
+def _dataset(nano: FunASRNano, examples: Sequence[Example], sounds: Sounds) -> SpeechDataset:
+    from telephone_asr.dataset.speech import SpeechDataset
 
     by_source = {example.source: sounds for example in examples}  # all of one
-    return Inputs(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":

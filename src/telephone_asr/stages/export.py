@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
@@ -12,12 +13,14 @@ from telephone_asr.model import parts
 from telephone_asr.model.export import export
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Export, Params, load_params
+from telephone_asr.paths import MANIFESTS, METRICS, MODELS, SHARDS
+from telephone_asr.program import run
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import count_cut_off
+from telephone_asr.scoring.cut_off import count_cut_off
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import SoundIndex, sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, MODELS, SHARDS, new_out, run, write_json
 
 FINAL = MODELS / "final"
 CHECKED = 60  # test calls that both decoders transcribe
@@ -52,8 +55,8 @@ def main() -> None:
 
 def agreement(
     references: Sequence[str], ours: Sequence[str], theirs: Sequence[str], options: Scoring
-) -> dict[str, float | None]:
-    """The share of other texts and the CERs; `distance` is FunASR's where our texts are right."""
+) -> dict[str, Any]:
+    """Compares both sides' texts; `distance` is FunASR's CER where our texts are the truth."""
 
     def cer(expected: Sequence[str], found: Sequence[str]) -> float | None:
         return sum(score(expected, found, **vars(options)), ErrorRate()).as_dict()["cer"]
@@ -71,8 +74,8 @@ def agreement(
     }
 
 
-def beyond(result: Mapping[str, float], limits: Export) -> str:
-    """Which limits FunASR's texts are beyond, in words; empty where they are within both."""
+def beyond(result: Mapping[str, Any], limits: Export) -> str:
+    """Says which limits FunASR's texts are beyond; empty where they are within both."""
     broken = []
     if result["share_different"] > limits.max_different_share:
         texts = f"{result['utterances'] - result['equal']} of {result['utterances']}"
@@ -90,12 +93,12 @@ def our_texts(
     params: Params,
     dither: float,
 ) -> list[str]:
-    """Texts in the order of the examples, decoded in batches as in evaluate."""
-    from telephone_asr.training.batches import Inputs
-    from telephone_asr.training.objective import transcribe
+    """Returns texts in the order of the examples, decoded in batches as in evaluate."""
+    from telephone_asr.dataset.speech import SpeechDataset
+    from telephone_asr.decoding.recognise import transcribe
 
     nano = load(model, dither=dither)
-    inputs = Inputs(examples, sounds, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+    inputs = SpeechDataset(examples, sounds, Frontend(nano.config["frontend_conf"]), cache_mb=0)
     return transcribe(nano, inputs, params.decode.batch_size, params.decode.max_tokens)
 
 
@@ -106,8 +109,8 @@ def funasr_texts(
     max_tokens: int,
     dither: float,
 ) -> list[str]:
-    """Texts in the order of the examples, from funasr.AutoModel on sound files, as a user gets
-    them. AutoModel seeds its noise when it is made."""
+    """Returns texts in the order of the examples, from funasr.AutoModel on sound files, as a user
+    gets them. AutoModel seeds its noise when it is made."""
     import torch
     from funasr import AutoModel
 

@@ -20,22 +20,13 @@ from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
+from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
+from telephone_asr.program import run
 from telephone_asr.scoring.normalize import normalize
 from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
-from telephone_asr.stages import (
-    FROZEN_SPLITS,
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    RAW,
-    SHARDS,
-    UNPACKED,
-    new_out,
-    run,
-    unseen,
-    write_json,
-)
+from telephone_asr.stages import unseen
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:
@@ -99,9 +90,13 @@ def _tokenizer(directory: Path) -> Tokenizer:
 
 
 def _cuts(source: str, title: str) -> sorting.Cuts:
-    """disable=None: a log that no terminal shows needs no bars of a few seconds."""
-    hide = {"leave": False, "disable": None}
-    return lambda: tqdm(read_cuts(SHARDS[source]), f"{title} {source}", unit="utterance", **hide)
+    # disable=None: a log that no terminal shows needs no bars of a few seconds.
+    return lambda: tqdm(
+        *(read_cuts(SHARDS[source]), f"{title} {source}"),
+        unit="utterance",
+        leave=False,
+        disable=None,
+    )
 
 
 def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
@@ -205,12 +200,12 @@ class Tally:
 
 
 def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
-    """Every set of every corpus needs something in it."""
+    """Raises InputError where a set of a corpus has nothing in it."""
     for source, (_, verdicts) in sorted_.items():
         sizes = Counter(verdicts.sets)
         if not any(sizes[name] for name in SPLITS):
-            reasons = Counter(reason for reason, _ in verdicts.rejected.values())
-            reasons = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+            counts = Counter(reason for reason, _ in verdicts.rejected.values())
+            reasons = ", ".join(f"{reason} {n:,}" for reason, n in counts.most_common())
             raise InputError(
                 f"params.yaml: filter: all {len(verdicts.sets)} utterances of {source} are "
                 f"rejected ({reasons}); loosen the limits (docs/data.md)."

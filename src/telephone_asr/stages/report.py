@@ -15,11 +15,15 @@ import numpy as np
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.names import CHECKPOINTS, TEST_SETS, TRAINED
+from telephone_asr.outs import new_out
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.program import run
 from telephone_asr.report import corpora, figures, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
 from telephone_asr.report.document import document, titled
 from telephone_asr.report.findings import Findings
+from telephone_asr.report.lock import read_states
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.report.slices import write_plots
@@ -28,18 +32,6 @@ from telephone_asr.scoring.evidence import read_metrics
 from telephone_asr.scoring.gate import check
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, sound_index
-from telephone_asr.stages import (
-    COST,
-    MANIFESTS,
-    METRICS,
-    MODELS,
-    SHARDS,
-    SLICES,
-    TRANSCRIPTS,
-    new_out,
-    run,
-)
-from telephone_asr.stages.lock import read_states
 from telephone_asr.textfiles import json_lines
 from telephone_asr.titles import TITLES
 

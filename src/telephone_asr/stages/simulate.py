@@ -13,11 +13,14 @@ from tqdm import tqdm
 
 import telephone_asr
 from telephone_asr.channel.options import Line
+from telephone_asr.outs import new_out
 from telephone_asr.params import load_params
+from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH, SIMULATED
+from telephone_asr.program import run
+from telephone_asr.scratch import Scratch, files_identity, fingerprint
 from telephone_asr.shards import has_shard, require_shards
 from telephone_asr.simulation import babble_pool, simulate_shard
-from telephone_asr.stages import OWN_SCRATCH, RAW, SCRATCH, SIMULATED, new_out, run, unseen
-from telephone_asr.training.resume import Scratch, files_identity, fingerprint
+from telephone_asr.stages import unseen
 from telephone_asr.workers import run_jobs
 
 

@@ -9,9 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.outs import new_out
 from telephone_asr.params import load_params
+from telephone_asr.paths import RAW, TELECALL
+from telephone_asr.program import run
 from telephone_asr.shards import Utterance, read_shard, require_shards, write_shards
-from telephone_asr.stages import RAW, TELECALL, new_out, run, unseen
+from telephone_asr.stages import unseen
 
 
 def main() -> None:

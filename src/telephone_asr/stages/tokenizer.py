@@ -14,9 +14,11 @@ from telephone_asr.model.allowed import copy_file
 from telephone_asr.model.hub import locate
 from telephone_asr.model.layout import TOKENIZER_FILES, read_config
 from telephone_asr.model.tokenizer import build_tokenizers
+from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, load_params
+from telephone_asr.paths import MODELS, RAW
+from telephone_asr.program import run
 from telephone_asr.shards import read_cuts
-from telephone_asr.stages import MODELS, RAW, check_places, new_out, run
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telephone_asr.stages import IMPORTED
+from telephone_asr.paths import IMPORTED
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:  # it imports NumPy, for which no --help waits

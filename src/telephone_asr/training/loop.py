@@ -12,37 +12,32 @@ import torch
 from tqdm import tqdm
 
 from telephone_asr.errors import InputError
-from telephone_asr.training.steps import Figures, Stepper, fetch, mean_row, peak_memory_mb
+from telephone_asr.training.steps import (
+    StepMetrics,
+    Stepper,
+    mean_row,
+    peak_memory_mb,
+    prefetch,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from telephone_asr.model.fun_asr_nano import Batch
-    from telephone_asr.training.resume import Scratch
+    from telephone_asr.params import Train
+    from telephone_asr.scratch import Scratch
+    from telephone_asr.training.plan import Plan
 
 SAVE_EVERY_S = 30.0  # a kill loses at most so much work,
 SAVE_SHARE = 0.02  # or more, where saving would take more than this share of the time
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train."""
-
-    lr: float
-    warmup_share: float
-    clip: float
-    evaluations: int
-    seed: int
-    name: str  # for the progress bar
-    batches_per_step: int = 1  # over all processes
-    average: int = 1  # so many of the best checkpoints
-    workers: int = 0  # processes that make batches ahead
-    weight_decay: float = 0.01
-
-
 @dataclass
 class Result:
-    """The best of the validated checkpoints, or the mean of several; step 0 is before training."""
+    """Holds the best of the validated checkpoints, or the mean of several.
+
+    Step 0 is before training.
+    """
 
     weights: dict[str, torch.Tensor]
     step: int  # of the best
@@ -56,13 +51,14 @@ class Result:
 
 
 def train(
-    loss_of: torch.nn.Module,
+    loss_of: Any,
     trained: Mapping[str, torch.nn.Parameter],
     batch_at: Callable[[int], Batch],
     n_batches: int,
     largest: Sequence[int],
     validate: Callable[[], float],
-    recipe: Recipe,
+    plan: Plan,
+    options: Train,
     scratch: Scratch,
     on_row: Callable[[dict[str, float]], None],
     accelerator: Accelerator,
@@ -70,32 +66,34 @@ def train(
     """Trains the parameters `trained` and returns the best of them by validation CER.
 
     Args:
-        loss_of: a module that maps a Batch to its loss, see `training.objective.Objective`.
-        batch_at: the batch of a number below `n_batches`, always the same.
+        loss_of: a module that maps a Batch to its loss and counts its tokens: an `Objective`.
+        batch_at: maps a number below `n_batches` to its batch, always the same.
         largest: the numbers of the batches that take most memory; they are tried first.
-        validate: the CER of the model as it is now, on decoded text, the same on every process.
-        on_row: told each row of the history, the earlier ones too after an interruption.
+        validate: returns the CER of the model as it is now, the same on every process.
+        on_row: is told each row of the history, the earlier ones too after an interruption.
 
     Raises:
         InputError: memory runs out, or step after step has no finite gradient.
     """
     # 1. Everything that steps change.
     started = time.monotonic()
-    steps = n_batches // recipe.batches_per_step
+    steps = n_batches // options.batches_per_step
     if n_batches and not steps:
         raise InputError(
-            f"{recipe.name} has {n_batches} batches, fewer than train.batches_per_step "
-            f"({recipe.batches_per_step}) in params.yaml: lower it, or train.max_frames."
+            f"{plan.name} has {n_batches} batches, fewer than train.batches_per_step "
+            f"({options.batches_per_step}) in params.yaml: lower it, or train.max_batch_rows."
         )
     evaluate_after = {
-        round(steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
+        round(steps * (i + 1) / options.evaluations) for i in range(options.evaluations)
     }
     optimizer = torch.optim.AdamW(
-        trained.values(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+        trained.values(), lr=plan.lr, weight_decay=options.weight_decay, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_cosine(recipe, steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, _warm_up_then_cosine(options.warmup_share, steps)
+    )
     wrapped, optimizer = accelerator.prepare(loss_of, optimizer)
-    stepper = Stepper(accelerator, wrapped, loss_of.tokens, trained, optimizer, recipe)
+    stepper = Stepper(accelerator, wrapped, loss_of.tokens, trained, optimizer, plan, options)
 
     # 2. Where an interrupted run stopped, or the state before training.
     state = scratch.load("state.pt")
@@ -103,29 +101,29 @@ def train(
         _restore(trained, state.pop("weights"))
         optimizer.load_state_dict(state.pop("optimizer"))
         scheduler.load_state_dict(state.pop("scheduler"))
-        accelerator.print(f"{recipe.name}: goes on at step {state['step']} of {steps}")
+        accelerator.print(f"{plan.name}: goes on at step {state['step']} of {steps}")
     if (state["step"] if state else 0) < steps:
         stepper.try_out(map(batch_at, largest))
     if state is None:
         cer = validate()
         state = {"step": 0, "best": [[cer, 0]], "history": [{"step": 0, "cer": cer}]}
-        state |= {"running": [], "skipped": 0, "in_a_row": 0, "seconds": 0.0}
+        state |= {"running": [], "skipped": 0, "consecutive_skips": 0, "seconds": 0.0}
         scratch.save("best.0.pt", _weights(trained))
     for row in state["history"]:
         on_row(row)
 
     # 3. The steps.
     seconds_before = state["seconds"]
-    save_next, running = started + SAVE_EVERY_S, [Figures(*f) for f in state["running"]]
-    stepper.skipped, stepper.in_a_row = state["skipped"], state["in_a_row"]
+    save_next, running = started + SAVE_EVERY_S, [StepMetrics(*f) for f in state["running"]]
+    stepper.skipped, stepper.consecutive_skips = state["skipped"], state["consecutive_skips"]
     todo = range(state["step"], steps)
     bar = tqdm(
-        *(todo, recipe.name, steps),
+        *(todo, plan.name, steps),
         initial=state["step"],
         unit="step",
         disable=not accelerator.is_main_process,
     )
-    batches = fetch(batch_at, stepper.numbers(todo), recipe.workers)
+    batches = prefetch(batch_at, stepper.numbers(todo), options.workers)
     for step in bar:
         running.append(stepper.take(step, batches))
         scheduler.step()
@@ -137,14 +135,14 @@ def train(
                 row["gpu_memory_mb"] = peak_memory_mb(accelerator.device)
             if done in evaluate_after:
                 row["cer"] = validate()
-                _keep_if_best(state, row["cer"], done, trained, recipe.average, scratch)
+                _keep_if_best(state, row["cer"], done, trained, options.average, scratch)
             state["history"].append(row)
             on_row(row)
             bar.set_postfix_str(_progress(row, state["best"][0][0], stepper), refresh=False)
         if done in evaluate_after or time.monotonic() > save_next:
             saving = time.monotonic()
             state |= {"step": done, "running": list(map(list, running))}
-            state |= {"skipped": stepper.skipped, "in_a_row": stepper.in_a_row}
+            state |= {"skipped": stepper.skipped, "consecutive_skips": stepper.consecutive_skips}
             state["seconds"] = seconds_before + time.monotonic() - started
             tensors = {"weights": _weights(trained), "optimizer": optimizer.state_dict()}
             scratch.save("state.pt", state | tensors | {"scheduler": scheduler.state_dict()})
@@ -189,9 +187,9 @@ def _best(
     validate: Callable[[], float],
     scratch: Scratch,
 ) -> tuple[dict[str, torch.Tensor], float, int]:
-    """Weights, CER and how many checkpoints they are the mean of: several, where that is no worse
-    than the best alone."""
-    weights = [scratch.load(f"best.{step}.pt") for _, step in best]
+    """Returns weights, their CER and how many checkpoints they are the mean of: several, where that
+    is no worse than the best alone."""
+    weights: list[dict[str, torch.Tensor]] = [scratch.load(f"best.{step}.pt") for _, step in best]
     if len(best) > 1:
         mean = {name: torch.stack([w[name] for w in weights]).mean(0) for name in weights[0]}
         _restore(trained, mean)
@@ -208,8 +206,8 @@ def _progress(row: dict[str, float], best_cer: float, stepper: Stepper) -> str:
     return ", ".join(parts)
 
 
-def _warm_up_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    warmup = max(1, round(steps * recipe.warmup_share))
+def _warm_up_then_cosine(warmup_share: float, steps: int) -> Callable[[int], float]:
+    warmup = max(1, round(steps * warmup_share))
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -220,7 +218,7 @@ def _warm_up_then_cosine(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
 
 def _weights(trained: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
-    """On the CPU; there they are no copy."""
+    """Returns the weights on the CPU; where they are there already, it is no copy."""
     return {name: p.detach().cpu() for name, p in trained.items()}
 
 

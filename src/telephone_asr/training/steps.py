@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from telephone_asr.dataset.batching import LOWER_BATCH_ROWS
 from telephone_asr.errors import InputError
 from telephone_asr.model.devices import enough_memory
-from telephone_asr.training.batches import LOWER_MAX_FRAMES
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from telephone_asr.model.fun_asr_nano import Batch
-    from telephone_asr.training.loop import Recipe
+    from telephone_asr.params import Train
+    from telephone_asr.training.plan import Plan
 
 ROW_S = 0.06  # of the encoder's input
 MOST_SKIPPED = 10  # steps in a row without a finite gradient: it will not come back
 
 
-class Figures(NamedTuple):
-    """Of one step, over all processes. Loss and gradient are NaN where the step was skipped."""
+class StepMetrics(NamedTuple):
+    """Holds one step's numbers, over all processes; both are NaN where it was skipped."""
 
     loss: float
     gradient_norm: float  # before clipping
@@ -39,7 +40,7 @@ class Stepper:
 
     Args:
         loss_of: maps a batch, and the tokens of all batches of the step, to its share of the loss.
-        tokens_of: how many tokens of a batch each part of the loss is the mean over.
+        tokens_of: counts the tokens of a batch that each part of the loss is the mean over.
     """
 
     def __init__(
@@ -49,24 +50,25 @@ class Stepper:
         tokens_of: Callable[[Batch], Sequence[int]],
         trained: Mapping[str, torch.nn.Parameter],
         optimizer: torch.optim.Optimizer,
-        recipe: Recipe,
+        plan: Plan,
+        options: Train,
     ):
-        self._accelerator, self._recipe = accelerator, recipe
+        self._accelerator, self._plan, self._options = accelerator, plan, options
         self._loss_of, self._tokens_of = loss_of, tokens_of
         self._trained, self._optimizer = list(trained.values()), optimizer
         self.device = accelerator.device
-        self.skipped = self.in_a_row = 0
+        self.skipped = self.consecutive_skips = 0
         self._rows, self._seconds = 0.0, 0.0
 
     def numbers(self, steps: Iterable[int]) -> list[int]:
-        """The batches of these steps that are this process's."""
-        size, world = self._recipe.batches_per_step, self._accelerator.num_processes
+        """Returns the numbers of these steps' batches that are this process's."""
+        size, world = self._options.batches_per_step, self._accelerator.num_processes
         first = self._accelerator.process_index
         return [n for step in steps for n in range(step * size + first, (step + 1) * size, world)]
 
     def try_out(self, batches: Iterable[Batch]) -> None:
-        """Forward and backward without a step: if memory is to run out, it does so now."""
-        adds = self._recipe.batches_per_step > self._accelerator.num_processes
+        """Runs forward and backward without a step: if memory is to run out, it does so now."""
+        adds = self._options.batches_per_step > self._accelerator.num_processes
         moments: list[torch.Tensor] = []
         for batch in batches:
             with self._enough_memory(batch):
@@ -77,8 +79,8 @@ class Stepper:
                 self._optimizer.zero_grad(set_to_none=True)
         self._optimizer.zero_grad(set_to_none=True)
 
-    def take(self, step: int, batches: Iterator[Batch]) -> Figures:
-        """One step with the next batches. It is left out where the gradient is not finite."""
+    def take(self, step: int, batches: Iterator[Batch]) -> StepMetrics:
+        """Takes a step with the next batches; leaves it out where the gradient is not finite."""
         started = time.monotonic()
         numbers = self.numbers([step])
         own = [next(batches) for _ in numbers]
@@ -87,27 +89,27 @@ class Stepper:
         loss = 0.0
         for number, batch in zip(numbers, own, strict=True):
             # Dropout: the same after an interruption, and on any number of processes.
-            _seed(self.device, (self._recipe.seed * 1_000_003 + number) % 2**63)
+            _seed(self.device, (self._plan.seed * 1_000_003 + number) % 2**63)
             last = number == numbers[-1]
             with nullcontext() if last else self._accelerator.no_sync(self._loss_of):
                 loss += self._backward(batch, tokens)
-        norm = self._accelerator.clip_grad_norm_(self._trained, self._recipe.clip).item()
+        norm = self._accelerator.clip_grad_norm_(self._trained, self._options.clip).item()
         loss, rows, padded = self._sum(
             [[loss], [float(b.lengths.sum()) for b in own], [float(b.rows) for b in own]]
         )
         if torch.isfinite(torch.tensor(norm)):
             self._optimizer.step()
-            self.in_a_row = 0
+            self.consecutive_skips = 0
         else:
             loss = norm = float("nan")
             self._skip(step, own)
         self._optimizer.zero_grad(set_to_none=True)
         self._rows += rows
         self._seconds += time.monotonic() - started
-        return Figures(loss, norm, rows, padded)
+        return StepMetrics(loss, norm, rows, padded)
 
     def times_real_time(self) -> float:
-        """Speech per time, while steps were taken."""
+        """Returns how many seconds of speech were trained on in a second of steps."""
         return self._rows * ROW_S / max(self._seconds, 1e-9)
 
     def _backward(self, batch: Batch, tokens: Sequence[float]) -> float:
@@ -120,27 +122,27 @@ class Stepper:
 
     def _enough_memory(self, batch: Batch) -> AbstractContextManager[None]:
         advice = (
-            f"{LOWER_MAX_FRAMES} (and raise train.batches_per_step), or set "
+            f"{LOWER_BATCH_ROWS} (and raise train.batches_per_step), or set "
             "train.gradient_checkpointing"
         )
-        return enough_memory(self._recipe.name, batch.inputs, advice)
+        return enough_memory(self._plan.name, batch.inputs, advice)
 
     def _skip(self, step: int, batches: Sequence[Batch]) -> None:
         self.skipped += 1
-        self.in_a_row += 1
+        self.consecutive_skips += 1
         keys = [key for batch in batches for key in batch.keys]
         named = f"{', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
         self._accelerator.print(
-            f"{self._recipe.name}: step {step + 1} left out, its gradient is not finite ({named})"
+            f"{self._plan.name}: step {step + 1} left out, its gradient is not finite ({named})"
         )
-        if self.in_a_row >= MOST_SKIPPED:
+        if self.consecutive_skips >= MOST_SKIPPED:
             raise InputError(
-                f"{self._recipe.name}: no finite gradient in {MOST_SKIPPED} steps in a row, up to "
+                f"{self._plan.name}: no finite gradient in {MOST_SKIPPED} steps in a row, up to "
                 f"step {step + 1} ({named}): lower train.lr in params.yaml, or look at that speech."
             )
 
     def _sum(self, values: Sequence[Sequence[float]]) -> list[float]:
-        """Each list's sum over all processes."""
+        """Returns each list's sum over all processes."""
         totals = torch.tensor([sum(column) for column in values], dtype=torch.float64)
         if self._accelerator.num_processes > 1:
             totals = self._accelerator.reduce(totals.to(self.device), "sum")
@@ -155,10 +157,10 @@ class _Numbered(torch.utils.data.Dataset):
         return self._batch_at(number)
 
 
-def fetch(
+def prefetch(
     batch_at: Callable[[int], Batch], numbers: Sequence[int], workers: int
 ) -> Iterator[Batch]:
-    """The batches of these numbers in order, made ahead by so many processes, or when asked for."""
+    """Yields the batches of these numbers in order, made ahead by so many worker processes."""
     if not workers:
         return map(batch_at, numbers)
     loader = torch.utils.data.DataLoader(
@@ -167,10 +169,10 @@ def fetch(
     return iter(loader)
 
 
-def mean_row(figures: Sequence[Figures]) -> dict[str, float]:
-    """Loss and gradient averaged over the steps that were taken, and the share of padding."""
-    taken = [f for f in figures if f.loss == f.loss] or list(figures)
-    rows, padded = sum(f.rows for f in figures), sum(f.padded_rows for f in figures)
+def mean_row(metrics: Sequence[StepMetrics]) -> dict[str, float]:
+    """Returns the means of loss and gradient over the steps taken, and the share of padding."""
+    taken = [f for f in metrics if f.loss == f.loss] or list(metrics)
+    rows, padded = sum(f.rows for f in metrics), sum(f.padded_rows for f in metrics)
     return {
         "loss": sum(f.loss for f in taken) / len(taken),
         "gradient_norm": sum(f.gradient_norm for f in taken) / len(taken),
@@ -179,15 +181,18 @@ def mean_row(figures: Sequence[Figures]) -> dict[str, float]:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Of the GPU, or of this process."""
+    """Returns the peak memory in MB: of the GPU if one is used, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    """torch.manual_seed, which without a GPU takes a twentieth of a small model's step: it keeps
-    the call, with its traceback, for every kind of device that may still be initialised."""
+    """Seeds dropout.
+
+    torch.manual_seed takes a twentieth of a small model's step on a CPU: it keeps the call, with
+    its traceback, for every kind of device that may still be initialised.
+    """
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:

@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_fixtures import write_params
-from telephone_asr.scoring.decode import CutOff
-from telephone_asr.stages.launch import merged
+from model_fixtures import stage_command, write_params
+from telephone_asr.processes import merged
+from telephone_asr.scoring.cut_off import CutOff
 
 STEPS = 50
 
 
 def run(repository: Path, stage: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", f"telephone_asr.stages.{stage}", *arguments],
+        [sys.executable, "-m", *stage_command(stage, *arguments)],
         cwd=repository,
         capture_output=True,
         text=True,
@@ -52,7 +52,7 @@ def trained(trained_repository, tmp_path) -> Path:
 @pytest.mark.parametrize("batches_per_step", [2, 4], ids=["one batch each", "accumulated"])
 def test_two_processes_learn_what_one_learns(trained, batches_per_step):
     epochs = 9 * batches_per_step
-    write_params(trained, {"train.max_frames": 60, "train.encoder.epochs": epochs})
+    write_params(trained, {"train.max_batch_rows": 60, "train.encoder.epochs": epochs})
     outcomes = []
     for processes in (1, 2):
         done = train(trained, batches_per_step=batches_per_step, processes=processes)

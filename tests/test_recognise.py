@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
+from telephone_asr.decoding import prompts as prompts_module
+from telephone_asr.decoding import recognise as decode
+from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
-from telephone_asr.scoring import confusion, decode
-from telephone_asr.training.objective import total_error, transcribe
+from telephone_asr.scoring import confusion
+from telephone_asr.scoring.cut_off import CutOff, count_cut_off
 
 MAX_TOKENS = 12
 HOTWORDS = ["张三", "还款"]
@@ -30,7 +33,7 @@ def recogniser(fitted_directory):
     )
 
 
-@pytest.mark.parametrize("module", [confusion, decode])
+@pytest.mark.parametrize("module", [confusion, prompts_module])
 def test_doctests(module):
     result = doctest.testmod(module)
     assert result.attempted
@@ -57,13 +60,13 @@ def test_texts_are_the_same_from_frozen_parts_computed_beforehand(
 ):
     inputs = make_inputs(fitted)
     expected = transcribe(fitted, inputs, 1, MAX_TOKENS)
-    inputs.advance(fitted, level, 100, tmp_path / "frozen")
+    inputs.precompute(fitted, level, 100, tmp_path / "frozen")
     assert transcribe(fitted, inputs, 12, MAX_TOKENS) == expected
 
 
 def test_prompts_of_a_batch_may_differ(fitted, make_inputs, tmp_path):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
+    inputs.precompute(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0, 3, 7, 10])
     prompts = [PROMPT, PROMPT_VERBATIM, PROMPT, PROMPT_VERBATIM]
     together = decode.transcripts(fitted, prompts, batch.inputs, batch.lengths, MAX_TOKENS)
@@ -143,7 +146,7 @@ def test_funasr_gives_the_same_texts_with_beams(
 @pytest.mark.parametrize("hotwords", [[], ["张三"], ["张三", "VIP 会员", "还款"]])
 def test_prompts_with_hotwords_are_funasrs(fitted, prompt, hotwords):
     expected = fitted.model.get_prompt(hotwords, itn=prompt == PROMPT)
-    assert decode.with_hotwords(prompt, hotwords) == expected
+    assert prompts_module.with_hotwords(prompt, hotwords) == expected
 
 
 def test_funasr_gives_the_same_texts_with_hotwords(
@@ -204,7 +207,7 @@ def test_slices_of_a_batch_are_encoded_alike(fitted, make_inputs, monkeypatch):
 def test_batches_hold_every_utterance_once_and_similar_ones_together(batch_size, monkeypatch):
     monkeypatch.setattr(decode, "MAX_ROWS", 40)
     lengths = [7, 3, 90, 12, 3, 20, 9, 1, 0, 41]
-    found = decode.batches(lengths, batch_size)
+    found = decode.batches_by_length(lengths, batch_size)
     assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
     in_order = [lengths[i] for batch in found for i in batch]
     assert in_order == sorted(lengths)
@@ -244,7 +247,7 @@ def test_a_text_ends_at_the_limit(fitted, make_inputs):
     cut = transcribe(fitted, inputs, 4, max_tokens=2)
     assert max(map(len, cut)) <= 2 < max(map(len, full))
     assert all(text.startswith(short) for text, short in zip(full, cut, strict=True))
-    assert decode.count_cut_off(full) == 0
+    assert count_cut_off(full) == 0
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -254,19 +257,19 @@ def test_a_text_that_ends_at_the_limit_says_so(fitted, make_inputs, beams):
     lengths = [len(fitted.tokenizer.encode(text)) for text in full]
     limit = sorted(lengths)[len(lengths) // 2]
     cut = transcribe(fitted, inputs, 4, max_tokens=limit, beams=beams)
-    found = [isinstance(text, decode.CutOff) for text in cut]
+    found = [isinstance(text, CutOff) for text in cut]
     # One of as many tokens as there may be was not seen to end.
     assert found == [length >= limit for length in lengths]
     assert True in found
     assert False in found
-    assert decode.count_cut_off(transcribe(fitted, inputs, 4, max_tokens=1, by_ctc=True)) == 0
+    assert count_cut_off(transcribe(fitted, inputs, 4, max_tokens=1, by_ctc=True)) == 0
 
 
 def test_silence_marks_and_runs_of_spaces_are_single_spaces(
     fitted, make_inputs, monkeypatch, tmp_path
 ):
     inputs = make_inputs(fitted)
-    inputs.advance(fitted, "adapted", 100, tmp_path / "frozen")
+    inputs.precompute(fitted, "adapted", 100, tmp_path / "frozen")
     batch = inputs.batch([0])
     monkeypatch.setattr(fitted.tokenizer, "batch_decode", lambda *_, **__: [" 您 好/sil再  见 "])
     assert decode.transcripts(fitted, batch.prompts, batch.inputs, batch.lengths, 3) == [
@@ -281,13 +284,6 @@ def test_the_model_goes_back_to_the_mode_it_was_in(fitted, make_inputs):
     assert [module.training for module in fitted.model.modules()] == before
     assert True in before
     assert False in before
-
-
-def test_errors_are_summed_over_utterances(fitted, make_inputs):
-    inputs = make_inputs(fitted)
-    assert total_error(inputs, list(TEXTS)).rate == 0.0
-    wrong = ["您不", *TEXTS[1:]]
-    assert total_error(inputs, wrong).rate == pytest.approx(1 / sum(map(len, TEXTS)))
 
 
 # --- CTC

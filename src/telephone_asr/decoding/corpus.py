@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
+from telephone_asr.decoding.prompts import with_hotwords
+from telephone_asr.decoding.recognise import recognise
 from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, normalise
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.decode import recognise, with_hotwords
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import Rejected, Utterance
 

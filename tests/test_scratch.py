@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from telephone_asr.errors import InputError
-from telephone_asr.training.resume import Scratch, fingerprint
+from telephone_asr.scratch import Scratch, fingerprint
 
 PRINT = "ab" * 32
 
@@ -152,7 +152,7 @@ def test_a_directory_without_the_right_to_write_is_named(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from telephone_asr.training.resume import Scratch
+from telephone_asr.scratch import Scratch
 scratch = Scratch(Path(sys.argv[1]), "encoder", sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
@@ -197,12 +197,14 @@ def test_trainings_of_other_parts_run_beside_it(scratch, tmp_path):
 TRAIN = textwrap.dedent("""
     import os, random, signal, sys, threading, time
     from pathlib import Path
+    from types import SimpleNamespace
     import torch
     from accelerate import Accelerator
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.parts import weights_sha256
     from telephone_asr.training import loop
-    from telephone_asr.training.resume import Scratch
+    from telephone_asr.scratch import Scratch
+    from telephone_asr.training.plan import Plan
 
     torch.manual_seed(0)
     kill_at = int(sys.argv[2])
@@ -233,10 +235,14 @@ TRAIN = textwrap.dedent("""
             return loss_of(batch_at(10_000), [4]).item()
 
     trained = dict(model.named_parameters())
-    recipe = loop.Recipe(0.01, 0.1, 5.0, 6, 0, "test", average=2)
+    plan = Plan("test", (), (), "features", 0.01, 0, 1, 100, 1.0, 0.0)
+    options = SimpleNamespace(
+        warmup_share=0.1, clip=5.0, evaluations=6, weight_decay=0.01, batches_per_step=1,
+        average=2, workers=0,
+    )
     scratch = Scratch(Path(sys.argv[1]), "test", "0" * 64)
     result = loop.train(
-        loss_of, trained, batch_at, 60, [0], validate, recipe, scratch, lambda row: None,
+        loss_of, trained, batch_at, 60, [0], validate, plan, options, scratch, lambda row: None,
         Accelerator(cpu=True),
     )
     print("result", weights_sha256(result.weights), result.step, result.cer, result.history)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +14,19 @@ from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
+from telephone_asr.paths import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
+from telephone_asr.processes import accelerator, put_together
+from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import sound_index
-from telephone_asr.stages import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
-from telephone_asr.stages.curves import curves
-from telephone_asr.stages.launch import accelerator, put_together
-from telephone_asr.training.resume import Scratch, fingerprint
+from telephone_asr.training.curves import curves
+from telephone_asr.training.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.training.batches import Inputs
     from telephone_asr.training.loop import Result
 
 # Of the train section: what every training depends on.
@@ -38,33 +38,7 @@ VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """One training: on what, how long, and towards what."""
-
-    name: str  # of the scratch directory, the curves and the progress bar
-    train: tuple[str, ...]  # sources: wideband, simulated, telecall
-    valid: tuple[str, ...]
-    level: str  # how far the frozen parts are computed beforehand: features, encoded, adapted
-    lr: float
-    epochs: int
-    max_frames: int
-    llm_weight: float
-    ctc_weight: float
-    mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
-    splice: bool = False  # see training/splice.py
-
-    @property
-    def trains_on(self) -> tuple[str, ...]:
-        return (*self.train, *(("wideband",) if self.mix else ()))
-
-    @property
-    def sources(self) -> set[str]:
-        """Everything that it reads."""
-        return {*self.trains_on, *self.valid}
-
-
-class Training:
+class Trainer:
     """Runs a plan; `finish` clears the scratch directory once the result is written."""
 
     def __init__(self, plan: Plan, params: Params, nano: FunASRNano):
@@ -72,14 +46,14 @@ class Training:
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
         self.is_main = self.accelerator.is_main_process
-        self.scratch: Scratch | None = None
         self._share = self.accelerator.process_index, self.accelerator.num_processes
         self._prints: dict[Path, str] = {}
 
     def run(self, trained: Mapping[str, torch.nn.Parameter]) -> Result:
         """Trains the parameters `trained`, which must be the only ones that require gradients."""
+        from telephone_asr.dataset import batching
         from telephone_asr.model.recompute import recompute_layers
-        from telephone_asr.training import batches, loop
+        from telephone_asr.training import loop
         from telephone_asr.training.objective import Objective
 
         plan, options, nano = self.plan, self.params.train, self.nano
@@ -94,34 +68,23 @@ class Training:
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self.accelerator.num_processes
-        valid_mb = min(cache_mb, batches.features_mb(valid))
-        train_inputs = self._inputs(examples, frozen, cache_mb - valid_mb)
-        valid_inputs = self._inputs(valid, frozen, valid_mb)
-        self._announce(trained, train_inputs, valid_inputs)
-        schedule = batches.schedule(
-            train_inputs.lengths, plan.max_frames, plan.epochs, self.params.seed
-        )
-        recipe = loop.Recipe(
-            lr=plan.lr,
-            warmup_share=options.warmup_share,
-            clip=options.clip,
-            evaluations=options.evaluations,
-            seed=self.params.seed,
-            name=plan.name,
-            batches_per_step=options.batches_per_step,
-            average=options.average,
-            workers=options.workers,
-            weight_decay=options.weight_decay,
+        valid_mb = min(cache_mb, batching.features_mb(valid))
+        train_set = self._dataset(examples, frozen, cache_mb - valid_mb)
+        valid_set = self._dataset(valid, frozen, valid_mb)
+        self._announce(trained, train_set, valid_set)
+        schedule = batching.schedule(
+            train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed
         )
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
-                Objective(nano, train_inputs.level, plan.llm_weight, plan.ctc_weight),
+                Objective(nano, train_set.input_stage, plan.llm_weight, plan.ctc_weight),
                 trained,
-                self._batch_at(train_inputs, schedule),
+                self._batch_at(train_set, schedule),
                 len(schedule),
-                batches.largest(schedule, train_inputs.lengths, [e.text_length for e in examples]),
-                lambda: self._cer(valid_inputs),
-                recipe,
+                batching.largest(schedule, train_set.lengths, [e.text_length for e in examples]),
+                lambda: self._cer(valid_set),
+                plan,
+                options,
                 self.scratch,
                 on_row,
                 self.accelerator,
@@ -131,18 +94,20 @@ class Training:
         return result
 
     def finish(self) -> None:
+        """Clears the scratch directory, once the result is written."""
         self.scratch.close(remove=True)
 
-    def _cer(self, inputs: Inputs) -> float:
-        """Of the model as it is now; each process transcribes its share."""
-        from telephone_asr.scoring.decode import count_cut_off
-        from telephone_asr.training.objective import total_error, transcribe
+    def _cer(self, dataset: SpeechDataset) -> float:
+        """Returns the CER of the model as it is now; each process transcribes its share."""
+        from telephone_asr.decoding.recognise import transcribe
+        from telephone_asr.scoring.cer import ErrorRate, score
+        from telephone_asr.scoring.cut_off import count_cut_off
 
         decode = self.params.decode
         by_ctc = not self.plan.llm_weight
         with self.accelerator.autocast():
             texts = transcribe(
-                self.nano, inputs, decode.batch_size, decode.max_tokens, by_ctc, self._share
+                self.nano, dataset, decode.batch_size, decode.max_tokens, by_ctc, self._share
             )
         texts = put_together(texts)
         if cut_off := count_cut_off(texts):
@@ -150,41 +115,49 @@ class Training:
                 f"{self.plan.name}: {cut_off} of {len(texts)} validation texts are cut off at "
                 f"{decode.max_tokens} tokens (decode.max_tokens)"
             )
-        return total_error(inputs, texts).rate
+        return sum(score([e.text for e in dataset.examples], texts), ErrorRate()).rate
 
-    def _batch_at(self, inputs: Inputs, schedule: list[list[int]]) -> Callable[[int], Batch]:
-        from telephone_asr.training.splice import Splicer, character_borders
+    def _batch_at(
+        self, dataset: SpeechDataset, schedule: list[list[int]]
+    ) -> Callable[[int], Batch]:
+        from telephone_asr.decoding.alignment import character_borders
+        from telephone_asr.training.splice import Splicer
 
         if not self.plan.splice:
-            return lambda number: inputs.batch(schedule[number])
-        borders = character_borders(self.nano, inputs, self.plan.max_frames)
-        return Splicer(inputs, borders, schedule, self.params.seed).batch
+            return lambda number: dataset.batch(schedule[number])
+        borders = character_borders(self.nano, dataset, self.plan.max_batch_rows)
+        return Splicer(dataset, borders, schedule, self.params.seed).batch
 
-    def _inputs(self, examples: list[Example], frozen: str, cache_mb: float) -> Inputs:
-        """What the model is given of the examples: as far as the plan says, if disk allows it."""
+    def _dataset(self, examples: list[Example], frozen: str, cache_mb: float) -> SpeechDataset:
+        """Returns the examples at the plan's input stage, if the disk has room for it."""
         from accelerate.utils import broadcast_object_list
 
-        from telephone_asr.training.batches import Inputs, output_bytes
-        from telephone_asr.training.frozen import make_room
+        from telephone_asr.dataset.precomputed import make_room
+        from telephone_asr.dataset.speech import SpeechDataset, output_bytes
 
         plan, options = self.plan, self.params.train
         sources = sorted({e.source for e in examples})
         frontend = Frontend(self.nano.config["frontend_conf"])
         sounds = {source: sound_index(SHARDS[source]) for source in sources}
-        inputs = Inputs(examples, sounds, frontend, cache_mb)
-        if plan.level == "features" or not examples:
-            return inputs
-        texts = [plan.level, frozen, repr(self.nano.config["frontend_conf"])]
+        dataset = SpeechDataset(examples, sounds, frontend, cache_mb)
+        if plan.input_stage == "features" or not examples:
+            return dataset
+        texts = [plan.input_stage, frozen, repr(self.nano.config["frontend_conf"])]
         texts += [options.precision, self.accelerator.device.type]
-        texts += [str(plan.max_frames), *(e.key for e in examples), *map(version, VERSIONS)]
+        texts += [str(plan.max_batch_rows), *(e.key for e in examples), *map(version, VERSIONS)]
         texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
         key = fingerprint(texts, [])
-        directory = SCRATCH / "frozen" / f"{plan.level}-{key[:16]}"
-        needed, limit = output_bytes(self.nano, plan.level, inputs.lengths), options.cache_frozen_gb
+        directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
+        needed, limit = (
+            output_bytes(self.nano, plan.input_stage, dataset.lengths),
+            options.cache_frozen_gb,
+        )
         fits = [self.is_main and make_room(directory, needed, round(limit * 1e9))]
         if broadcast_object_list(fits) == [True]:
             with self.accelerator.autocast():
-                inputs.advance(self.nano, plan.level, plan.max_frames, directory, self._share)
+                dataset.precompute(
+                    self.nano, plan.input_stage, plan.max_batch_rows, directory, self._share
+                )
             self.accelerator.wait_for_everyone()
         else:
             self.accelerator.print(
@@ -192,10 +165,11 @@ class Training:
                 f"{needed / 1e9:.1f} GB, which train.cache_frozen_gb has no room for: they are "
                 "computed in every step"
             )
-        return inputs
+        return dataset
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
-        """Named by everything the result depends on: plan, params, model, data, code, versions."""
+        """Opens the directory named by all that the result depends on: plan, params, model, data,
+        code, versions."""
         from accelerate.utils import broadcast_object_list
 
         options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
@@ -212,17 +186,19 @@ class Training:
         return scratch
 
     def _print_of(self, path: Path) -> str:
-        """A hash of a directory's files, read once: corpora are large."""
+        """Returns a hash of a directory's files, read once: corpora are large."""
         if path not in self._prints:
             self._prints[path] = fingerprint([], [path])
         return self._prints[path]
 
-    def _announce(self, trained: Mapping, train_inputs, valid_inputs) -> None:
+    def _announce(
+        self, trained: Mapping[str, torch.nn.Parameter], train_set: Sized, valid_set: Sized
+    ) -> None:
         plan, count = self.plan, sum(p.numel() for p in trained.values())
         total = sum(p.numel() for p in self.nano.model.parameters())
         self.accelerator.print(
-            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_inputs)} "
-            f"utterances of {' and '.join(plan.trains_on)}, validates on {len(valid_inputs)}; "
+            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_set)} "
+            f"utterances of {' and '.join(plan.trains_on)}, validates on {len(valid_set)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
 
@@ -238,6 +214,6 @@ def _read(sources: tuple[str, ...], split: str) -> list[Example]:
 
 
 def _spread(examples: list[Example], at_most: int) -> list[Example]:
-    """So many of them, evenly over the whole."""
+    """Returns at most so many of them, evenly over the whole."""
     n = min(at_most, len(examples))
     return [examples[i * len(examples) // n] for i in range(n)]

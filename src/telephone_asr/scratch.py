@@ -1,4 +1,4 @@
-"""Where a training keeps its state, so that it goes on after a kill as if nothing had happened.
+"""Where long work keeps its state, so that it goes on after a kill as if nothing had happened.
 
 DVC deletes a stage's outs before it runs, so the state lies outside of them: in `.scratch/` at the
 repository's root, in a directory named by a hash of everything the result depends on.
@@ -19,7 +19,7 @@ from telephone_asr.errors import InputError
 
 
 def fingerprint(texts: Iterable[str], paths: Iterable[Path]) -> str:
-    """A hash of texts (params, versions) and of the bytes of files and directories."""
+    """Returns a hash of texts (params, versions) and of the bytes of files and directories."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(text.encode() + b"\0")
@@ -36,7 +36,7 @@ def fingerprint(texts: Iterable[str], paths: Iterable[Path]) -> str:
 
 
 def files_identity(directory: Path) -> str:
-    """Names, sizes and times of a directory's files: tells an unchanged corpus at any size.
+    """Returns names, sizes and times of a directory's files: tells an unchanged corpus at any size.
 
     A file that was written anew counts as changed, which costs work and never gives a wrong result.
     """
@@ -69,7 +69,7 @@ class Scratch:
 
     Args:
         main: False in the other processes of the same training, which only read.
-        spare: Where it lies while another experiment does the same work in `root`.
+        spare: where it lies while another experiment does the same work in `root`.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class Scratch:
         main: bool = True,
         spare: Path | None = None,
     ):
-        self._main, self._lock = main, None
+        self._main = main
+        self._lock: IO[str] | None = None
         for place in filter(None, (root, spare)):
             self.directory = place / f"{name}-{fingerprint_[:16]}"
             holder = self._hold() if main else None
@@ -95,29 +96,29 @@ class Scratch:
         """Takes the lock, or returns the number of the process that has it."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
-            weakref.finalize(self, self._lock.close)  # where an error ends the work, too
+            self._lock = lock = open(self.directory / "lock", "a+")  # noqa: SIM115 (held until close)
+            weakref.finalize(self, lock.close)  # where an error ends the work, too
         except OSError as error:
             raise InputError(
                 f"{self.directory.absolute()}: cannot keep its state there ({error}); "
                 "make it writable."
             ) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            with self._lock:
-                self._lock.seek(0)
-                return self._lock.read().strip()
-        if not os.fstat(self._lock.fileno()).st_nlink:  # cleared away by who held it until now
-            self._lock.close()
+            with lock:
+                lock.seek(0)
+                return lock.read().strip()
+        if not os.fstat(lock.fileno()).st_nlink:  # cleared away by who held it until now
+            lock.close()
             return self._hold()
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
         return None
 
-    def load(self, name: str) -> Any | None:
-        """What was saved under a name, or None."""
+    def load(self, name: str) -> Any:
+        """Returns what was saved under a name, or None."""
         import torch
 
         path = self.directory / name
@@ -145,7 +146,7 @@ class Scratch:
 
     def close(self, remove: bool) -> None:
         """Gives the lock back; with `remove`, once the result is written, clears everything."""
-        if not self._main:
+        if self._lock is None:
             return
         if remove:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from telephone_asr.dataset import precomputed
+from telephone_asr.dataset.precomputed import PrecomputedOutputs, make_room
 from telephone_asr.errors import InputError
-from telephone_asr.training import frozen
-from telephone_asr.training.frozen import FrozenOutputs, make_room
 
 N = 11
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(frozen, "PART", 3)
+    monkeypatch.setattr(precomputed, "PART", 3)
 
 
 def rows_of(index: int) -> torch.Tensor:
@@ -40,24 +40,24 @@ def order():
 
 
 def test_every_utterance_has_its_own_rows(tmp_path):
-    outputs = FrozenOutputs(tmp_path / "a", order())
+    outputs = PrecomputedOutputs(tmp_path / "a", order())
     outputs.fill(Computing(), (0, 1))
     for index in range(N):
         assert torch.equal(outputs[index], rows_of(index))
 
 
 def test_nothing_is_computed_twice(tmp_path):
-    FrozenOutputs(tmp_path, order()).fill(Computing(), (0, 1))
+    PrecomputedOutputs(tmp_path, order()).fill(Computing(), (0, 1))
     again = Computing()
-    FrozenOutputs(tmp_path, order()).fill(again, (0, 1))
+    PrecomputedOutputs(tmp_path, order()).fill(again, (0, 1))
     assert again.done == []
 
 
 def test_after_an_interruption_the_rest_is_computed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        FrozenOutputs(tmp_path, order()).fill(Computing(fails_at=order()[7]), (0, 1))
+        PrecomputedOutputs(tmp_path, order()).fill(Computing(fails_at=order()[7]), (0, 1))
     rest = Computing()
-    outputs = FrozenOutputs(tmp_path, order())
+    outputs = PrecomputedOutputs(tmp_path, order())
     outputs.fill(rest, (0, 1))
     assert rest.done == order()[6:]
     assert all(torch.equal(outputs[i], rows_of(i)) for i in range(N))
@@ -66,7 +66,7 @@ def test_after_an_interruption_the_rest_is_computed(tmp_path):
 def test_processes_share_the_work(tmp_path):
     shares = [Computing(), Computing()]
     for rank, compute in enumerate(shares):
-        outputs = FrozenOutputs(tmp_path, order())
+        outputs = PrecomputedOutputs(tmp_path, order())
         outputs.fill(compute, (rank, 2))
     assert sorted(shares[0].done + shares[1].done) == list(range(N))
     assert len(shares[0].done) == 6
@@ -74,11 +74,11 @@ def test_processes_share_the_work(tmp_path):
 
 
 def test_a_part_that_is_half_written_does_not_count(tmp_path):
-    outputs = FrozenOutputs(tmp_path, order())
+    outputs = PrecomputedOutputs(tmp_path, order())
     outputs.fill(Computing(), (0, 1))
     (tmp_path / "000001.ends.npy").unlink()
     again = Computing()
-    outputs = FrozenOutputs(tmp_path, order())
+    outputs = PrecomputedOutputs(tmp_path, order())
     outputs.fill(again, (0, 1))
     assert again.done == order()[3:6]
 
@@ -90,7 +90,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(InputError, match=r"No space left on device.*cache_frozen_gb"):
-        FrozenOutputs(tmp_path, order()).fill(Computing(), (0, 1))
+        PrecomputedOutputs(tmp_path, order()).fill(Computing(), (0, 1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,7 +114,7 @@ def test_what_would_never_fit_deletes_nothing(tmp_path):
 def test_what_a_training_reads_stays(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "rows").write_bytes(bytes(100))
-    outputs = FrozenOutputs(tmp_path / "read", order())
+    outputs = PrecomputedOutputs(tmp_path / "read", order())
     outputs.fill(Computing(), (0, 1))
     size = sum(file.stat().st_size for file in (tmp_path / "read").iterdir())
     assert not make_room(tmp_path / "next", needed_bytes=201, limit_bytes=size + 200)

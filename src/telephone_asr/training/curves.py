@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telephone_asr.stages import new_out
+from telephone_asr.outs import new_out
 
 if TYPE_CHECKING:
     from dvclive import Live
@@ -19,7 +19,7 @@ SERIES = ("loss", "lr", "cer", "gradient_norm", "padding_share", "gpu_memory_mb"
 
 @contextmanager
 def curves(directory: Path, writes: bool) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A function to be told each row of the history; it writes nothing unless `writes`."""
+    """Gives a function that is told each row of the history; it writes nothing unless `writes`."""
     if not writes:
         yield lambda row: None
         return

@@ -8,21 +8,21 @@ import pytest
 import torch
 
 from model_fixtures import example_of, write_variant
-from telephone_asr.errors import InputError
-from telephone_asr.model import fun_asr_nano
-from telephone_asr.model.pretrained import load
-from telephone_asr.training.batches import (
+from telephone_asr.dataset.batching import (
     features_mb,
     in_order,
     largest,
     low_rate_frames,
-    output_bytes,
     schedule,
 )
-from telephone_asr.training.steps import fetch
+from telephone_asr.dataset.speech import output_bytes
+from telephone_asr.errors import InputError
+from telephone_asr.model import fun_asr_nano
+from telephone_asr.model.pretrained import load
+from telephone_asr.training.steps import prefetch
 
 LENGTHS = np.random.default_rng(0).integers(5, 120, 203).tolist()
-MAX_FRAMES = 400
+MAX_BATCH_ROWS = 400
 
 
 def frames(batch: list[int], lengths: list[int]) -> int:
@@ -32,7 +32,7 @@ def frames(batch: list[int], lengths: list[int]) -> int:
 
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_every_utterance_comes_once_an_epoch(epochs):
-    batches = schedule(LENGTHS, MAX_FRAMES, epochs, seed=0)
+    batches = schedule(LENGTHS, MAX_BATCH_ROWS, epochs, seed=0)
     seen = []
     for batch in batches:
         seen += batch
@@ -41,10 +41,10 @@ def test_every_utterance_comes_once_an_epoch(epochs):
     assert Counter(seen) == dict.fromkeys(range(len(LENGTHS)), epochs)
 
 
-@pytest.mark.parametrize("max_frames", [120, 400, 10_000])
-def test_no_batch_is_larger_than_allowed_with_its_padding(max_frames):
-    batches = schedule(LENGTHS, max_frames, 2, seed=1) + in_order(LENGTHS, max_frames)
-    assert all(frames(batch, LENGTHS) <= max_frames for batch in batches)
+@pytest.mark.parametrize("max_batch_rows", [120, 400, 10_000])
+def test_no_batch_is_larger_than_allowed_with_its_padding(max_batch_rows):
+    batches = schedule(LENGTHS, max_batch_rows, 2, seed=1) + in_order(LENGTHS, max_batch_rows)
+    assert all(frames(batch, LENGTHS) <= max_batch_rows for batch in batches)
 
 
 def test_an_utterance_longer_than_a_batch_comes_by_itself():
@@ -54,29 +54,29 @@ def test_an_utterance_longer_than_a_batch_comes_by_itself():
 
 
 def test_little_of_a_batch_is_padding():
-    batches = schedule(LENGTHS, MAX_FRAMES, 1, seed=0)
+    batches = schedule(LENGTHS, MAX_BATCH_ROWS, 1, seed=0)
     padded = sum(frames(batch, LENGTHS) for batch in batches)
     assert sum(LENGTHS) > 0.85 * padded
 
 
 def test_the_schedule_is_a_function_of_the_seed_and_epochs_differ():
-    one = schedule(LENGTHS, MAX_FRAMES, 2, seed=5)
-    assert schedule(LENGTHS, MAX_FRAMES, 2, seed=5) == one
-    assert schedule(LENGTHS, MAX_FRAMES, 2, seed=6) != one
-    first = schedule(LENGTHS, MAX_FRAMES, 1, seed=5)
+    one = schedule(LENGTHS, MAX_BATCH_ROWS, 2, seed=5)
+    assert schedule(LENGTHS, MAX_BATCH_ROWS, 2, seed=5) == one
+    assert schedule(LENGTHS, MAX_BATCH_ROWS, 2, seed=6) != one
+    first = schedule(LENGTHS, MAX_BATCH_ROWS, 1, seed=5)
     assert one[: len(first)] == first
     assert one[len(first) :] != first
 
 
 def test_batches_for_decoding_go_from_short_to_long():
-    order = [i for batch in in_order(LENGTHS, MAX_FRAMES) for i in batch]
+    order = [i for batch in in_order(LENGTHS, MAX_BATCH_ROWS) for i in batch]
     assert sorted(order) == list(range(len(LENGTHS)))
     assert [LENGTHS[i] for i in order] == sorted(LENGTHS)
 
 
 def test_nothing_makes_no_batch():
-    assert schedule([], MAX_FRAMES, 3, seed=0) == []
-    assert in_order([], MAX_FRAMES) == []
+    assert schedule([], MAX_BATCH_ROWS, 3, seed=0) == []
+    assert in_order([], MAX_BATCH_ROWS) == []
 
 
 def test_tried_first_is_what_has_most_rows_most_attention_or_most_text():
@@ -89,7 +89,7 @@ def test_tried_first_is_what_has_most_rows_most_attention_or_most_text():
     assert largest([], lengths, tokens) == []
 
 
-# --- Inputs
+# --- SpeechDataset
 
 
 def test_lengths_are_those_of_the_features(nano, make_inputs):
@@ -132,8 +132,8 @@ def test_processes_that_read_ahead_keep_nothing(nano, make_inputs):
         inputs.batch([index])
         return len(inputs._kept)
 
-    assert list(fetch(kept_after, [0, 1, 2, 3], workers=2)) == [0, 0, 0, 0]
-    assert list(fetch(kept_after, [0, 1, 2, 3], workers=0)) == [1, 2, 3, 4]
+    assert list(prefetch(kept_after, [0, 1, 2, 3], workers=2)) == [0, 0, 0, 0]
+    assert list(prefetch(kept_after, [0, 1, 2, 3], workers=0)) == [1, 2, 3, 4]
 
 
 def test_features_take_as_much_as_is_said(nano, make_inputs):
@@ -161,8 +161,8 @@ def test_a_frozen_part_computed_beforehand_is_as_computed_one_by_one(
     nano, make_inputs, level, tmp_path
 ):
     features, inputs = make_inputs(nano), make_inputs(nano)
-    inputs.advance(nano, level, 120, tmp_path / "frozen")
-    assert inputs.level == level
+    inputs.precompute(nano, level, 120, tmp_path / "frozen")
+    assert inputs.input_stage == level
     assert inputs.lengths == features.lengths
     for i in range(len(inputs)):
         expected = by_itself(nano, features[i], level)
@@ -179,7 +179,7 @@ def test_the_room_that_outputs_need_is_what_they_take(
 
     nano = load(write_variant(tiny_directory, tmp_path / "variant", change))
     inputs = make_inputs(nano)
-    inputs.advance(nano, level, 120, tmp_path / "frozen")
+    inputs.precompute(nano, level, 120, tmp_path / "frozen")
     taken = sum(inputs[i].numel() * 4 for i in range(len(inputs)))
     assert output_bytes(nano, level, inputs.lengths) == taken
     files = sum(path.stat().st_size for path in (tmp_path / "frozen").iterdir())
@@ -193,7 +193,7 @@ def test_the_loss_is_the_same_however_far_frozen_parts_were_computed(nano, make_
     for level in ("features", "encoded", "adapted"):
         inputs = make_inputs(nano)
         if level != "features":
-            inputs.advance(nano, level, 120, tmp_path / level)
+            inputs.precompute(nano, level, 120, tmp_path / level)
         with torch.inference_mode():
             batch = inputs.batch([0, 4, 8, 11])
             losses.append(Objective(nano, level, llm_weight=1.0, ctc_weight=0.0)(batch).item())
@@ -205,15 +205,15 @@ def test_computing_beforehand_gives_the_same_bytes_each_time(nano, make_inputs, 
     once, again = make_inputs(nano), make_inputs(nano)
     again[3]  # read before
     for name, inputs in (("once", once), ("again", again)):
-        inputs.advance(nano, "encoded", 120, tmp_path / name)
+        inputs.precompute(nano, "encoded", 120, tmp_path / name)
     assert all(torch.equal(once[i], again[i]) for i in range(len(once)))
 
 
 def test_two_corpora_may_have_one_key(tmp_path, nano, speech):
     """A recording called sim-a, and what was simulated of a: each text has its own sound."""
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.shards import Utterance, sound_index, write_shards
-    from telephone_asr.training.batches import Inputs
 
     examples, sounds = [], {}
     for seed, source in enumerate(("wideband", "simulated")):
@@ -222,7 +222,7 @@ def test_two_corpora_may_have_one_key(tmp_path, nano, speech):
         sounds[source] = sound_index(tmp_path / source)
         examples.append(replace(example_of(utterance), source=source))
     frontend = Frontend(nano.config["frontend_conf"])
-    inputs = Inputs(examples, sounds, frontend, cache_mb=0)
+    inputs = SpeechDataset(examples, sounds, frontend, cache_mb=0)
     for i, example in enumerate(examples):
         expected = frontend(*sounds[example.source].read("sim-a"))
         assert torch.equal(inputs[i], expected)

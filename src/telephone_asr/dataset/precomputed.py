@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from telephone_asr.training.resume import write_durably
+from telephone_asr.scratch import write_durably
 
 PART = 500  # utterances
 ADVICE = "free some space, or lower train.cache_frozen_gb in params.yaml, and run again."
 
 
-class FrozenOutputs:
-    """Rows of one utterance at a time, read from disk (and from the system's own cache of it).
+class PrecomputedOutputs:
+    """Reads rows of one utterance at a time from disk (and from the system's own cache of it).
 
     Args:
         directory: of these outputs alone.
@@ -46,10 +46,10 @@ class FrozenOutputs:
     def fill(
         self, compute: Callable[[list[int]], list[torch.Tensor]], share: tuple[int, int]
     ) -> None:
-        """Computes what is not there yet: of all parts every n-th, beginning with rank.
+        """Computes the parts that are not there yet: every n-th, beginning with rank.
 
         Args:
-            compute: the (T, D) outputs of some utterances.
+            compute: maps utterances to their outputs, (T, D) each.
             share: rank, of how many processes.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ class FrozenOutputs:
         os.utime(self._directory)  # the least recently used goes first
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        """(T, D) float32."""
+        """Returns (T, D) float32."""
         n, i = divmod(self._place[index], PART)
         if n not in self._open:
             rows, ends = (np.load(path, mmap_mode="r") for path in self._paths(n))
@@ -73,7 +73,7 @@ class FrozenOutputs:
         return torch.from_numpy(np.array(rows[borders[i] : borders[i + 1]]))
 
     def _paths(self, n: int) -> tuple[Path, Path]:
-        """Rows, and where each utterance's end: written in this order."""
+        """Returns the files of the rows and of each utterance's end, written in this order."""
         return self._directory / f"{n:06d}.npy", self._directory / f"{n:06d}.ends.npy"
 
     def _write(self, n: int, rows: np.ndarray, ends: np.ndarray) -> None:
@@ -88,8 +88,8 @@ def _save(array: np.ndarray, file: IO[bytes]) -> None:
 
 
 def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
-    """Whether so much may be kept in `directory`; what was used longest ago beside it is deleted,
-    but for what this training or another reads now.
+    """Returns whether so much may be kept in `directory`; deletes what was used longest ago beside
+    it, but for what this training or another reads now.
 
     An interrupted computation's directory is there already, and stays.
     """
@@ -110,7 +110,7 @@ def make_room(directory: Path, needed_bytes: int, limit_bytes: int) -> bool:
 
 
 def _is_unused(directory: Path, locks: ExitStack) -> bool:
-    """Whether nobody reads it; then nobody can begin to, before `locks` are given back."""
+    """Returns whether nobody reads it; then nobody can begin to before `locks` are given back."""
     try:
         locks.callback(os.close, _lock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:

@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from telephone_asr.decoding.prompts import with_hotwords
 from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import (
+    Rows,
     adapt,
     chat_tokens,
     ctc_log_probs,
@@ -27,42 +29,17 @@ from telephone_asr.model.fun_asr_nano import (
     prompt_embeddings,
 )
 from telephone_asr.model.prefix import shared_prefix
+from telephone_asr.scoring.cut_off import CutOff
 
 if TYPE_CHECKING:
+    from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
 LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
-
-
-class CutOff(str):
-    """A text that ends where its tokens were used up: the model would have gone on.
-
-    It is a text like any other to whoever scores it; whoever counts or shows texts says so.
-    """
-
-    __slots__ = ()
-
-
-def count_cut_off(texts: Iterable[str]) -> int:
-    """How many of the texts ended at the limit."""
-    return sum(isinstance(text, CutOff) for text in texts)
-
-
-def with_hotwords(prompt: str, hotwords: Sequence[str]) -> str:
-    """The prompt that makes these words likelier, as FunASR's `FunASRNano.get_prompt` writes it.
-
-    >>> with_hotwords("语音转写：", ["张三", "还款"]).splitlines()[-2:]
-    ['热词列表：[张三, 还款]', '语音转写：']
-    """
-    if not hotwords:
-        return prompt
-    return (
-        "请结合上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n\n\n"
-        f"**上下文信息：**\n\n\n热词列表：[{', '.join(hotwords)}]\n{prompt}"
-    )
 
 
 def recognise(
@@ -72,19 +49,20 @@ def recognise(
     prompts: Sequence[str],
     batch_size: int,
     max_tokens: int,
-    level: str = "features",
+    input_stage: InputStage = "features",
     by_ctc: bool = False,
     beams: int = 1,
     share: tuple[int, int] = (0, 1),
 ) -> list[str]:
-    """The texts of utterances, in their order, from a model in eval mode.
+    """Returns the texts of utterances, in their order, from a model in eval mode.
 
     Args:
-        rows: utterance number -> (T, D); called in another thread, a batch ahead.
+        rows: maps an utterance's number to (T, D); called in another thread, a batch ahead.
         lengths: T of each (or near it), by which utterances are put together.
         batch_size: utterances in a batch; fewer where they are long.
         max_tokens: a transcript longer than this is cut off, and comes as a CutOff.
-        level: what `rows` are: features, encoded (the encoder's output) or adapted (the adaptor's).
+        input_stage: says what `rows` are: features, the encoder's output (encoded) or the adaptor's
+            (adapted).
         by_ctc: from the CTC branch instead of the language model.
         beams: 1 is greedy.
         share: (rank, of how many processes): every so many batches are decoded, beginning with
@@ -92,12 +70,45 @@ def recognise(
     """
     texts = [""] * len(lengths)
     rank, processes = share
-    own = batches(lengths, batch_size)[rank::processes]
+    own = batches_by_length(lengths, batch_size)[rank::processes]
     for indices, loaded in zip(own, _ahead(lambda i: list(map(rows, i)), own), strict=True):
         own_prompts = [prompts[i] for i in indices]
-        found = _recognise_batch(nano, loaded, own_prompts, max_tokens, level, by_ctc, beams)
+        found = _recognise_batch(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams)
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
+    return texts
+
+
+def transcribe(
+    nano: FunASRNano,
+    dataset: SpeechDataset,
+    batch_size: int,
+    max_tokens: int,
+    by_ctc: bool = False,
+    share: tuple[int, int] = (0, 1),
+    beams: int = 1,
+    hotwords: Sequence[str] = (),
+) -> list[str]:
+    """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
+
+    The model is in eval mode meanwhile and goes back to what it was.
+
+    Args:
+        share: (rank, of how many processes): every so many batches are decoded, beginning with
+            that of the rank; the texts of the others stay empty.
+    """
+    was_training = [module for module in nano.model.modules() if module.training]
+    nano.model.eval()
+    prompts = [with_hotwords(example.prompt, hotwords) for example in dataset.examples]
+    texts = recognise(
+        *(nano, dataset.__getitem__, dataset.lengths, prompts, batch_size, max_tokens),
+        input_stage=dataset.input_stage,
+        by_ctc=by_ctc,
+        beams=beams,
+        share=share,
+    )
+    for module in was_training:
+        module.training = True
     return texts
 
 
@@ -107,7 +118,7 @@ def _recognise_batch(
     rows: Sequence[torch.Tensor],
     prompts: Sequence[str],
     max_tokens: int,
-    level: str,
+    input_stage: InputStage,
     by_ctc: bool,
     beams: int,
 ) -> list[str]:
@@ -116,17 +127,17 @@ def _recognise_batch(
     with enough_memory("decoding", inputs, LOWER_BATCH_SIZE):
         hidden = inputs.to(device)
         lengths = torch.tensor([len(row) for row in rows], device=device)
-        if level == "features":
+        if input_stage == "features":
             hidden, lengths = _encode(nano, hidden, lengths)
         if by_ctc:
             return ctc_greedy(nano, hidden, lengths)
-        if level != "adapted":
+        if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
         return transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
 
 
 def _ahead(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
-    """The results in order, the next one being computed while one is used."""
+    """Yields the results in order, the next one being computed while one is used."""
     with ThreadPoolExecutor(1) as pool:
         waiting = None
         for argument in arguments:
@@ -138,20 +149,20 @@ def _ahead(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:
             yield waiting.result()
 
 
-def batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Utterances of similar length together: at most `batch_size`, and MAX_ROWS rows."""
-    found: list[list[int]] = []
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Puts utterances of similar length together: at most `batch_size`, and MAX_ROWS rows."""
+    batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         room = min(batch_size, MAX_ROWS // max(1, lengths[index]))  # it is the longest so far
-        if not found or len(found[-1]) >= room:
-            found.append([])
-        found[-1].append(index)
-    return found
+        if not batches or len(batches[-1]) >= room:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
 
 
-def _encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor):
-    """`encode` by slices of the batch that a processor's cache holds, which takes half the time
-    there; a GPU is given the whole."""
+def _encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor) -> Rows:
+    """Encodes a batch by slices that a processor's cache holds, which takes half the time there; a
+    GPU is given the whole."""
     step = len(features)
     if features.device.type == "cpu":
         step = max(1, CACHE_ROWS // features.shape[1])
@@ -172,7 +183,7 @@ def transcripts(
     max_tokens: int,
     beams: int = 1,
 ) -> list[str]:
-    """What the language model writes for a batch of speech tokens (B, S, D), one text each."""
+    """Returns what the language model writes for each of a batch of speech tokens (B, S, D)."""
     heads = prompt_embeddings(nano, prompts, adapted, lengths)
     asked = [chat_tokens(nano.tokenizer, prompt, nano.config)[0] for prompt in set(prompts)]
     search = _greedy if beams == 1 else partial(_beam_search, beams=beams)
@@ -190,9 +201,9 @@ def transcripts(
 def _greedy(
     nano: FunASRNano, heads: Sequence[torch.Tensor], common: int, max_tokens: int
 ) -> list[list[int]]:
-    """The likeliest token after the other, until the end of turn."""
+    """Takes the likeliest token after the other, until the end of turn."""
     llm, end = nano.model.llm, _end_of_turn(nano)
-    inputs, mask = _side_by_side(heads, common)
+    inputs, mask = _left_pad(heads, common)
     cache = _prompt_cache(llm, inputs[:1, :common], len(heads))
     inputs = inputs[:, common:]
     positions = (mask.cumsum(dim=1) - 1)[:, common:].clamp(min=0)
@@ -229,7 +240,7 @@ def _greedy(
 def _beam_search(
     nano: FunASRNano, heads: Sequence[torch.Tensor], common: int, max_tokens: int, beams: int
 ) -> list[list[int]]:
-    inputs, mask = _side_by_side(heads, common)
+    inputs, mask = _left_pad(heads, common)
     written = nano.model.llm.generate(
         inputs_embeds=inputs,
         attention_mask=mask.long(),
@@ -243,8 +254,8 @@ def _beam_search(
     return written.tolist()
 
 
-def _prompt_cache(llm: torch.nn.Module, prompt: torch.Tensor, rows: int) -> DynamicCache:
-    """Keys and values of a prompt (1, n, D), computed once and there for every row of a batch."""
+def _prompt_cache(llm: Any, prompt: torch.Tensor, rows: int) -> DynamicCache:
+    """Computes the keys and values of a prompt (1, n, D) once, for every row of a batch."""
     cache = DynamicCache(config=llm.config)
     if prompt.shape[1]:
         llm.get_decoder()(inputs_embeds=prompt, past_key_values=cache, use_cache=True)
@@ -252,9 +263,11 @@ def _prompt_cache(llm: torch.nn.Module, prompt: torch.Tensor, rows: int) -> Dyna
     return cache
 
 
-def _side_by_side(heads: Sequence[torch.Tensor], common: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, n, D) that begin with the `common` rows that all have and end where transcripts start,
-    with zeros between them, and a mask (B, n) of what is none of these."""
+def _left_pad(heads: Sequence[torch.Tensor], common: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pads between the `common` rows, with which all begin, and each one's own.
+
+    Returns (B, n, D), which all end where transcripts start, and a mask (B, n), false where padded.
+    """
     inputs = pad_sequence([head[common:] for head in heads], True, padding_side="left")
     inputs = torch.cat([heads[0][:common].expand(len(heads), -1, -1), inputs], dim=1)
     sizes = torch.tensor([len(head) for head in heads], device=inputs.device)[:, None]
@@ -268,7 +281,7 @@ def _end_of_turn(nano: FunASRNano) -> int:
 
 @torch.inference_mode()
 def ctc_greedy(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> list[str]:
-    """The CTC branch's own transcripts: each frame's best token, without repetitions and blanks."""
+    """Returns the CTC branch's texts: each row's best token, without repetitions and blanks."""
     best = ctc_log_probs(nano, encoded, lengths).argmax(dim=-1).cpu()
     texts = []
     for row, length in zip(best, lengths.tolist(), strict=True):

@@ -1,0 +1,157 @@
+"""What the model is given of each utterance: features, or what frozen parts make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import torch
+
+from telephone_asr.dataset.batching import LOWER_BATCH_ROWS, collate, in_order, low_rate_frames
+from telephone_asr.dataset.precomputed import PrecomputedOutputs
+from telephone_asr.errors import InputError
+from telephone_asr.model.devices import enough_memory
+from telephone_asr.model.fun_asr_nano import Batch, adapt, adapted_rows, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from telephone_asr.manifests.messages import Example
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.model.pretrained import FunASRNano
+
+# Where in the model its input enters: what comes before has been computed already.
+InputStage = Literal["features", "encoded", "adapted"]
+
+
+class Sounds(Protocol):
+    """A store of sound by utterance key, such as `shards.SoundIndex`."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def read(self, key: str) -> tuple[np.ndarray, int]:
+        """Returns samples (int16, mono) and the sample rate in Hz."""
+        ...
+
+
+class SpeechDataset(torch.utils.data.Dataset):
+    """Gives the model's input for each example: its features, or a frozen part's output for them.
+
+    Features are kept in memory as far as `cache_mb` goes, and computed again each time beyond that;
+    a frozen part's outputs are read from disk. Processes that read ahead keep nothing: an utterance
+    seldom comes to the same of them again.
+
+    Args:
+        sounds: by the examples' sources. Two corpora may have one key: a recording called sim-a,
+            and what was simulated of a.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        sounds: Mapping[str, Sounds],
+        frontend: Frontend,
+        cache_mb: float,
+    ):
+        self.examples = list(examples)
+        self.lengths = [low_rate_frames(example) for example in examples]
+        self.input_stage: InputStage = "features"
+        self._sounds = sounds
+        self._frontend = frontend
+        self._kept: dict[int, torch.Tensor] = {}
+        self._room_bytes = round(cache_mb * 2**20)
+        self._outputs: PrecomputedOutputs | None = None
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        """Returns (T, D) float32.
+
+        Raises InputError where no shard holds the utterance.
+        """
+        if self._outputs is not None:
+            return self._outputs[index]
+        if index in self._kept:
+            return self._kept[index]
+        key, source = self.examples[index].key, self.examples[index].source
+        if key not in self._sounds.get(source, ()):
+            raise InputError(
+                f"the manifest of {source} names utterance {key}, but no shard holds it: run "
+                "`dvc repro`."
+            )
+        features = self._frontend(*self._sounds[source].read(key))
+        self._keep(index, features)
+        return features
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Returns these examples, padded to one batch."""
+        examples = [self.examples[i] for i in indices]
+        return collate(
+            keys=[example.key for example in examples],
+            rows=[self[i] for i in indices],
+            prompts=[example.prompt for example in examples],
+            texts=[example.text for example in examples],
+        )
+
+    def precompute(
+        self,
+        nano: FunASRNano,
+        input_stage: InputStage,
+        max_batch_rows: int,
+        directory: Path,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Replaces the features by a frozen part's outputs, computed once and kept in `directory`.
+
+        The batches here are always the same, so that every training sees the same bytes.
+
+        Args:
+            input_stage: encoded or adapted.
+            share: rank, of how many processes that each compute their share; all must be through
+                before anything is read.
+        """
+        outputs = PrecomputedOutputs(
+            directory, [i for b in in_order(self.lengths, max_batch_rows) for i in b]
+        )
+        outputs.fill(lambda part: frozen_rows(nano, self, input_stage, part, max_batch_rows), share)
+        self._outputs, self.input_stage = outputs, input_stage
+        self._kept.clear()
+
+    def _keep(self, index: int, features: torch.Tensor) -> None:
+        size = features.numel() * features.element_size()
+        if size <= self._room_bytes and torch.utils.data.get_worker_info() is None:
+            self._kept[index] = features
+            self._room_bytes -= size
+
+
+@torch.inference_mode()
+def frozen_rows(
+    nano: FunASRNano,
+    dataset: SpeechDataset,
+    input_stage: InputStage,
+    indices: Sequence[int],
+    max_batch_rows: int,
+) -> list[torch.Tensor]:
+    """Computes the frozen parts' outputs, (T, D) each, that enter the model at `input_stage`."""
+    device = next(nano.model.parameters()).device
+    rows: dict[int, torch.Tensor] = {}
+    for places in in_order([dataset.lengths[i] for i in indices], max_batch_rows):
+        batch = dataset.batch([indices[place] for place in places])
+        with enough_memory("frozen parts' outputs", batch.inputs, LOWER_BATCH_ROWS):
+            hidden, lengths = encode(nano, batch.inputs.to(device), batch.lengths.to(device))
+            if input_stage == "adapted":
+                hidden, lengths = adapt(nano, hidden, lengths)
+        for place, row, length in zip(places, hidden, lengths.tolist(), strict=True):
+            rows[place] = row[:length]
+    return [rows[place] for place in range(len(indices))]
+
+
+def output_bytes(nano: FunASRNano, input_stage: InputStage, lengths: Sequence[int]) -> int:
+    """Returns the bytes on disk of frozen parts' outputs, for utterances of so many rows."""
+    rows = torch.tensor(lengths)
+    if input_stage == "encoded":
+        return int(rows.sum()) * nano.model.audio_encoder.output_size() * 4
+    width = nano.model.llm.get_input_embeddings().embedding_dim
+    return int(adapted_rows(nano, rows).sum()) * width * 4

@@ -1,0 +1,89 @@
+"""Where in the sound each character of a known text is, by the CTC branch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+
+from telephone_asr.dataset.batching import LOWER_BATCH_ROWS, in_order
+from telephone_asr.model.devices import enough_memory
+from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
+
+if TYPE_CHECKING:
+    from telephone_asr.dataset.speech import SpeechDataset
+    from telephone_asr.model.pretrained import FunASRNano
+
+UNFINISHED = "\ufffd"  # in what tokens of half a character are decoded to
+
+
+@torch.inference_mode()
+def character_borders(
+    nano: FunASRNano, dataset: SpeechDataset, max_batch_rows: int
+) -> list[list[int]]:
+    """Returns the rows (60 ms) where each utterance's characters begin, and the end of the last.
+
+    Characters that are one token together (digits, letters) share its rows evenly; punctuation, for
+    which the branch writes nothing, has none. An utterance with fewer rows than tokens gets an
+    empty list.
+    """
+    borders: list[list[int]] = [[]] * len(dataset)
+    device = next(nano.model.parameters()).device
+    for indices in in_order(dataset.lengths, max_batch_rows):
+        batch = dataset.batch(indices)
+        with enough_memory("borders between characters", batch.inputs, LOWER_BATCH_ROWS):
+            hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
+            if dataset.input_stage == "features":  # else they are the encoder's outputs
+                hidden, lengths = encode(nano, hidden, lengths)
+            log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
+        for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
+            text = dataset.examples[index].text
+            tokens = ctc_tokens(nano, text)
+            by_token = _borders(row[:length], tokens, nano.model.blank_id) if tokens else []
+            borders[index] = _by_character(nano, text, tokens, by_token)
+    return borders
+
+
+def _by_character(nano: FunASRNano, text: str, tokens: list[int], borders: list[int]) -> list[int]:
+    """Returns the borders of a text's characters from those of its tokens; none of none."""
+    if not borders:
+        return []
+    starts: list[int] = []
+    begun = 0  # the token with which the next character begins: it may be of several
+    for n in range(len(tokens)):
+        written = nano.model.ctc_tokenizer.decode(tokens[: n + 1]).rstrip(UNFINISHED)
+        new = len(written) - len(starts)
+        if new > 0:
+            first, rows = borders[begun], borders[n + 1] - borders[begun]
+            starts += [first + rows * i // new for i in range(new)]
+            begun = n + 1
+    if len(starts) != len(ctc_text(nano, text)):
+        return []
+    places = iter([*starts, borders[-1]])
+    place, found = next(places), []
+    for character in text:
+        found.append(place)
+        if ctc_text(nano, character):
+            place = next(places)
+    return [*found, borders[-1]]
+
+
+def _borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:
+    """Sets borders half way between the end of one token and the beginning of the next."""
+    from torchaudio.functional import forced_align
+
+    repeats = sum(a == b for a, b in pairwise(tokens))
+    if len(log_probs) < len(tokens) + repeats:  # CTC needs a blank between equal tokens
+        return []
+    path = forced_align(log_probs[None].contiguous(), torch.tensor([tokens]), blank=blank)[0][0]
+    first, last, before = [], [], blank
+    for row, token in enumerate(path.tolist()):
+        if token != blank and token != before:
+            first.append(row)
+            last.append(row)
+        elif token != blank:
+            last[-1] = row
+        before = token
+    middles = [(end + start + 1) // 2 for end, start in zip(last, first[1:], strict=False)]
+    return [0, *middles, len(log_probs)]

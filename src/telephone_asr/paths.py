@@ -1,0 +1,25 @@
+"""Where things lie, from the repository's root: the stages' outs, and what is beside them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RAW = Path("data/raw")
+SIMULATED = Path("data/simulated")
+TELECALL = Path("data/telecall")
+MANIFESTS = Path("data/manifests")
+UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
+MODELS = Path("models")
+TRANSCRIPTS = Path("data/transcripts")
+METRICS = Path("metrics")
+SLICES = METRICS / "slices"  # in git too, but no metrics to DVC
+COST = METRICS / "cost"  # time and memory: what is not the same on every run
+# The repository's, as DVC names it, also in an experiment that runs in a directory of its own
+# (`--temp`, `--queue`) and is deleted with it: killed and run again, it goes on.
+SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
+OWN_SCRATCH = Path(".scratch")
+IMPORTED = SCRATCH.with_name(".imported")  # see corpora/unwatched.py
+FROZEN_SPLITS = Path("splits")  # the ids of each test set that is kept, in git
+# Where the sound of each manifest's corpus lies.
+SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}

@@ -1,0 +1,36 @@
+"""Plans of trainings: what differs from one to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from telephone_asr.dataset.speech import InputStage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Says of one training: on what, how long, and towards what."""
+
+    name: str  # of the scratch directory, the curves and the progress bar
+    train: tuple[str, ...]  # sources: wideband, simulated, telecall
+    valid: tuple[str, ...]
+    input_stage: InputStage  # what comes before it is frozen and computed beforehand
+    lr: float
+    seed: int
+    epochs: int
+    max_batch_rows: int  # of 60 ms, padding counted
+    llm_weight: float
+    ctc_weight: float
+    mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
+    splice: bool = False  # see training/splice.py
+
+    @property
+    def trains_on(self) -> tuple[str, ...]:
+        return (*self.train, *(("wideband",) if self.mix else ()))
+
+    @property
+    def sources(self) -> set[str]:
+        """Returns everything that it reads."""
+        return {*self.trains_on, *self.valid}
