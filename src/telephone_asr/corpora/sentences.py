@@ -15,7 +15,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
 PARTS = ("wideband", "calls")
-KINDS = ("turns", "content", "sentences")
+SENTENCE_KINDS = ("turns", "content", "sentences")
 
 _DIGITS = "零一二三四五六七八九"
 _UNITS = ((10_000, "万"), (1_000, "千"), (100, "百"), (10, "十"))
@@ -64,7 +64,8 @@ class Grammar:
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
         """Draws a (scene, sentence); the sentence may be one that belongs to the other part."""
         scene = _choice(list(self.scenes), rng)
-        kind = KINDS[rng.choice(len(KINDS), p=[self.mix[kind] for kind in KINDS])]
+        shares = [self.mix[kind] for kind in SENTENCE_KINDS]
+        kind = SENTENCE_KINDS[rng.choice(len(SENTENCE_KINDS), p=shares)]
         templates = {"turns": self.turns, "content": self.content}.get(kind)
         if templates is None:
             parts = self.scenes[scene]
@@ -120,8 +121,10 @@ def grammar(path: Path, spec: dict) -> Grammar:
     """Checks the grammar of a loaded specification; `path` is named in the errors."""
     mix = spec["mix"]
     numbers = isinstance(mix, dict) and all(isinstance(v, int | float) for v in mix.values())
-    if not numbers or set(mix) != set(KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
-        raise InputError(f"{path}: 'mix' must give {', '.join(KINDS)} shares that add up to 1.")
+    if not numbers or set(mix) != set(SENTENCE_KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
+        raise InputError(
+            f"{path}: 'mix' must give {', '.join(SENTENCE_KINDS)} shares that add up to 1."
+        )
     words = _mapping(path, "words", spec["words"])
     lists = {f"words.{name}": templates for name, templates in words.items()}
     lists |= {"turns": spec["turns"], "content": spec["content"]}
