@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from model_fixtures import ROOT, write_params
+from repository_fixtures import ROOT, write_params
 from telephone_asr import cli
 
 BRANCH = "higher-lr"

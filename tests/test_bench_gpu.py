@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from model_fixtures import ROOT
+from repository_fixtures import ROOT
 
 
 def run(out: Path, *options: str) -> dict:

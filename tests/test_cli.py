@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_fixtures import CALL_RATE_HZ, ROOT, TEXTS, write_wav
+from repository_fixtures import ROOT
+from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.channel import g711
 from telephone_asr.commands import transcribe

@@ -7,7 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
+from model_fixtures import make_checkpoint
+from speech_fixtures import CALL_RATE_HZ, FS, write_wav
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export

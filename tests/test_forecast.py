@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_fixtures import ROOT, smaller, write_params
+from repository_fixtures import ROOT, smaller, write_params
 from telephone_asr.commands import forecast
 from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
 from telephone_asr.dataset.batching import low_rate_frames, schedule

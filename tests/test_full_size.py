@@ -13,7 +13,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from model_fixtures import PREFIXES, ROOT, perturb
+from model_fixtures import PREFIXES, perturb
+from repository_fixtures import ROOT
 from telephone_asr.manifests.messages import PROMPT
 from telephone_asr.model import fun_asr_nano, layout, parts, tiny
 from telephone_asr.model.export import export

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import write_params
+from repository_fixtures import write_params
 from review_fixtures import commit
 from telephone_asr.commands import revisions
 from telephone_asr.names import CHECKPOINTS

@@ -14,8 +14,10 @@ import torch
 from omegaconf import OmegaConf
 
 from hostile_model import make_hostile
-from model_fixtures import ROOT, make_checkpoint, write_wav
+from model_fixtures import make_checkpoint
 from published_fixtures import write_published
+from repository_fixtures import ROOT
+from speech_fixtures import write_wav
 from telephone_asr.errors import InputError
 from telephone_asr.model import allowed, layout, parts, pins
 from telephone_asr.model.pretrained import load, read_weights

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import write_params
+from repository_fixtures import write_params
 from telephone_asr.model.pretrained import file_sha256
 
 # States are saved more often than in earnest, so that most kills have one to go on from.

@@ -14,7 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT, run_stage
+from repository_fixtures import ROOT, run_stage
 from review_fixtures import dvc, shell
 from telephone_asr import program
 from telephone_asr.errors import InputError, shortage

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
+from model_fixtures import LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
+from speech_fixtures import FS
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load

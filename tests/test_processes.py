@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_fixtures import stage_command, write_params
+from repository_fixtures import stage_command, write_params
 from telephone_asr.processes import merged
 from telephone_asr.scoring.cut_off import CutOff
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from model_fixtures import FS, make_checkpoint, run_stage, write_params, write_wav
+from model_fixtures import make_checkpoint
 from published_fixtures import write_published
+from repository_fixtures import run_stage, write_params
+from speech_fixtures import FS, write_wav
 from telephone_asr.commands.doctor import examine
 from telephone_asr.commands.transcribe import transcribe_files
 from telephone_asr.errors import InputError

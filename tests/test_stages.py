@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT, SMALL, run_stage, stage_command, write_params
+from repository_fixtures import ROOT, SMALL, run_stage, stage_command, write_params
 from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError

@@ -12,11 +12,11 @@ from functools import lru_cache
 from cn2an import an2cn, cn2an
 
 from telephone_asr.scoring.options import Erhua
-from telephone_asr.tags import without_emoji, without_tags
+from telephone_asr.tags import without_emoji, without_invisible, without_tags
 
 # 2: formal numerals, fillers, erhua. 3: digits of what is no number, too. 4: more tags, spelled
-# letters, numbers said one after another.
-VERSION = 4
+# letters, numbers said one after another. 5: what nobody sees hides no tag and no accent.
+VERSION = 5
 
 # Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
 _HANZI_DIGIT = "零一二三四五六七八九幺"
@@ -167,8 +167,12 @@ def normalise_for_scoring(text: str, fillers: Sequence[str] = (), erhua: Erhua =
     Not covered: ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges (3-5), traditional
     characters.
     """
-    text = unicodedata.normalize("NFKC", without_emoji(text)).lower().replace("〇", "零")
-    text = without_tags(text)
+    before = None
+    while before != text:  # one may hide another; in the order of clean_transcript
+        before = text
+        text = unicodedata.normalize("NFKC", without_emoji(without_tags(text)))
+        text = without_invisible(text)
+    text = text.lower().replace("〇", "零")
     text = _PERCENT.sub(r"百分之\1", text)
     text = _POINT.sub("点", text)
     text = _characters(_JOINER.sub("", text))
