@@ -168,7 +168,7 @@ class Decode:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a change may cost, in absolute CER; see report/gate.py."""
+    """What a change may cost, in absolute CER; see scoring/gate.py."""
 
     max_wideband_loss: float  # of wideband speech, by the adaptation: final less base
     max_cer_increase: float  # of telephone speech, against the revision that is compared with
