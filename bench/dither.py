@@ -43,7 +43,7 @@ from telephone_asr.shards import SoundIndex, sound_index
 
 DITHERS = (0.0, 1.0)
 WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
-TEST_SETS = ("telecall", "simulated", "wideband")
+
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
 STAGES = ("base", "train encoder", "train adapter", "train lora")

@@ -23,7 +23,7 @@ SHOWN = {"wideband": ACCENT, "telecall": SECOND}
 LINES = {"wideband": "-", "telecall": "--"}  # told apart without colours too
 MOST_SCENES = 20
 EXAMPLES = 3  # of what each rule of the normaliser changed
-ORDER = ("simulated", "telecall", "wideband")  # of the tables rows
+ORDER = ("simulated", "telecall", "wideband")  # of the tables' rows
 
 
 @dataclass
