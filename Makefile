@@ -1,10 +1,11 @@
-# `make repro`: set up and run the whole pipeline. `make test`: set up, lint and test.
+# `make repro`: set up and run the whole pipeline. `make test`: set up, lint, check types and test.
+# `make docs`: the documentation as a site, site/index.html.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: repro test lint setup
+.PHONY: repro test lint docs setup
 
 repro: setup
 	dvc repro
@@ -15,6 +16,11 @@ test: setup lint
 lint: setup
 	ruff check .
 	ruff format --check .
+	mypy
+
+docs: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	mkdocs build --quiet --strict
 
 setup: $(VENV)/installed
 

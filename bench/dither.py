@@ -35,6 +35,7 @@ from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano
+from telephone_asr.names import TEST_SETS
 from telephone_asr.params import Params, change_key, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score

@@ -52,7 +52,7 @@ ON_A_CPU = {
         "processes": 1,
         "workers": 0,
         "encoder": {"epochs": 1},
-        "adapter": {"epochs": 1},
+        "adaptor": {"epochs": 1},
         "lora": {"epochs": 1},
     },
     "decode": {"batch_size": 8, "max_tokens": 10},  # random weights end no transcript

@@ -58,7 +58,7 @@ PARAMS = {
     "train.mix": 0.0,
     "train.lr": 1e-4,
     "train.encoder": {"lr": None, "epochs": 2, "ctc_weight": 0.3},
-    "train.adapter.lr": None,
+    "train.adaptor.lr": None,
     "train.lora.lr": None,
     "decode.batch_size": 8,
     "decode.max_tokens": 8,

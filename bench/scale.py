@@ -145,7 +145,7 @@ def run_manifest(lines: int) -> None:
     )
     from telephone_asr.model.frontend import fbank_frames
     from telephone_asr.params import load_params
-    from telephone_asr.scoring.normalize import normalize
+    from telephone_asr.scoring.normalise import normalise_for_scoring
 
     params = load_params(ROOT / "params.yaml")
     rules = Rules(
@@ -155,7 +155,7 @@ def run_manifest(lines: int) -> None:
         count_frames=lambda n, rate_hz: fbank_frames(n, rate_hz, 16000),
         tokenise=lambda texts: [list(map(ord, one)) for one in texts],
         unknown=None,
-        compared=normalize,
+        compared=normalise_for_scoring,
     )
     rng = np.random.default_rng(0)
     texts = [text(rng) for _ in range(5000)]

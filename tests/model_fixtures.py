@@ -335,7 +335,7 @@ SMALL = {
     "train.evaluations": 2,
     "train.valid_utterances": 2,
     "train.encoder.epochs": 1,
-    "train.adapter.epochs": 1,
+    "train.adaptor.epochs": 1,
     "train.lora.epochs": 2,
     "train.lora.r": 4,
     "decode.max_tokens": 6,

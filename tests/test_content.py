@@ -9,7 +9,7 @@ import pytest
 from telephone_asr.corpora import sentences
 from telephone_asr.scoring import content
 from telephone_asr.scoring.content import CONTENT_KINDS, exact, found
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 
 
 def test_doctests():
@@ -43,7 +43,7 @@ def test_doctests():
     ],
 )
 def test_what_is_found(text, expected):
-    text = normalize(text)
+    text = normalise_for_scoring(text)
     assert {kind: got for kind in CONTENT_KINDS if (got := found(kind, text))} == expected
 
 
@@ -55,9 +55,9 @@ def test_every_amount_and_named_person_of_the_synthetic_corpus_is_found():
     slots = {"amount": "amounts", "price": "amounts", "person": "names", "digits6": "digits"}
     for slot, kind in slots.items():
         for _ in range(200):
-            value = normalize(grammar.fill(f"{{{slot}}}", rng))
+            value = normalise_for_scoring(grammar.fill(f"{{{slot}}}", rng))
             assert found(kind, value) == [value]
-            assert found(kind, normalize(f"您好{value}谢谢")) == [value]
+            assert found(kind, normalise_for_scoring(f"您好{value}谢谢")) == [value]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("cer", "normalize", "compare", "slices", "content", "scorers", "no_speech", "score")
+TESTS = ("cer", "normalise", "compare", "slices", "content", "scorers", "no_speech", "score")
 # Without those that compare with what may not be installed, and without the doctests: those stand
 # in the file that is broken.
 SELECTED = "not torchaudio and not meeteval and not sclite and not terminals and not doctests"
@@ -68,22 +68,22 @@ MUTATIONS = {
         "count_errors(units_of(reference), units(hypothesis, unit))",
     ),
     "digits are not normalised": (
-        "normalize.py",
+        "normalise.py",
         'return _NUMBER.sub(_in_digits, _ARABIC_ONE_IN_WORD.sub("一", text))',
         "return text",
     ),
     "三百二 is 302": (
-        "normalize.py",
+        "normalise.py",
         'spelled += {"百": "十", "千": "百", "万": "千", "亿": "千万"}[ending.group(1)]',
         'spelled = spelled[:-1] + "零" + spelled[-1]',
     ),
     "punctuation counts": (
-        "normalize.py",
+        "normalise.py",
         'r"[\\W_]+"',
         'r"[\\s_]+"',
     ),
     "fillers go out of the middle of English words": (
-        "normalize.py",
+        "normalise.py",
         "return start + re.escape(word) + end",
         "return re.escape(word)",
     ),
@@ -118,7 +118,7 @@ MUTATIONS = {
         "    if False:\n        reach",
     ),
     "the other digits of a wrong number stay hanzi": (
-        "normalize.py",
+        "normalise.py",
         "    return again if again in",
         "    return numeral if again in",
     ),

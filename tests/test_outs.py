@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 
 from model_fixtures import ROOT, run_stage
 from review_fixtures import dvc, shell
-from telephone_asr import stages
+from telephone_asr import program
 from telephone_asr.errors import InputError, shortage
+from telephone_asr.outs import new_out, write_json
 
 PIPELINE = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
@@ -71,7 +72,7 @@ def test_no_stage_writes_through_a_link_into_the_cache(trained_repository, tmp_p
 STAGE = """
 import sys
 from pathlib import Path
-from telephone_asr.outs import new_out
+from telephone_asr.outs import new_out, write_json
 with new_out(Path("data/calls")) as new:
     new.mkdir()
     (new / "text").write_text(sys.argv[1])
@@ -117,14 +118,14 @@ def test_an_out_stays_as_it_was_where_an_error_ends_the_work(tmp_path):
             write_half(old, error)
         assert hashes(tmp_path) == {"out/file": hashlib.md5(b"old").hexdigest()}
     (tmp_path / ".out.new").mkdir()  # of a process that was killed
-    with stages.new_out(old) as new:
+    with new_out(old) as new:
         new.write_text("new")
     assert old.read_text() == "new"
     assert os.listdir(tmp_path) == ["out"]
 
 
 def write_half(path: Path, error: BaseException) -> None:
-    with stages.new_out(path) as new:
+    with new_out(path) as new:
         new.mkdir()
         (new / "file").write_text("half")
         raise error
@@ -135,7 +136,7 @@ def test_an_out_that_is_a_link_is_taken_off_not_followed(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "file").write_text("old")
     (tmp_path / "out").symlink_to("cache")
-    with stages.new_out(tmp_path / "out") as new:
+    with new_out(tmp_path / "out") as new:
         new.mkdir()
     assert (tmp_path / "cache" / "file").read_text() == "old"
     assert not (tmp_path / "out").is_symlink()
@@ -158,7 +159,7 @@ def no_file_above(n_bytes: int):
 def ended(main) -> str:
     """The sentence in which `main` ends."""
     with pytest.raises(SystemExit) as stopped:
-        stages.run(main)
+        program.run(main)
     sentence = str(stopped.value.code)
     assert sentence.startswith("error: ")
     assert "\n" not in sentence
@@ -191,7 +192,7 @@ def test_without_a_right_to_it_the_place_is_named(tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root may do anything")
     tmp_path.chmod(0o555)
-    said = ended(lambda: stages.write_json(tmp_path / "a.json", {}))
+    said = ended(lambda: write_json(tmp_path / "a.json", {}))
     assert str(tmp_path) in said
     assert "no permission" in said
 
@@ -239,4 +240,4 @@ def test_a_bug_stays_a_traceback():
     for error in (ValueError("x"), KeyError("y"), FileNotFoundError(errno.ENOENT, "no", "z")):
         assert shortage(error) is None
         with pytest.raises(type(error)):
-            stages.run(lambda error=error: (_ for _ in ()).throw(error))
+            program.run(lambda error=error: (_ for _ in ()).throw(error))

@@ -135,7 +135,7 @@ def test_a_doubtful_long_one_says_what_is_doubtful():
     code, detail = judge(one, PERCENTILE, usual, wideband=True)
     assert (code, detail) == (
         "too_long",
-        "250 frames, limit 200 and SNR about 3.0 dB, less than 15",
+        "250 frames, limit 200 and SNR about 3.0 dB, less than 15.0",
     )
 
 
@@ -198,19 +198,26 @@ def test_what_is_usual_is_the_median():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"min_frames": -1, "max_frames": 100}, "min_frames: .* got -1 and 100"),
-        ({"min_frames": 100, "max_frames": 100}, "min_frames: .* got 100 and 100"),
-        ({"percentiles": (-1, 99)}, r"percentiles: .* got \[-1, 99\]"),
+        ({"min_frames": -1, "max_frames": 100}, "min_frames: expected 0 or more, got -1"),
+        (
+            {"min_frames": 100, "max_frames": 100},
+            r"min_frames: expected less than max_frames \(100\), got 100",
+        ),
+        ({"percentiles": (-1, 99)}, r"percentiles\[0\]: .* got -1"),
         ({"percentiles": (99, 1)}, r"percentiles: .* got \[99, 1\]"),
-        ({"percentiles": (float("nan"), 99)}, "percentiles: "),
+        ({"percentiles": (float("nan"), 99)}, r"percentiles\[0\]: "),
         ({"characters_per_s": (3, 2)}, r"characters_per_s: .* got \[3, 2\]"),
-        ({"strict": replace(STRICT, characters_per_s=(0, 0))}, r"strict\.characters_per_s: "),
-        ({"pace": 1.0}, "pace: .* got 1.0"),
+        ({"pace": 1.0}, "pace: expected more than 1, got 1.0"),
     ],
 )
 def test_limits_that_make_no_sense(values, message):
     with pytest.raises(InputError, match=message):
         replace(FIXED, **values)
+
+
+def test_limits_of_the_doubtful_that_make_no_sense():
+    with pytest.raises(InputError, match=r"characters_per_s: expected low < high, got \[0, 0\]"):
+        replace(STRICT, characters_per_s=(0, 0))
 
 
 def test_every_reason_is_in_the_docs_with_a_sentence():

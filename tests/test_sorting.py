@@ -31,7 +31,7 @@ from telephone_asr.manifests.sorting import (
 )
 from telephone_asr.manifests.split import SPLITS, Split
 from telephone_asr.model.frontend import fbank_frames
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.shards import read_cuts, sound_index
 
 RATE_HZ = 16000
@@ -46,7 +46,7 @@ RULES = Rules(
     count_frames=lambda n, rate_hz: fbank_frames(n, rate_hz, RATE_HZ),
     tokenise=lambda texts: [[ord(c) if c in KNOWN else 0 for c in text] for text in texts],
     unknown=0,
-    compared=normalize,
+    compared=normalise_for_scoring,
 )
 
 

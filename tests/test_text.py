@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from telephone_asr import tags
 from telephone_asr.manifests import text as module
-from telephone_asr.manifests.text import normalise, syllables
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.manifests.text import clean_transcript, syllables
+from telephone_asr.scoring.normalise import normalise_for_scoring
 
 TEXTS = st.text(
     st.sampled_from("您好 　ＡＢ１２％，。？aB3'<>[]|_\t\n\u200b\ufeffé\u0301"), max_size=30
@@ -24,7 +24,7 @@ def test_the_examples_in_the_code():
 
 @given(TEXTS)
 def test_what_training_takes_out_scoring_does_not_count(text):
-    assert normalize(normalise(text)[0]) == normalize(text)
+    assert normalise_for_scoring(clean_transcript(text)[0]) == normalise_for_scoring(text)
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,22 @@ def test_what_training_takes_out_scoring_does_not_count(text):
     ],
 )
 def test_rules(before, after, rules):
-    assert normalise(before) == (after, rules)
+    assert clean_transcript(before) == (after, rules)
 
 
 @pytest.mark.parametrize(
     ("english", "after"), [("keep", "Use App店"), ("lower", "use app店"), ("upper", "USE APP店")]
 )
 def test_english(english, after):
-    text, rules = normalise("Use App店", english)
+    text, rules = clean_transcript("Use App店", english)
     assert text == after
     assert rules == (() if english == "keep" else ("english",))
 
 
 @given(TEXTS, st.sampled_from(["keep", "lower", "upper"]))
 def test_what_is_normalised_stays_as_it_is(text, english):
-    once, _ = normalise(text, english)
-    assert normalise(once, english)[0] == once
+    once, _ = clean_transcript(text, english)
+    assert clean_transcript(once, english)[0] == once
 
 
 # Of what is put together of pieces, some of which cannot be seen, and of nested tags.
@@ -91,13 +91,13 @@ PIECES = st.lists(
 @example(["<\u200b|im_end|\u200b>"])
 @example(["<😊|im_end|😊>"])
 def test_no_token_of_the_prompt_survives(pieces):
-    text, _ = normalise("".join(pieces))
+    text, _ = clean_transcript("".join(pieces))
     assert not re.search(r"<\|[^<>|]*\|>", text)
 
 
 @given(TEXTS)
 def test_a_text_is_named_as_changed_if_and_only_if_it_is(text):
-    after, rules = normalise(text)
+    after, rules = clean_transcript(text)
     assert (after != text) <= bool(rules)
     if not rules:
         assert after == text
@@ -105,7 +105,7 @@ def test_a_text_is_named_as_changed_if_and_only_if_it_is(text):
 
 @given(st.text("您好请问一二三", max_size=20))
 def test_plain_chinese_is_never_touched_and_has_a_syllable_a_character(text):
-    assert normalise(text) == (text, ())
+    assert clean_transcript(text) == (text, ())
     assert syllables(text) == len(text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class InputError(Exception):
-    """Something the user gave is wrong.
+    """An error in what the user gave.
 
     The message is one sentence that names the file, line or key, what was expected and what to do.
     Stages and the command line print it without a traceback and exit with status 1.
@@ -18,8 +18,10 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Libraries that write through code of their own say it in words of their own: safetensors and
 # tokenizers in Rust's, PyTorch's writer of archives, and allocators.
-ROOM_WORDS = ("No space left on device", "os error 28", "os error 27", "os error 122")
-ROOM_WORDS += ("PytorchStreamWriter failed writing", "unexpected pos")
+ROOM_WORDS = (
+    *("No space left on device", "os error 28", "os error 27", "os error 122"),
+    *("PytorchStreamWriter failed writing", "unexpected pos"),
+)
 RIGHT_WORDS = ("os error 13", "os error 1)", "os error 30", "Permission denied")
 # Of the allocators of PyTorch and CUDA, of cuBLAS, cuDNN, oneDNN and their like, of joblib, and of
 # the machine itself.
@@ -31,14 +33,14 @@ MEMORY_WORDS = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says so: only one of the many that do has a class of its own."""
+    """Returns whether an error says so: only one of the many that do has a class of its own."""
     text = f"{type(error).__name__}: {error}".lower()
     return isinstance(error, MemoryError) or any(words in text for words in MEMORY_WORDS)
 
 
 def shortage(error: BaseException) -> str | None:
-    """What the machine lacks, in a sentence, where that is what an error or one behind it says;
-    None where it is another one."""
+    """Returns what the machine lacks, in a sentence, where that is what an error or one behind it
+    says; None where it is another one."""
     for one in _behind(error):
         code, text = getattr(one, "errno", None), str(one)
         text = f"{type(one).__name__}: {text}" if not isinstance(one, OSError) else text
@@ -66,9 +68,9 @@ def shortage(error: BaseException) -> str | None:
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was raised from, the last first."""
-    seen = []
+    """Yields an error and those that it was raised from, the last first."""
+    seen: list[BaseException] = []
     while error is not None and error not in seen:
+        yield error
         seen.append(error)
         error = error.__cause__ or error.__context__
-    return iter(seen)

@@ -1,4 +1,4 @@
-"""What the sound of an utterance is like, in a few numbers.
+"""A few numbers that say what the sound of an utterance is like.
 
 They are taken once, when a corpus is decoded, and kept in each cut (custom: measures), so that
 limits can be changed without touching the sound again: `manifests.quality` judges by them.
@@ -26,7 +26,7 @@ VOICED = 0.5  # normalised autocorrelation
 
 
 def measure(samples: np.ndarray, sample_rate_hz: int) -> dict:
-    """The measures of int16 samples (n,), n > 0, as a JSON-able dict.
+    """Returns the measures of int16 samples (n,), n > 0, as a JSON-able dict.
 
     - sha: 64 bits of a hash of the samples, in hex: equal for equal sound.
     - level_db: active speech level (ITU-T P.56) in dBov, FLOOR_DB for silence.
@@ -62,7 +62,7 @@ def measure(samples: np.ndarray, sample_rate_hz: int) -> dict:
 
 
 def with_measures(utterance: Utterance) -> Utterance:
-    """The utterance with `measure`'s numbers in its custom fields."""
+    """Returns the utterance with `measure`'s numbers in its custom fields."""
     measures = measure(utterance.samples, utterance.sample_rate_hz)
     return replace(utterance, custom=utterance.custom | {"measures": measures})
 
@@ -72,7 +72,7 @@ def _db(power: float) -> float:
 
 
 def _frames(wave: np.ndarray, frame: int) -> np.ndarray:
-    """(n_frames, frame) without the rest; one short frame where there is no whole one."""
+    """Returns (n_frames, frame) without the rest; one short frame where there is no whole one."""
     frame = max(1, min(frame, len(wave)))
     return wave[: len(wave) // frame * frame].reshape(-1, frame)
 
@@ -106,8 +106,9 @@ def _high_band_db(wave: np.ndarray, sample_rate_hz: int) -> float | None:
 
 
 def _pitch_hz(wave: np.ndarray, sample_rate_hz: int, level_db: float) -> float | None:
-    """By autocorrelation, corrected for the window (P. Boersma, "Accurate short-term analysis of
-    the fundamental frequency", 1993); of each frame the shortest lag of nearly the highest peak."""
+    """Measures by autocorrelation, corrected for the window (P. Boersma, "Accurate short-term
+    analysis of the fundamental frequency", 1993); of each frame the shortest lag of nearly the
+    highest peak."""
     step = max(1, sample_rate_hz // PITCH_RATE_HZ)
     wave, rate_hz = np.einsum("ij->i", _frames(wave, step)), sample_rate_hz / step
     frames = _frames(wave, round(PITCH_FRAME_S * rate_hz))
@@ -141,5 +142,5 @@ def _autocorrelation(frames: np.ndarray) -> np.ndarray:
 
 
 def _power(spectrum: np.ndarray) -> np.ndarray:
-    """Without the magnitude, which processors round otherwise."""
+    """Returns the power without the magnitude, which processors round otherwise."""
     return spectrum.real**2 + spectrum.imag**2

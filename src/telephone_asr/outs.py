@@ -14,7 +14,7 @@ from telephone_asr.paths import METRICS, MODELS, RAW
 
 @contextmanager
 def new_out(path: Path) -> Iterator[Path]:
-    """Where to make a file or directory that takes the place of `path` once it is whole.
+    """Gives a path to make what takes the place of `path` once it is whole.
 
     What lies at `path` may be DVC's: after `dvc pull` its files can be hard links to the cache, and
     what is written into one of them is written into the cache, which DVC then takes for the truth

@@ -95,7 +95,7 @@ def merged(shares: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _on_this_machine(command: Sequence[str], processes: int) -> None:
-    """As torchrun does it, without its traceback when a process has said what is wrong."""
+    """Starts processes as torchrun does, without its traceback when one has said what is wrong."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

@@ -37,9 +37,9 @@ KEYS_AT_ONCE = 1 << 25
 
 
 def words(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """The words (n,) uint16 of int16 samples (m,); 0 where it is quiet.
+    """Returns the words (n,) uint16 of int16 samples (m,); 0 where it is quiet.
 
-    Of power spectra at 4 kHz, by operations that every processor rounds alike.
+    They are taken from power spectra at 4 kHz, by operations that every processor rounds alike.
     """
     wave = samples.astype(np.float32)
     if sample_rate_hz != RATE_HZ:
@@ -66,7 +66,7 @@ def words(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 
 def as_text(own: np.ndarray) -> str:
-    """The words in a form that JSON has."""
+    """Returns the words in a form that JSON has."""
     return base64.b64encode(own.astype(">u2").tobytes()).decode()
 
 
@@ -75,8 +75,8 @@ def from_text(text: str) -> np.ndarray:
 
 
 def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float:
-    """The highest correlation of two sounds in the telephone band, shifted and turned over as it
-    fits: 1 for one recording, above 0.8 after any codec but the coarsest, below it for two."""
+    """Returns the highest correlation of two sounds in the telephone band, shifted and turned over
+    as it fits: 1 for one recording, over 0.8 after any codec but the coarsest, less for two."""
     waves = []
     for samples, rate_hz in ((a, a_rate_hz), (b, b_rate_hz)):
         wave = samples[: ALIKE_S * rate_hz].astype(np.float32)
@@ -91,7 +91,7 @@ def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float
 
 
 def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
-    """Whether the words of two recordings are nearly the same where b begins `offset` later."""
+    """Returns whether two recordings' words are nearly the same where b begins `offset` later."""
     n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
     a, b = a[max(0, offset) :], b[max(0, -offset) :]
     n = min(len(a), len(b))

@@ -65,7 +65,7 @@ def write_durably(
 
 
 class Scratch:
-    """The directory of one piece of work, held by one process at a time.
+    """Holds the directory of one piece of work, for one process at a time.
 
     Args:
         main: False in the other processes of the same training, which only read.

@@ -33,11 +33,12 @@ from telephone_asr.channel import g711
 from telephone_asr.errors import InputError
 
 REJECTED = "rejected.jsonl"
+SIMULATED_PREFIX = "sim-"
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance with its sound: what every corpus reader yields and every shard holds."""
+    """An utterance with its sound, as every corpus reader yields and every shard holds it."""
 
     id: str
     samples: np.ndarray  # int16, mono
@@ -47,6 +48,16 @@ class Utterance:
     scene: str = ""
     annotation_error: bool = False
     custom: dict = field(default_factory=dict)  # what was done to it, for the scores by condition
+
+
+def simulated_id(id_: str) -> str:
+    """Returns the id of an utterance's simulation over the line."""
+    return SIMULATED_PREFIX + id_
+
+
+def recorded_id(id_: str) -> str:
+    """Returns the id of the utterance that a simulation was made of."""
+    return id_.removeprefix(SIMULATED_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _cuts_path(directory: Path, index: int) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name once it is written, or not at all."""
+    """Opens a file that appears under its name once it is written, or not at all."""
     temporary = path.with_name("." + path.name)
     try:
         with open(temporary, "wb") as file:
@@ -111,15 +122,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _gzip(content: bytes) -> bytes:
-    """One gzip member, without the time of day, by the zlib-ng that is installed with its version:
-    Python's own zlib is whichever the system has, and they pack alike no more."""
+    """Returns one gzip member, without the time of day, by the zlib-ng that is installed with its
+    version: Python's own zlib is whichever the system has, and they pack alike no more."""
     packer = zlib_ng.compressobj(wbits=31)
     return packer.compress(content) + packer.flush()
 
 
 def _gzip_sound(content: bytes) -> bytes:
-    """One gzip member. Sound repeats nothing: looking for repetitions costs time, counting codes
-    does all there is, and zlib-ng does it faster than zlib, with the same bytes."""
+    """Returns one gzip member, its codes counted and nothing else: sound repeats nothing."""
     packer = zlib_ng.compressobj(wbits=31, strategy=zlib_ng.Z_HUFFMAN_ONLY)
     return packer.compress(content) + packer.flush()
 
@@ -130,8 +140,8 @@ def _end_of_tar() -> bytes:
 
 
 def _tar_members(utterance: Utterance, recording: dict) -> tuple[bytes, str]:
-    """The sound and Lhotse's description of it as two members of a tar, in one gzip member; and
-    what kind of file the sound is."""
+    """Returns the sound and Lhotse's description of it as two members of a tar, in one gzip member;
+    and what kind of file the sound is."""
     sound, suffix = _sound_file(utterance.samples, utterance.sample_rate_hz)
     description = json.dumps(recording).encode() + b"\n"
     packed = bytearray()
@@ -147,7 +157,7 @@ def _tar_members(utterance: Utterance, recording: dict) -> tuple[bytes, str]:
 
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
-    """A WAV of G.711 codes where they give the samples back exactly, FLAC otherwise."""
+    """Returns a WAV of G.711 codes where they give the samples back exactly, FLAC otherwise."""
     for law, encoding in (("mulaw", 7), ("alaw", 6)):
         # A few samples are enough to see that it is not this law.
         if all(np.array_equal(g711.through(s, law), s) for s in (samples[:256], samples)):
@@ -158,7 +168,7 @@ def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
 
 
 def _g711_wav(codes: np.ndarray, sample_rate_hz: int, encoding: int) -> bytes:
-    """A WAV with these codes as they are (RFC 2361); libsndfile would encode otherwise."""
+    """Returns a WAV with these codes as they are (RFC 2361); libsndfile would encode otherwise."""
     n = len(codes)
     fmt = struct.pack("<HHIIHHH", encoding, 1, sample_rate_hz, sample_rate_hz, 1, 8, 0)
     fact = struct.pack("<4sII", b"fact", 4, n)
@@ -168,9 +178,9 @@ def _g711_wav(codes: np.ndarray, sample_rate_hz: int, encoding: int) -> bytes:
 
 
 def _cut(utterance: Utterance) -> dict:
-    """The Lhotse cut (MonoCut) of an utterance, its sound to be found in the tar beside it.
+    """Returns the Lhotse cut (MonoCut) of an utterance, its sound to be found in the tar beside it.
 
-    Written as Lhotse's to_dict() would: making its objects takes longer than all the rest.
+    It is what Lhotse's to_dict() would give: making its objects takes longer than all the rest.
     """
     duration_s = len(utterance.samples) / utterance.sample_rate_hz
     recording = {
@@ -205,9 +215,8 @@ def _cut(utterance: Utterance) -> dict:
 
 
 def read_cuts(directory: Path) -> Iterator[dict]:
-    """The cuts of a directory of shards as plain dictionaries, in order, without their sound.
-
-    Plain dictionaries, because building Lhotse's objects takes ten times as long as reading them.
+    """Yields the cuts of a directory of shards, in order, without their sound: as plain
+    dictionaries, because building Lhotse's objects takes ten times as long as reading them.
     """
     require_shards(directory)
     for path in sorted(directory.glob("cuts.*.jsonl.gz")):
@@ -223,7 +232,7 @@ def _read_lines(path: Path) -> list[dict]:
 
 
 def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
-    """The utterances of one shard, in order, with their sound."""
+    """Yields the utterances of one shard, in order, with their sound."""
     tar = _tar_path(directory, index)
     cuts = _read_lines(_cuts_path(directory, index))
     _check_tar(tar, cuts)
@@ -247,7 +256,7 @@ def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
 
 
 def stored_sound(directory: Path, cut: dict) -> tuple[str, bool]:
-    """Whether the sound of one of `read_cuts` is wav or flac, and whether it is there."""
+    """Returns whether the sound of one of `read_cuts` is wav or flac, and whether it is there."""
     stored = cut["custom"]["stored"]
     size = _tar_size(_tar_path(directory, stored["shard"]))
     return stored["suffix"], stored["offset"] + stored["bytes"] <= size
@@ -259,7 +268,7 @@ def _tar_size(path: Path) -> int:
 
 
 def has_shard(directory: Path, index: int) -> bool:
-    """Whether a shard is there, whole: its cuts are written last."""
+    """Returns whether a shard is there, whole: its cuts are written last."""
     return _cuts_path(directory, index).is_file()
 
 
@@ -275,7 +284,7 @@ def require_shards(directory: Path) -> int:
 
 
 class SoundIndex:
-    """Random access to the sound in directories of shards, by utterance id.
+    """An index by utterance id of the sound in directories of shards.
 
     Lhotse reads shards from front to back; training in length buckets needs them in any order.
     It takes some 200 bytes of memory an utterance.
@@ -298,22 +307,22 @@ class SoundIndex:
         return key in self._places
 
     def read(self, key: str) -> tuple[np.ndarray, int]:
-        """Samples (int16, mono) and sample rate in Hz."""
+        """Returns samples (int16, mono) and sample rate in Hz."""
         return _decode(self.read_file(key))
 
     def suffix(self, key: str) -> str:
-        """wav or flac."""
+        """Returns wav or flac."""
         return self._places[key][3]
 
     def read_file(self, key: str) -> bytes:
-        """The sound as the file it is in the shard."""
+        """Returns the sound as the file it is in the shard."""
         number, offset, size, _ = self._places[key]
         with open(self._tars[number], "rb") as file:
             return _unpack(file, offset, size, self._tars[number], key)
 
 
 def sound_index(directory: Path) -> SoundIndex:
-    """All sound of a directory of shards."""
+    """Returns an index of all sound in a directory of shards."""
     return SoundIndex([directory])
 
 
@@ -329,7 +338,7 @@ def _check_tar(path: Path, cuts: Sequence[dict]) -> None:
 
 
 def _unpack(file: IO[bytes], offset: int, size: int, path: Path, key: str) -> bytes:
-    """The sound of an utterance, as the file that lies in the tar."""
+    """Returns the sound of an utterance, as the file that lies in the tar."""
     file.seek(offset)
     try:
         unpacked = zlib.decompress(file.read(size), wbits=31)
@@ -344,10 +353,10 @@ def _decode(content: bytes) -> tuple[np.ndarray, int]:
 
 
 def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:
-    """The sound's entry and where its bytes begin; a name that is long or not ASCII has a header of
-    its own before it."""
+    """Returns the sound's entry and where its bytes begin; a name that is long or not ASCII has a
+    header of its own before it."""
     with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
-        member = tar.next()
+        member = next(iter(tar))
         return member, member.offset_data
 
 

@@ -14,13 +14,13 @@ from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Line
-from telephone_asr.shards import Utterance, count_shards, read_shard, write_shard
+from telephone_asr.shards import Utterance, count_shards, read_shard, simulated_id, write_shard
 
 BABBLE_UTTERANCES = 400  # enough for 8 talkers at a time and many voices
 
 
 def babble_pool(source: Path, line: Line, seed: int) -> BabblePool:
-    """Babble of a corpus's own talkers, from its first utterances."""
+    """Mixes babble of a corpus's own talkers, from its first utterances."""
     shards = range(count_shards(source))
     utterances = (utterance for index in shards for utterance in read_shard(source, index))
     speech = (
@@ -33,7 +33,7 @@ def babble_pool(source: Path, line: Line, seed: int) -> BabblePool:
 def simulate_shard(
     source: Path, target: Path, index: int, line: Line, pool: Path, seed: int
 ) -> None:
-    """One shard of `source` over the line into `target`, "sim-" before each id.
+    """Sends one shard of `source` over the line into `target`, under the ids of `simulated_id`.
 
     pool: a file of `BabblePool.save`. The bytes are the same wherever and whenever it is done.
     """
@@ -44,7 +44,7 @@ def _simulated(
     utterances: Iterable[Utterance], line: Line, pool: Path, seed: int
 ) -> Iterator[Utterance]:
     for utterance in utterances:
-        id_ = f"sim-{utterance.id}"
+        id_ = simulated_id(utterance.id)
         samples, done = simulate(
             utterance.samples,
             utterance.sample_rate_hz,

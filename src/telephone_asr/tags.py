@@ -63,7 +63,7 @@ def without_emoji(text: str) -> str:
 
 
 def _between_words(match: re.Match[str]) -> str:
-    """Two Latin words do not become one."""
+    """Returns what takes a tag's place, so that two Latin words do not become one."""
     text, start, end = match.string, match.start(), match.end()
     around = text[start - 1 : start] + text[end : end + 1]
     return " " if len(around) == 2 and around.isascii() and around.isalpha() else ""

@@ -122,7 +122,7 @@ def _no_constant(name: str) -> None:
 
 
 def _raw_lines(path: Path) -> Iterator[bytes]:
-    """The lines with their ends and without the byte order mark."""
+    """Yields the lines with their ends and without the byte order mark."""
     try:
         with _opened(path) as file:
             first = next(file, b"")
@@ -146,8 +146,8 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read ({why}): give a text file.") from None
 
 
-def _opened(path: Path) -> IO[bytes]:
-    """A FIFO or a device would never end."""
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """Opens a regular file; a FIFO or a device would never end."""
     if not path.is_file() and not path.is_dir() and path.exists():
         raise OSError("it is no regular file")
     with open(path, "rb") as file:
@@ -156,6 +156,6 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _looks_like_utf_16(line: bytes) -> bool:
-    """Without its mark: every other byte of what is ASCII in it is zero."""
+    """Returns whether a line is UTF-16: every other byte of what is ASCII in it is zero."""
     start = line[:200]
     return start.count(0) > len(start) // 4 > 0 and any(start)

@@ -10,7 +10,7 @@ import numpy as np
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ, to_wideband
 from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.noise import circular
-from telephone_asr.channel.portable import amplitude
+from telephone_asr.channel.portable import amplitude, random_numbers
 from telephone_asr.errors import InputError
 
 TRACK_RMS = 0.1  # of a babble track
@@ -18,7 +18,7 @@ TRACK_RMS = 0.1  # of a babble track
 
 @dataclass(frozen=True, eq=False)
 class BabblePool:
-    """Babble mixed beforehand: drawing from it costs nothing.
+    """A store of babble mixed beforehand: drawing from it costs nothing.
 
     tracks: float32 (n_tracks, n_samples) at 16 kHz, all of one rms. talkers: who speaks in each.
     It takes n_tracks * track_s * 64 kB (31 MB by default) and goes to workers through a file.
@@ -38,7 +38,7 @@ class BabblePool:
         n_tracks: int = 16,
         track_s: float = 30.0,
     ) -> "BabblePool":
-        """Mix `n_tracks` tracks, each of talkers[0] to talkers[1] voices at equal active level.
+        """Mixes `n_tracks` tracks, each of talkers[0] to talkers[1] voices at equal active level.
 
         speech: (speaker, samples -1..1) pairs; of each speaker the first `track_s` seconds are
         held in memory (2 MB), the rest is skipped: a hundred speakers are plenty.
@@ -51,7 +51,7 @@ class BabblePool:
         voices = _voices(speech, sample_rate_hz, round(track_s * WIDEBAND_RATE_HZ))
         if not voices:
             raise InputError("no speech to make babble of: every utterance given is silent")
-        rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+        rng = random_numbers(seed)
         names = sorted(voices)
         tracks, track_talkers = [], []
         for index in range(n_tracks):
@@ -78,7 +78,7 @@ class BabblePool:
     def draw(
         self, rng: np.random.Generator, n_samples: int, not_speaker: str
     ) -> tuple[np.ndarray, int]:
-        """Babble (n_samples,) at 16 kHz without `not_speaker`, and how many talk in it.
+        """Returns babble (n_samples,) at 16 kHz without `not_speaker`, and how many talk in it.
 
         A random track from a random point, going round at its end. Where everyone is
         `not_speaker` (a corpus of one speaker) that voice is used nevertheless.
@@ -94,8 +94,8 @@ class BabblePool:
 def _voices(
     speech: Iterable[tuple[str, np.ndarray]], sample_rate_hz: int, n_samples: int
 ) -> dict[str, np.ndarray]:
-    """Of each speaker (n_samples,) float32 at 16 kHz: utterances at 0 dBov end to end, repeated
-    where they are too few."""
+    """Returns (n_samples,) float32 at 16 kHz of each speaker: utterances at 0 dBov end to end,
+    repeated where they are too few."""
     utterances: dict[str, list[np.ndarray]] = {}
     for speaker, samples in speech:
         kept = utterances.setdefault(speaker, [])
@@ -109,7 +109,7 @@ def _voices(
 
 
 def _choose(rng: np.random.Generator, names: list[str], n_talkers: int) -> list[str]:
-    """n_talkers names, nobody a second time before everybody has been chosen."""
+    """Returns n_talkers names, nobody a second time before everybody has been chosen."""
     chosen: list[str] = []
     while len(chosen) < n_talkers:
         chosen += [names[i] for i in rng.permutation(len(names))]
@@ -117,7 +117,7 @@ def _choose(rng: np.random.Generator, names: list[str], n_talkers: int) -> list[
 
 
 def _mix(rng: np.random.Generator, voices: list[np.ndarray]) -> np.ndarray:
-    """Voices, each from a random point, summed to one track."""
+    """Returns the sum of the voices, each from a random point on, as one track."""
     track = np.zeros(len(voices[0]), dtype=np.float32)
     for voice in voices:
         track += np.roll(voice, int(rng.integers(len(voice))))

@@ -27,7 +27,7 @@ def telephone_band(
     band_hz: tuple[float, float] = (300.0, 3400.0),
     handset: bool = False,
 ) -> np.ndarray:
-    """Limit speech to `band_hz` and bring it to 8 kHz, with `handset` as a handset sends it.
+    """Limits speech to `band_hz` and brings it to 8 kHz, with `handset` as a handset sends it.
 
     samples: (n,), any scale. Returns float32 (ceil(n * 8000 / sample_rate_hz),), time-aligned with
     the input and on its scale. -3 dB at both edges; with the default band at least 60 dB down at
@@ -58,7 +58,7 @@ def telephone_band(
 
 
 def to_wideband(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Speech of any rate as float32 at 16 kHz, ceil(n * 16000 / sample_rate_hz) samples."""
+    """Returns speech of any rate as float32 at 16 kHz, ceil(n * 16000 / sample_rate_hz) samples."""
     if sample_rate_hz <= 0:
         raise InputError(f"expected a sample rate above 0 Hz, got {sample_rate_hz}")
     samples = np.asarray(samples, dtype=np.float32)
@@ -71,9 +71,9 @@ def to_wideband(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _response(low_hz: float, high_hz: float, handset: bool, ratio: int) -> tuple[np.ndarray, int]:
-    """Amplitude at the bins of one block, 0 to 4 kHz, and how many samples at 8 kHz its impulse
-    response reaches to each side. Divided by `ratio`, which a decimation by it multiplies by, and
-    complex, as the spectra are."""
+    """Returns the amplitude at the bins of one block, 0 to 4 kHz, and how many samples at 8 kHz its
+    impulse response reaches to each side. Divided by `ratio`, which a decimation by it multiplies
+    by, and complex, as the spectra are."""
     # The skirts end where the band does: a sixth of the way to 0 Hz, a fifth of that to 4 kHz
     # (standard deviations), but never steeper than a response of 0.1 s can be.
     low_width_hz = max(low_hz / 6, 10.0)

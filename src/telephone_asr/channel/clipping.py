@@ -9,7 +9,7 @@ CLIPPING_KINDS = ("hard", "soft")
 
 
 def clip(samples: np.ndarray, level: float, kind: str) -> np.ndarray:
-    """A copy of float samples (n,) that never leaves -level..level; `level` is on their scale.
+    """Returns a copy of float samples (n,) within -level..level; `level` is on their scale.
 
     "hard" cuts off what is beyond, as a converter does. "soft" is level * tanh(samples / level),
     as an amplifier stage does: quiet samples pass unchanged, one at `level` has 0.76 of it.

@@ -15,12 +15,14 @@ import soxr
 
 from telephone_asr.channel import g711
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.errors import InputError
 
 AMR_NB_BIT_RATES = (4750, 5150, 5900, 6700, 7400, 7950, 10200, 12200)
 AMR_NB = tuple(f"amr_nb_{bit_rate}" for bit_rate in AMR_NB_BIT_RATES)
 ANY_AMR_NB = "amr_nb"  # stands for one of them, to be drawn
 CODECS = (*g711.LAWS, "gsm", *AMR_NB, "g726", "g722")
+CHOICE = f'{", ".join((*CODECS, ANY_AMR_NB))}, or several joined by "+"'
 
 AMR_NB_FRAME = 160  # samples at 8 kHz: 20 ms
 # Samples at 8 kHz: the encoder's look-ahead of 5 ms (3GPP TS 26.090), the same at all eight rates.
@@ -31,7 +33,7 @@ G722_DELAY = 22  # samples at 16 kHz: the filter banks of encoder and decoder, 2
 
 
 def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
-    """What comes out of codec `name`: int16 (n,) at 8 kHz, time-aligned with the input (n,).
+    """Returns what comes out of a codec: int16 (n,) at 8 kHz, time-aligned with the input (n,).
 
     name, or several joined by "+" in the order the call meets them ("gsm+alaw"):
     - "mulaw", "alaw": ITU-T G.711, bit-exact.
@@ -42,7 +44,8 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
     - "g722": ITU-T G.722 at 64 kbit/s, by FFmpeg, bit-exact: a wideband leg, at 16 kHz.
     Raises InputError for any other name, "amr_nb" included: `resolve` draws its rate.
     """
-    check_codec(name)
+    if not is_codec(name):
+        raise InputError(f"codec: expected {CHOICE}, got {name!r}")
     if ANY_AMR_NB in name.split("+"):
         raise InputError(f"codec: expected a drawn rate, such as {AMR_NB[-1]}, got {name!r}")
     pcm = pcm_int16_8k
@@ -63,7 +66,7 @@ def through_codec(pcm_int16_8k: np.ndarray, name: str) -> np.ndarray:
 
 
 def resolve(name: str, rng: np.random.Generator) -> str:
-    """`name` with each "amr_nb" in it replaced by one of the eight rates, all equally likely.
+    """Replaces each "amr_nb" in a name by one of the eight rates, all equally likely.
 
     One draw for each "amr_nb", from left to right. What comes back is what `through_codec` takes
     and what provenance records.
@@ -74,19 +77,13 @@ def resolve(name: str, rng: np.random.Generator) -> str:
     )
 
 
-def check_codec(name: str) -> None:
-    """Raise InputError unless `name` is a codec or a tandem of codecs, "amr_nb" among them."""
-    known = (*CODECS, ANY_AMR_NB)
-    unknown = [codec for codec in name.split("+") if codec not in known]
-    if unknown:
-        raise InputError(
-            f"unknown codec {unknown[0]!r} in {name!r}; expected {', '.join(known)}, "
-            'or several joined by "+"'
-        )
+def is_codec(name: str) -> bool:
+    """Says whether `name` is a codec or a tandem of codecs, "amr_nb" among them."""
+    return set(name.split("+")) <= {*CODECS, ANY_AMR_NB}
 
 
 def _gsm(pcm_int16_8k: np.ndarray) -> np.ndarray:
-    """It works on whole frames of 160 samples and adds no delay."""
+    """Codes whole frames of 160 samples; it adds no delay."""
     stream = io.BytesIO()
     kind = {"samplerate": TELEPHONE_RATE_HZ, "subtype": "GSM610"}
     soundfile.write(stream, pcm_int16_8k, format="WAV", **kind)
@@ -114,22 +111,22 @@ def _g726(pcm_int16_8k: np.ndarray) -> np.ndarray:
     # around to the other sign. Of the values the 16 bits may stand for, the one next to the input
     # was meant; it saturates.
     decoded += 65536 * np.rint((pcm_int16_8k - decoded) / 65536)
-    return _to_int16(decoded)
+    return to_int16(decoded)
 
 
 def _g722(pcm_int16_8k: np.ndarray) -> np.ndarray:
     n = len(pcm_int16_8k)
     samples = pcm_int16_8k.astype(np.float32)
     # soxr's filters have zero phase, so what is left to remove is the codec's own delay.
-    wideband = _to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
+    wideband = to_int16(soxr.resample(samples, TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ))
     coded = _encode("g722", np.pad(wideband, (0, G722_DELAY)), WIDEBAND_RATE_HZ, 64000)
     decoded = _decode("g722", coded, WIDEBAND_RATE_HZ)[G722_DELAY : G722_DELAY + 2 * n]
     samples = decoded.astype(np.float32)
-    return _to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
+    return to_int16(soxr.resample(samples, WIDEBAND_RATE_HZ, TELEPHONE_RATE_HZ))
 
 
 def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: int) -> bytes:
-    """The packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
+    """Returns the packets of a libavcodec encoder, joined. pcm_int16: at least one sample."""
     import av  # 0.1 s, and only some calls need it
 
     context = av.CodecContext.create(encoder, "w")
@@ -144,7 +141,7 @@ def _encode(encoder: str, pcm_int16: np.ndarray, sample_rate_hz: int, bit_rate: 
 def _decode(
     decoder: str, coded: bytes, sample_rate_hz: int, options: dict[str, str] | None = None
 ) -> np.ndarray:
-    """What a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
+    """Returns what a libavcodec decoder makes of `_encode`'s bytes: int16 (n,)."""
     import av
 
     context = av.CodecContext.create(decoder, "r")
@@ -153,8 +150,3 @@ def _decode(
     context.options = options or {}
     frames = context.decode(av.Packet(coded)) + context.decode(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """16 bits; what is beyond saturates."""
-    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)

@@ -11,7 +11,7 @@ from telephone_asr.errors import InputError
 
 
 def add_echo(samples: np.ndarray, delay_samples: int, loss_db: float) -> np.ndarray:
-    """Add to float samples (n,) themselves, delay_samples later and loss_db weaker.
+    """Adds float samples (n,) to themselves, delay_samples later and loss_db weaker.
 
     In place; returns the same array. The length stays: what of the echo comes after the end is
     lost. Raises InputError for a negative delay.

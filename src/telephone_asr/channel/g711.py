@@ -17,7 +17,7 @@ LAWS = ("mulaw", "alaw")
 
 
 def encode(pcm_int16: np.ndarray, law: str) -> np.ndarray:
-    """16-bit linear samples to G.711 codes as they go over the wire, uint8 of the same shape.
+    """Returns G.711 codes of 16-bit samples as they go over the wire, uint8 of the same shape.
 
     mu-law uses the upper 14 bits of a sample, A-law the upper 13.
     Raises InputError for an unknown law, TypeError for samples that are not int16.
@@ -26,7 +26,7 @@ def encode(pcm_int16: np.ndarray, law: str) -> np.ndarray:
 
 
 def decode(codes_uint8: np.ndarray, law: str) -> np.ndarray:
-    """G.711 codes to the 16-bit linear samples they stand for, int16 of the same shape.
+    """Returns the 16-bit samples that G.711 codes stand for, int16 of the same shape.
 
     Raises InputError for an unknown law, TypeError for codes that are not uint8.
     """
@@ -37,12 +37,12 @@ def decode(codes_uint8: np.ndarray, law: str) -> np.ndarray:
 
 
 def through(pcm_int16: np.ndarray, law: str) -> np.ndarray:
-    """`decode(encode(pcm_int16, law), law)` with a single look-up."""
+    """Returns `decode(encode(pcm_int16, law), law)`, by a single look-up."""
     return np.take(_through_table(law), _as_index(pcm_int16))
 
 
 def _as_index(pcm_int16: np.ndarray) -> np.ndarray:
-    """The bits of int16 samples read as 0..65535, the order of the tables."""
+    """Returns the bits of int16 samples read as 0..65535, the order of the tables."""
     pcm = np.ascontiguousarray(pcm_int16)
     if pcm.dtype != np.int16:
         raise TypeError(f"PCM samples must be int16, got {pcm.dtype}")
@@ -51,7 +51,7 @@ def _as_index(pcm_int16: np.ndarray) -> np.ndarray:
 
 @cache
 def _encode_table(law: str) -> np.ndarray:
-    """uint8 (65536,): the code of each int16 sample, indexed by the sample's bits."""
+    """Returns the code of each int16 sample, indexed by the sample's bits: uint8 (65536,)."""
     _check_law(law)
     x = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
     positive = np.where(x >= 0, 0x80, 0)
@@ -62,15 +62,15 @@ def _encode_table(law: str) -> np.ndarray:
 
 
 def _mulaw_magnitude(magnitude: np.ndarray) -> np.ndarray:
-    """The seven lower bits. The bias of 33 makes each segment start at a power of two; the bits
-    are inverted, so that silence is sent as ones."""
+    """Returns the seven lower bits. The bias of 33 makes each segment start at a power of two; the
+    bits are inverted, so that silence is sent as ones."""
     biased = np.minimum((magnitude >> 2) + 33, 0x1FFF)
     shift = _floor_log2(biased) - 4
     return ((8 - shift) << 4) | (15 - ((biased >> shift) & 15))
 
 
 def _alaw_magnitude(magnitude: np.ndarray) -> np.ndarray:
-    """The seven lower bits, before every second one is inverted."""
+    """Returns the seven lower bits, before every second one is inverted."""
     steps = magnitude >> 4  # the smallest step of A-law is 16 in 16-bit units
     segment = np.maximum(_floor_log2(np.maximum(steps, 1)) - 3, 1)
     return np.where(steps > 15, (steps >> (segment - 1)) - 16 + (segment << 4), steps)
@@ -82,7 +82,7 @@ def _floor_log2(x: np.ndarray) -> np.ndarray:
 
 @cache
 def _decode_table(law: str) -> np.ndarray:
-    """int16 (256,): each code stands for the middle of its interval.
+    """Returns the sample that each code stands for, the middle of its interval: int16 (256,).
 
     Segment 0 has steps of 8 (mu-law) or 16 (A-law) in 16-bit units. A-law's segment 1 has the same
     step and every further one doubles it; in mu-law every segment doubles it.
@@ -104,7 +104,7 @@ def _decode_table(law: str) -> np.ndarray:
 
 @cache
 def _through_table(law: str) -> np.ndarray:
-    """int16 (65536,): what is heard of each int16 sample, indexed by the sample's bits."""
+    """Returns what is heard of each int16 sample, indexed by the sample's bits: int16 (65536,)."""
     return _decode_table(law)[_encode_table(law)]
 
 

@@ -27,15 +27,15 @@ MARGIN_S = HALF_LENGTH / RATE_HZ  # how far the impulse response reaches to each
 
 
 def handset_response(frequency_hz: np.ndarray) -> np.ndarray:
-    """Amplitude of `handset_filter` at frequencies (n,) from 0 to 8000 Hz: float64 (n,), 1 at
-    1 kHz. The phase is zero (that of the filter less its delay of MARGIN_S), so to multiply a
-    spectrum with this is to filter and delays nothing."""
+    """Returns the amplitude of `handset_filter` at frequencies (n,) from 0 to 8000 Hz: float64
+    (n,), 1 at 1 kHz. The phase is zero (that of the filter less its delay of MARGIN_S), so to
+    multiply a spectrum with this is to filter and delays nothing."""
     return _amplitude(handset_filter(), frequency_hz)
 
 
 @lru_cache(maxsize=1)
 def handset_filter() -> np.ndarray:
-    """The handset as an FIR at 16 kHz, float64 (2 * HALF_LENGTH + 1,), symmetrical: linear phase.
+    """Returns an FIR at 16 kHz, float64 (2 * HALF_LENGTH + 1,), symmetrical: linear phase.
 
     Within 0.1 dB of the table from 200 to 5000 Hz and 0.4 dB elsewhere.
     """
@@ -53,7 +53,8 @@ def handset_filter() -> np.ndarray:
 
 
 def _amplitude(taps: np.ndarray, frequency_hz: np.ndarray) -> np.ndarray:
-    """Of a symmetrical filter: a sum of cosines, which is a Chebyshev series in the first."""
+    """Returns the amplitude of a symmetrical filter: a sum of cosines, which is a Chebyshev series
+    in the first."""
     middle = len(taps) // 2
     series = np.concatenate([taps[middle : middle + 1], 2 * taps[middle + 1 :]])
     return np.polynomial.chebyshev.chebval(np.cos(2 * np.pi * frequency_hz / RATE_HZ), series)

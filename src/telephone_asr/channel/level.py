@@ -19,7 +19,7 @@ SILENCE_DB = -80.0  # dBov; quieter than this there is no speech to amplify (16-
 
 
 def active_level_db(samples: np.ndarray, sample_rate_hz: int) -> float:
-    """Active speech level in dBov of samples (n,) on the scale -1..1; -inf for silence.
+    """Returns the active speech level in dBov of samples (n,) on the scale -1..1; -inf for silence.
 
     ITU-T P.56 (12/2011), method B: the power of the speech over the time in which it is active.
     Active is where the envelope (rectified, smoothed twice) is above a threshold, and 0.2 s after;
@@ -47,23 +47,23 @@ def active_level_db(samples: np.ndarray, sample_rate_hz: int) -> float:
 
 
 def rms(samples: np.ndarray) -> float:
-    """Root mean square of float32 samples; 0 for none."""
+    """Returns the root mean square of float32 samples; 0 for none."""
     return math.sqrt(energy(samples) / len(samples)) if len(samples) else 0.0
 
 
 def _row_sums(frames: np.ndarray) -> np.ndarray:
-    """frames.sum(axis=1), in a third of the time for rows as short as these."""
+    """Returns frames.sum(axis=1), in a third of the time for rows as short as these."""
     return np.einsum("ij->i", frames)
 
 
 def _smooth(envelope: np.ndarray, frame_s: float) -> np.ndarray:
-    """The two stages in one filter."""
+    """Smooths by P.56's two stages, in one filter."""
     keep = math.exp(-frame_s / TIME_CONSTANT_S)
     return scipy.signal.lfilter([(1 - keep) ** 2], [1, -2 * keep, keep**2], envelope)
 
 
 def _hold(envelope: np.ndarray, frame_s: float) -> np.ndarray:
-    """The highest of the envelope and its values of the last 0.2 s."""
+    """Returns the highest of the envelope and its values of the last 0.2 s."""
     size = 1 + round(HANGOVER_S / frame_s)
     return scipy.ndimage.maximum_filter1d(
         envelope, size, mode="constant", cval=0.0, origin=(size - 1) // 2

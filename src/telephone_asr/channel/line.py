@@ -28,7 +28,7 @@ from telephone_asr.channel.loss import lose_packets
 from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.noise import Track, add_at_snr, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
-from telephone_asr.channel.portable import amplitude
+from telephone_asr.channel.portable import amplitude, random_numbers, to_int16
 from telephone_asr.errors import InputError
 
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
@@ -36,15 +36,14 @@ TUNES, TUNE_S = 8, 20.0  # of music on hold
 
 
 def generator(seed: int, utterance_id: str) -> np.random.Generator:
-    """The random numbers of one utterance: they depend on nothing but the seed and its id, so the
-    bytes are the same in any order and for any number of workers."""
+    """Returns the random numbers of one utterance: they depend on nothing but the seed and its id,
+    so the bytes are the same in any order and for any number of workers."""
     digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
-    key = np.random.SeedSequence([seed, int.from_bytes(digest, "little")])
-    return np.random.Generator(np.random.SFC64(key))
+    return random_numbers([seed, int.from_bytes(digest, "little")])
 
 
 def draw(line: Line, rng: np.random.Generator) -> dict:
-    """What will happen to one utterance: a JSON-able dict, None for what does not.
+    """Draws what will happen to one utterance: a JSON-able dict, None for what does not.
 
     All draws are made always and in this order, so that changing a range or a share changes no
     other value. dB with 2 decimals, ms with 1, shares with 4. The codec may still be "amr_nb", of
@@ -98,7 +97,7 @@ def simulate(
     rng: np.random.Generator,
     speaker: str,
 ) -> tuple[np.ndarray, dict]:
-    """One utterance as it arrives at the other end of `line`, and what was done to it.
+    """Returns one utterance as it arrives at the other end of `line`, and what was done to it.
 
     samples: mono (n,), float on the scale -1..1 or int16. Returns int16
     (ceil(n * 8000 / sample_rate_hz),) at 8 kHz, time-aligned, saturated where it is too loud, and
@@ -114,23 +113,16 @@ def simulate(
     if babble_pool is None:
         done["babble_snr_db"] = None
     if done["clipping"]:
-        highest = amplitude(done["level_db"] + done["clipping_headroom_db"])
+        highest = float(amplitude(done["level_db"] + done["clipping_headroom_db"]))
         speech = clip(speech, highest, done["clipping"])
     narrow = telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz, done["handset"])
     if done["echo_delay_ms"] is not None:
         delay = round(done["echo_delay_ms"] * TELEPHONE_RATE_HZ / 1000)
         narrow = add_echo(narrow, delay, done["echo_loss_db"])
     done["codec"] = codecs.resolve(done["codec"], rng)
-    pcm = codecs.through_codec(_to_int16(narrow), done["codec"])
-    loss = line.loss
-    pcm, lost = lose_packets(
-        pcm,
-        rng,
-        done["loss_rate"],
-        loss.mean_burst_packets,
-        loss.burst_density,
-        bool(done["loss_concealed"]),
-    )
+    pcm = codecs.through_codec(to_int16(narrow * np.float32(32768)), done["codec"])
+    burst = line.loss.mean_burst_packets, line.loss.burst_density
+    pcm, lost = lose_packets(pcm, rng, done["loss_rate"], *burst, bool(done["loss_concealed"]))
     done["lost_packets"] = round(float(lost.mean()), 4) if len(lost) else 0.0
     return pcm, done
 
@@ -171,7 +163,7 @@ def _tune(number: int) -> Track:
 
 
 def _choose(probabilities: dict[str, float], place: float) -> str:
-    """The name that `place` (0 to 1) falls on."""
+    """Returns the name that `place` (0 to 1) falls on."""
     for name, probability in probabilities.items():
         place -= probability
         if place < 0:
@@ -180,7 +172,7 @@ def _choose(probabilities: dict[str, float], place: float) -> str:
 
 
 def _finite_mono(samples: np.ndarray) -> np.ndarray:
-    """float32 (n,) on the scale -1..1."""
+    """Returns float32 (n,) on the scale -1..1."""
     samples = np.asarray(samples)
     if samples.ndim != 1:
         raise InputError(f"expected mono samples of shape (n,), got {samples.shape}")
@@ -195,14 +187,7 @@ def _finite_mono(samples: np.ndarray) -> np.ndarray:
 
 
 def _at_level(speech: np.ndarray, level_db: float) -> np.ndarray:
-    """A copy of the speech with this active level in dBov; silence stays as it is."""
+    """Returns a copy of the speech with this active level in dBov; silence stays as it is."""
     present_db = active_level_db(speech, WIDEBAND_RATE_HZ)
     gain_db = level_db - present_db if present_db > SILENCE_DB else 0.0
     return speech * amplitude(gain_db)
-
-
-def _to_int16(samples: np.ndarray) -> np.ndarray:
-    """Scale -1..1 to 16 bits; what is beyond saturates."""
-    scaled = samples * np.float32(32768)
-    np.rint(scaled, out=scaled)
-    return np.clip(scaled, -32768, 32767, out=scaled).astype(np.int16)

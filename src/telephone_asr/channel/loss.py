@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from telephone_asr.channel.portable import to_int16
+
 PACKET_SAMPLES = 160  # 20 ms at 8 kHz, the usual packet of G.711 over RTP (RFC 3551)
 
 # ITU-T G.711 Appendix I (09/99), in samples at 8 kHz.
@@ -28,7 +30,7 @@ def lose_packets(
     burst_density: float = 1.0,
     concealed: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lose 20 ms packets as `lost_packets` draws them; silence is left of them, or `conceal`'s.
+    """Loses 20 ms packets as `lost_packets` draws them; `conceal` fills them, or silence.
 
     pcm_int16_8k: (n,). Returns int16 (n,) and which packets were lost, bool (ceil(n / 160),); the
     last packet may be short.
@@ -50,7 +52,8 @@ def lost_packets(
     mean_burst_packets: float,
     burst_density: float = 1.0,
 ) -> np.ndarray:
-    """Which packets are lost, bool (n_packets,), by the Gilbert-Elliott model in its steady state.
+    """Draws which packets are lost by the Gilbert-Elliott model in its steady state: bool
+    (n_packets,).
 
     rate: expected share of lost packets, up to `max_rate`. mean_burst_packets: expected length of
     a stay in the bad state. burst_density: share of the packets lost in it (RFC 3611's term).
@@ -68,12 +71,12 @@ def lost_packets(
 
 
 def max_rate(mean_burst_packets: float, burst_density: float = 1.0) -> float:
-    """The highest loss rate that such bursts can give: single packets of the good state between."""
+    """Returns the highest loss rate of such bursts: single packets of the good state between."""
     return burst_density * mean_burst_packets / (mean_burst_packets + 1)
 
 
 def conceal(pcm_int16_8k: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Fill lost packets by repeating the last pitch periods: int16 (n,), a copy.
+    """Fills lost packets by repeating the last pitch periods: int16 (n,), a copy.
 
     Written from the description in ITU-T G.711 Appendix I: one pitch period is repeated for the
     first 10 ms, two for the next, then three, overlapping by a quarter period wherever pieces meet;
@@ -86,7 +89,7 @@ def conceal(pcm_int16_8k: np.ndarray, lost: np.ndarray) -> np.ndarray:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(np.int8)))
     for first, end in (edges.reshape(-1, 2) * PACKET_SAMPLES).tolist():
         _fill(out, first, min(end, len(out)))
-    return np.clip(np.rint(out), -32768, 32767).astype(np.int16)
+    return to_int16(out)
 
 
 def _fill(out: np.ndarray, first: int, end: int) -> None:
@@ -113,8 +116,8 @@ def _fill(out: np.ndarray, first: int, end: int) -> None:
 
 
 def _pitch(history: np.ndarray) -> int:
-    """The lag, 40 to 120 samples, at which the last 20 ms are most like what was before them, by
-    normalised cross-correlation."""
+    """Returns the lag, 40 to 120 samples, at which the last 20 ms are most like what was before
+    them, by normalised cross-correlation."""
     template = history[-PITCH_WINDOW:]
     windows = np.lib.stride_tricks.sliding_window_view(
         history[HISTORY - PITCH_WINDOW - LONGEST_PITCH : HISTORY - SHORTEST_PITCH], PITCH_WINDOW
@@ -125,8 +128,8 @@ def _pitch(history: np.ndarray) -> int:
 
 
 def _repeat(history: np.ndarray, pitch: int, n_samples: int) -> np.ndarray:
-    """float32 (n_samples,): the last pitch period over and over, from 10 ms on the last two, from
-    20 ms on the last three, each joined to the one before by a quarter period."""
+    """Returns float32 (n_samples,): the last pitch period over and over, from 10 ms on the last
+    two, from 20 ms on the last three, each joined to the one before by a quarter period."""
     made = _loop(history, pitch, 1, 0, n_samples)
     for periods in (2, 3):
         start = (periods - 1) * STEP
@@ -142,8 +145,8 @@ def _repeat(history: np.ndarray, pitch: int, n_samples: int) -> np.ndarray:
 
 
 def _loop(history: np.ndarray, pitch: int, periods: int, offset: int, n_samples: int) -> np.ndarray:
-    """float32 (n_samples,): the last periods again and again, from `offset` on. The end of the
-    last is bent to what comes before the first, so that it goes round without a step."""
+    """Returns float32 (n_samples,): the last periods again and again, from `offset` on. The end of
+    the last is bent to what comes before the first, so that it goes round without a step."""
     quarter = pitch // 4
     start = HISTORY - periods * pitch
     loop = history[start:].copy()
@@ -152,5 +155,5 @@ def _loop(history: np.ndarray, pitch: int, periods: int, offset: int, n_samples:
 
 
 def _ramp(n: int) -> np.ndarray:
-    """float32 (n,): evenly from just above 0 to just below 1."""
+    """Returns float32 (n,), evenly from just above 0 to just below 1."""
     return (np.arange(1, n + 1) / (n + 1)).astype(np.float32)

@@ -7,7 +7,7 @@ it.
 
 import numpy as np
 
-from telephone_asr.channel.portable import rounded, tanh
+from telephone_asr.channel.portable import random_numbers, rounded, tanh
 
 MAJOR_SCALE = np.array([0, 2, 4, 5, 7, 9, 11])  # semitones above the key note
 PROGRESSIONS = np.array([[0, 4, 5, 3], [0, 5, 3, 4], [0, 3, 1, 4], [0, 2, 3, 4]])  # I is 0
@@ -31,7 +31,7 @@ LIMIT = 4.0  # times the rms: beyond it no peak goes, as where music is compress
 
 
 def hold_music(seed: int, duration_s: float, sample_rate_hz: int = 16000) -> np.ndarray:
-    """A tune of that length, float32 (round(duration_s * sample_rate_hz),), rms 1.
+    """Returns a tune of that length, float32 (round(duration_s * sample_rate_hz),), rms 1.
 
     Each seed has its own key, tempo, chords, melody and timbre. A whole number of bars fills the
     duration (below 4 s the tempo may lie outside 80 to 120 for it), and what still sounds at the
@@ -40,7 +40,7 @@ def hold_music(seed: int, duration_s: float, sample_rate_hz: int = 16000) -> np.
     n_samples = round(duration_s * sample_rate_hz)
     if n_samples == 0:
         return np.zeros(0, dtype=np.float32)
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+    rng = random_numbers(seed)
     n_bars = _count_bars(rng, duration_s)
     starts_s, notes, loudness = _compose(rng, n_bars, duration_s / n_bars)
     pitches, which = np.unique(notes, return_inverse=True)
@@ -60,7 +60,7 @@ def _unit_rms(samples: np.ndarray) -> np.ndarray:
 
 
 def _count_bars(rng: np.random.Generator, duration_s: float) -> int:
-    """How many bars of four beats, at a tempo drawn from 80 to 120 a minute."""
+    """Draws how many bars of four beats there are, at a tempo of 80 to 120 a minute."""
     bars_a_second = np.array([80, 120]) / 60 / 4
     fewest, most = np.ceil(duration_s * bars_a_second[0]), np.floor(duration_s * bars_a_second[1])
     return int(rng.integers(max(1, fewest), max(1, fewest, most), endpoint=True))
@@ -69,7 +69,8 @@ def _count_bars(rng: np.random.Generator, duration_s: float) -> int:
 def _compose(
     rng: np.random.Generator, n_bars: int, bar_s: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The notes, each (n_notes,): when it begins in seconds, MIDI number, loudness as float32."""
+    """Draws the notes, each (n_notes,): when it begins in seconds, MIDI number, loudness as
+    float32."""
     key = int(rng.integers(12))
     roots = np.resize(rng.choice(PROGRESSIONS), n_bars)
     chord_rhythm = CHORD_RHYTHMS[rng.integers(len(CHORD_RHYTHMS))]
@@ -77,7 +78,8 @@ def _compose(
 
     chord_eighths = (EIGHTHS * np.arange(n_bars)[:, None] + chord_rhythm).reshape(-1)
     triads = roots[chord_eighths // EIGHTHS, None] + np.array([0, 2, 4])
-    chord_notes = _in_octave_above(LOWEST_CHORD_NOTE, key + MAJOR_SCALE[triads % 7])
+    chord_notes = key + MAJOR_SCALE[triads % 7]
+    chord_notes = LOWEST_CHORD_NOTE + (chord_notes - LOWEST_CHORD_NOTE) % 12  # in one octave
 
     melody_eighths = np.concatenate(
         [EIGHTHS * bar + np.array(rhythms[bar % PHRASE_BARS]) for bar in range(n_bars)]
@@ -86,7 +88,7 @@ def _compose(
     steps = 8 - np.abs((walk + int(rng.integers(8))) % 16 - 8)  # turns back at 0 and at 8
     on_beat = melody_eighths % 4 == 0
     steps += on_beat * TO_TRIAD[(steps - roots[melody_eighths // EIGHTHS]) % 7]
-    tonic = _in_octave_above(LOWEST_MELODY_TONIC, key)
+    tonic = LOWEST_MELODY_TONIC + (key - LOWEST_MELODY_TONIC) % 12
     melody_notes = tonic + 12 * (steps // 7) + MAJOR_SCALE[steps % 7]
 
     eighths = np.concatenate([np.repeat(chord_eighths, 3), melody_eighths])
@@ -101,12 +103,8 @@ def _compose(
     return starts_s, notes, loudness
 
 
-def _in_octave_above(lowest: int, note: int | np.ndarray) -> int | np.ndarray:
-    return lowest + (note - lowest) % 12
-
-
 def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Amplitudes of the first four harmonics, and in how many seconds a note fades by 1 / e."""
+    """Draws the amplitudes of four harmonics, and in how many seconds a note fades by 1 / e."""
     amplitudes = np.array([1.0, 0.5, 0.25, 0.12]) * rng.uniform(0.5, 1.0, size=4)
     return rounded(amplitudes), rounded(rng.uniform(0.6, 1.2))
 
@@ -114,7 +112,7 @@ def _timbre(rng: np.random.Generator) -> tuple[np.ndarray, float]:
 def _notes(
     pitches: np.ndarray, timbre: tuple[np.ndarray, float], sample_rate_hz: int
 ) -> np.ndarray:
-    """Each pitch (MIDI number, equal temperament, A4 = 69 = 440 Hz) as sound, float32
+    """Returns each pitch (MIDI number, equal temperament, A4 = 69 = 440 Hz) as sound, float32
     (n_pitches, NOTE_S * sample_rate_hz), from silence to silence."""
     amplitudes, fade_s = timbre
     t = np.arange(round(NOTE_S * sample_rate_hz)) / sample_rate_hz

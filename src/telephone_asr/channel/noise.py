@@ -13,7 +13,7 @@ import numpy as np
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
 from telephone_asr.channel.pink import pink_noise
-from telephone_asr.channel.portable import amplitude
+from telephone_asr.channel.portable import amplitude, random_numbers
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
 LOWEST_RMS = 1e-3
@@ -21,7 +21,7 @@ LOWEST_RMS = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Sound without end at 16 kHz: float32 (n,), after which it begins again.
+    """A sound without end at 16 kHz: float32 (n,), after which it begins again.
 
     energy: float64 (n + 1,), the sum of the squares of all samples before each. How loud a piece is
     is read off it: to sum the squares of every piece takes as long as to add the piece.
@@ -37,7 +37,7 @@ class Track:
         return cls(samples, np.concatenate([[0.0], energy]))
 
     def piece(self, place: float, n_samples: int) -> tuple[np.ndarray, float]:
-        """n_samples from `place` on, a share of the track from 0 to 1, and their rms."""
+        """Returns n_samples from `place` on, a share of the track from 0 to 1, and their rms."""
         n = len(self.samples)
         start = int(place * n)
         rounds, end = divmod(start + n_samples, n)
@@ -47,12 +47,12 @@ class Track:
 
 @lru_cache(maxsize=2)
 def noise_track(colour: str) -> Track:
-    """A stretch of "white" or "pink" noise, TRACK_SAMPLES, rms 1, always the same one.
+    """Returns "white" or "pink" noise, TRACK_SAMPLES, rms 1, always the same.
 
     An utterance takes its noise from a random point of it: fresh Gaussian numbers would cost two
     fifths of the whole line.
     """
-    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(len(colour))))
+    rng = random_numbers(len(colour))
     if colour == "pink":
         track = pink_noise(rng, TRACK_SAMPLES)
     else:
@@ -62,9 +62,9 @@ def noise_track(colour: str) -> Track:
 
 @lru_cache(maxsize=8)
 def hum_track(frequency_hz: float, harmonics: int) -> Track:
-    """Mains hum, rms 1: `harmonics` lines at k * frequency_hz, the k-th with
-    amplitude 1 / k of the first. The fewest whole cycles that are a whole number of samples (320
-    for 50 Hz), repeated to at least eight seconds: see `circular`."""
+    """Returns mains hum, rms 1: `harmonics` lines at k * frequency_hz, the k-th with amplitude
+    1 / k of the first. The fewest whole cycles that are a whole number of samples (320 for 50 Hz),
+    repeated to at least eight seconds: see `circular`."""
     samples_a_cycle = Fraction(WIDEBAND_RATE_HZ / frequency_hz).limit_denominator(100)
     n_samples, n_cycles = samples_a_cycle.numerator, samples_a_cycle.denominator
     k = np.arange(1, harmonics + 1)[:, None]
@@ -78,14 +78,14 @@ def hum_track(frequency_hz: float, harmonics: int) -> Track:
 def add_at_snr(
     speech: np.ndarray, noise: np.ndarray, noise_rms: float, speech_level_db: float, snr_db: float
 ) -> None:
-    """Add noise to float32 speech in place, its power `snr_db` below the active speech level in
+    """Adds noise to float32 speech in place, its power `snr_db` below the active speech level in
     dBov. Noise that is all but silent, a pause in babble or music, is not blown up to that."""
     gain = amplitude(speech_level_db - snr_db) / np.float32(max(noise_rms, LOWEST_RMS))
     speech += noise * gain
 
 
 def circular(period: np.ndarray, start: int, n_samples: int) -> np.ndarray:
-    """n_samples of an endlessly repeated period, from `start` on."""
+    """Returns n_samples of an endlessly repeated period, from `start` on."""
     head = period[start : start + n_samples]
     missing = n_samples - len(head)
     if missing == 0:

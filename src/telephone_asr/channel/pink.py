@@ -9,8 +9,8 @@ LOWEST_HZ = 50.0  # below it the spectrum is flat; no telephone carries it
 
 
 def pink_noise(rng: np.random.Generator, n_samples: int) -> np.ndarray:
-    """Gaussian noise at 16 kHz, float32 (n_samples,), rms 1, whose power falls by 3.01 dB an
-    octave from 50 Hz to 8 kHz.
+    """Returns Gaussian noise at 16 kHz, float32 (n_samples,), rms 1, whose power falls by 3.01 dB
+    an octave from 50 Hz to 8 kHz.
 
     White noise shaped in one FFT of its own length, so its end goes on into its beginning.
     """

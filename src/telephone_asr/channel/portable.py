@@ -17,6 +17,7 @@ compared, and what is beyond this: other libraries' code, and processors that ar
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -27,13 +28,23 @@ _LARGEST = 9.0  # tanh of it is 1 in float32
 _TERMS = 12  # of the continued fraction: within 3e-7 up to there
 
 
+def random_numbers(entropy: int | Sequence[int]) -> np.random.Generator:
+    """Returns the generator that every draw of this project comes from: SFC64."""
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Returns samples on the scale of 16 bits as int16; what is beyond saturates."""
+    return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+
+
 def rounded(values: Real, digits: int = 9) -> Real:
-    """Numbers of about 1 to so many decimals."""
+    """Returns numbers of about 1, to so many decimals."""
     return round(values, digits) if isinstance(values, float) else np.round(values, digits)
 
 
 def amplitude(level_db: float) -> np.float32:
-    """The factor that changes a level by level_db.
+    """Returns the factor that changes a level by level_db.
 
     >>> amplitude(-20.0)
     np.float32(0.1)
@@ -42,7 +53,7 @@ def amplitude(level_db: float) -> np.float32:
 
 
 def decibels(power: float) -> float:
-    """10 log10 of a power, to 0.0001 dB; -inf for none.
+    """Returns 10 log10 of a power, to 0.0001 dB; -inf for none.
 
     >>> decibels(0.5), decibels(0.0)
     (-3.0103, -inf)
@@ -51,7 +62,7 @@ def decibels(power: float) -> float:
 
 
 def energy(samples: np.ndarray) -> float:
-    """The sum of the squares of samples (n,) or (m, n).
+    """Returns the sum of the squares of samples (n,) or (m, n).
 
     einsum has one order for all processors, and takes half the time of np.sum(samples**2).
     """
@@ -60,7 +71,7 @@ def energy(samples: np.ndarray) -> float:
 
 
 def tanh(samples: np.ndarray) -> np.ndarray:
-    """The hyperbolic tangent of float samples (n,), within 3e-7.
+    """Returns the hyperbolic tangent of float samples (n,), within 3e-7.
 
     By Lambert's continued fraction: x / (1 + x² / (3 + x² / (5 + ...))).
     """

@@ -39,10 +39,12 @@ def why(manifests: Path, id_: str) -> list[str]:
 
     Raises InputError for an id that none of the manifests has.
     """
+    from telephone_asr.shards import simulated_id  # it imports NumPy, for which no --help waits
+
     fates: list[str] = []
     for source in SHARDS:
         # What was simulated has a prefix; an id of the corpus may begin with it too.
-        names = (f"sim-{id_}", id_) if source == "simulated" else (id_,)
+        names = (simulated_id(id_), id_) if source == "simulated" else (id_,)
         for own in names:
             fates += _fates(manifests / source, own)
     if not fates:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.outs import check_places
 from telephone_asr.paths import RAW, SCRATCH, SHARDS
-from telephone_asr.stages import unseen
 
 if TYPE_CHECKING:
     from telephone_asr.params import Params, Source
@@ -137,7 +137,7 @@ def _corpus(part: str, source: Source) -> str:
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
-    if changed := unseen.changes(part, source):
+    if changed := unwatched.changes(part, source.path):
         raise InputError(f"{changed}.")
     items = list_items(source.kind, path, f"corpus.{part}", source.part)
     broken = [item.problem for item in items if item.problem]

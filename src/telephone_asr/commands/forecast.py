@@ -99,7 +99,9 @@ def forecast(
 def _training(
     stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
 ) -> Forecast:
-    options, common = getattr(params.train, stage), params.train
+    from telephone_asr.params import stage_options
+
+    options, common = stage_options(params.train, stage), params.train
     own = Speech(0, 0.0)
     for name in DATA[stage]:
         own += speech[name]

@@ -27,7 +27,7 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from telephone_asr.params import load_params
+    from telephone_asr.params import load_params, refuse_old_keys
 
     if not profile.is_file():
         known = ", ".join(sorted(p.stem for p in profile.parent.glob("*.yaml"))) or "none"
@@ -43,6 +43,8 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
         changes = yaml.load(read_text(profile)) or {}
     except YAMLError as error:
         raise InputError(f"{profile} is no valid YAML: {getattr(error, 'problem', '')}.") from None
+    for name, keys in ((params, tree), (profile, changes)):
+        refuse_old_keys(keys, str(name))
     _merge(tree, changes, str(profile))
     with open(params, "w", encoding="utf-8") as file:
         yaml.dump(tree, file)

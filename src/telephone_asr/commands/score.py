@@ -87,7 +87,7 @@ def totals(
     """Says the rate of all utterances, and what it is made of."""
     from telephone_asr.scoring.cer import ErrorRate
     from telephone_asr.scoring.compare import FEWEST_GROUPS, bootstrap_interval
-    from telephone_asr.scoring.normalize import VERSION
+    from telephone_asr.scoring.normalise import VERSION
 
     low, high = bootstrap_interval(list(errors.values()), groups, seed=0)
     total, n_groups = sum(errors.values(), ErrorRate()), len(set(groups))
@@ -110,10 +110,10 @@ def print_alignment(
 
     from telephone_asr.scoring.alignment import blocks, columns
     from telephone_asr.scoring.cer import units
-    from telephone_asr.scoring.normalize import normalize
+    from telephone_asr.scoring.normalise import normalise_for_scoring
 
     lists = (
-        units(normalize(text, options.fillers, options.erhua), options.unit)
+        units(normalise_for_scoring(text, options.fillers, options.erhua), options.unit)
         for text in (reference, hypothesis)
     )
     rate = f"{100 * error.rate:.1f} %" if error.length else "no reference"

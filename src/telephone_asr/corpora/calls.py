@@ -26,7 +26,7 @@ DELIMITERS = ",;\t"  # Excel's, in different countries and by different names
 
 
 def call_items(path: Path) -> list[Item]:
-    """Raises InputError for a path that is no file, and a CSV without its columns."""
+    """Reads a list of calls; raises InputError for no file, and for a CSV without its columns."""
     if path.is_dir():
         raise InputError(f"{path} is a directory: name the JSONL or CSV file in it.")
     if path.suffix.lower() in (".csv", ".tsv"):
@@ -35,7 +35,7 @@ def call_items(path: Path) -> list[Item]:
 
 
 def _item(path: Path, number: int, row: bytes | dict | str) -> Item:
-    """One line; a line that cannot be used becomes an item with a problem. row: JSON, the fields
+    """Makes an item of a line, one with a problem where it cannot be used. row: JSON, the fields
     of a table's row, or what is wrong with it."""
     try:
         if isinstance(row, str):
@@ -65,7 +65,7 @@ def _from_fields(folder: Path, fields: dict) -> Item:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
-    """Each row with its line: its fields, or what is wrong with it.
+    """Yields each row with its line: its fields, or what is wrong with it.
 
     A row has as many fields as the header: one more is a comma without quotes, and what follows it
     would be taken for the speaker.
@@ -90,7 +90,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
 
 
 def _header(path: Path, line: str) -> tuple[list[str], str]:
-    """The columns' names, and what stands between them: whichever mark there is most of."""
+    """Returns the columns' names, and what stands between them: whichever mark there is most of."""
     delimiter = max(DELIMITERS, key=line.count)
     try:
         columns = [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
@@ -109,7 +109,7 @@ def _header(path: Path, line: str) -> tuple[list[str], str]:
 def _records(
     lines: Sequence[tuple[int, str]], delimiter: str, columns: int
 ) -> Iterator[tuple[int, list[str] | str]]:
-    """The fields of each record with the number of its first line, or what is wrong with it.
+    """Yields the fields of each record with the number of its first line, or what is wrong with it.
 
     csv reads a record, but not the table: after a quote that nobody closed it would go on to the
     next quote, and the rows between them would be gone.
@@ -119,6 +119,7 @@ def _records(
         number, used = lines[place][0], 1
         cells = _cell(lines, place, delimiter, columns)
         reader = csv.reader(cells, delimiter=delimiter, strict=True)
+        fields: list[str] | str
         try:
             fields = next(reader)
             used = reader.line_num
@@ -135,7 +136,7 @@ def _records(
 def _cell(
     lines: Sequence[tuple[int, str]], place: int, delimiter: str, columns: int
 ) -> Iterator[str]:
-    """A line, and those below it that may go on with a cell between quotes: none that is a row."""
+    """Yields a line, and those below it that may go on with a quoted cell: none that is a row."""
     yield lines[place][1] + "\n"
     for _, line in lines[place + 1 :]:
         if line.partition('"')[0].count(delimiter) >= columns - 1:
@@ -145,6 +146,6 @@ def _cell(
 
 @cache
 def _quoted_well(delimiter: str) -> re.Pattern[str]:
-    """A record as RFC 4180 has it; csv takes a quote in the middle of a field for a character."""
+    """Matches a record of RFC 4180; csv takes a quote in the middle of a field for a character."""
     field = rf'(?:"(?:[^"]|"")*"|[^"{delimiter}\n]*)'
     return re.compile(rf"{field}(?:{delimiter}{field})*")

@@ -22,7 +22,7 @@ from telephone_asr.textfiles import json_object, read_lines
 
 
 def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list[Item]:
-    """The items of a corpus.
+    """Reads the list of a corpus.
 
     kind: kaldi, calls, lhotse (manifests), or the name of a recipe of Lhotse's ("aishell").
     part: of a Lhotse corpus, the part to take; None: all.
@@ -48,8 +48,10 @@ def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list
 
 
 def with_good_ids(items: Sequence[Item], taken: set[str]) -> list[Item]:
-    """Ids name files and are unique over all corpora: of several with one id the first is kept.
-    `taken` are those that others have, as `same_id` has them; the items' own are added."""
+    """Gives a problem to the items whose id cannot name a file, or names another one: of several
+    with one id the first is kept.
+
+    taken: the ids of other corpora, as `same_id` has them; the items' own are added."""
     checked = []
     for item in items:
         id_, same = item.id, values.same_id(item.id)
@@ -88,7 +90,7 @@ def import_shard(
 
 
 def is_imported(directory: Path, index: int) -> bool:
-    """Whether `import_shard` has ended: what was rejected is written last."""
+    """Returns whether `import_shard` has ended: what was rejected is written last."""
     return _rejected_path(directory, index).is_file()
 
 
@@ -110,8 +112,8 @@ def forget_progress(directory: Path) -> None:
 
 
 def identity(items: Iterable[Item]) -> Iterator[str]:
-    """Texts that are the same as long as items and their files are: each item, and of each file
-    its size and time."""
+    """Yields texts that stay the same as long as items and their files do: each item, and of each
+    file its size and time."""
     for audio, group in groupby(items, key=lambda item: item.audio):
         yield from map(repr, group)
         if audio and os.path.isfile(audio):  # False for a name that no file can have

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telephone_asr.channel.portable import to_int16
 from telephone_asr.corpora import values
 from telephone_asr.corpora.sound import SLACK_S, Sound, SoundError, open_sound
 from telephone_asr.shards import Rejected, Utterance
@@ -39,19 +40,19 @@ class Item:
 
 
 def load(item: Item, max_hours: float = MAX_HOURS) -> Utterance | Rejected:
-    """One item with its sound: int16, one channel, at the rate of its file."""
+    """Reads one item's sound: int16, one channel, at the rate of its file."""
     return next(load_all([item], max_hours))
 
 
 def load_all(items: Sequence[Item], max_hours: float = MAX_HOURS) -> Iterator[Utterance | Rejected]:
-    """Each item with its sound, or the reason why it cannot be used, in their order.
+    """Yields each item with its sound, or the reason why it cannot be used, in their order.
 
     Items that follow each other and lie in one file share its being opened. A recording of more
     than `max_hours` is not used.
     """
     for audio, group in groupby(items, key=lambda item: None if item.problem else item.audio):
         if audio is None:
-            yield from (item.problem for item in group)
+            yield from (item.problem for item in group if item.problem)
             continue
         try:
             sound = open_sound(audio)
@@ -85,7 +86,7 @@ def _load(item: Item, sound: Sound, max_hours: float) -> Utterance | Rejected:
 
 
 def _samples(item: Item, sound: Sound, max_hours: float) -> np.ndarray:
-    """The item's int16 samples (n,), n > 0. Raises SoundError where it cannot be used.
+    """Returns the item's int16 samples (n,), n > 0. Raises SoundError where it cannot be used.
 
     Of a truncated file the segments before its end are good; whatever has no end of its own, and so
     goes on to where the file once ended, is not.
@@ -114,7 +115,7 @@ def _samples(item: Item, sound: Sound, max_hours: float) -> np.ndarray:
 
 
 def _check_span(item: Item, sound: Sound, max_hours: float) -> None:
-    """Whether the item can lie in the recording, as far as that is known before it is read."""
+    """Raises SoundError where the item cannot lie in the recording, as far as its header says."""
     known_s = sound.frames / sound.rate_hz if sound.frames and not sound.truncated else 0.0
     if known_s > 3600 * max_hours:
         detail = f"it lasts {known_s / 3600:.1f} hours, limit {max_hours} (corpus.max_hours)"
@@ -129,8 +130,9 @@ def _outside(item: Item, lasts_s: float) -> str:
 
 
 def _mono(sound: Sound, first: int, last: int | None, channel: int | None) -> np.ndarray:
-    """int16 (n,): one channel, or the mean of all; where they cancel each other out, as with one
-    wire turned round, the loudest. Read in blocks: one channel of 16 bits is all that is kept."""
+    """Returns int16 (n,): one channel, or the mean of all; where they cancel each other out, as
+    with one wire turned round, the loudest. Read in blocks: one channel of 16 bits is all that is
+    kept."""
     parts, n = [np.zeros(0, dtype=np.int16)], 0
     sums, squares = np.zeros(sound.channels + 1), np.zeros(sound.channels + 1)
     for block in sound.blocks(first, last):
@@ -141,7 +143,7 @@ def _mono(sound: Sound, first: int, last: int | None, channel: int | None) -> np
         if not np.isfinite(block).all():
             raise SoundError("it holds samples that are no numbers", "not_finite")
         mono = block.mean(axis=1) if channel is None else block[:, channel]
-        parts.append(np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16))
+        parts.append(to_int16(mono * 32768))
         if channel is None and sound.channels > 1:
             every = np.column_stack([block, mono]).astype(np.float64)
             sums += every.sum(axis=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.corpora import values
 from telephone_asr.corpora.items import Item
@@ -22,7 +23,7 @@ Lines = list[tuple[int, str, str]]  # number, key, the rest of the line
 
 
 def kaldi_items(path: Path) -> list[Item]:
-    """Raises InputError for a table that is missing, is not UTF-8 or holds commands."""
+    """Reads the tables; raises InputError for one that is missing, not UTF-8 or holds commands."""
     for name in ("wav.scp", "text"):
         if not (path / name).is_file():
             raise InputError(
@@ -46,7 +47,8 @@ class _Table:
     """A table that has one line for each key; `twice` are the keys with lines that differ."""
 
     def __init__(self, path: Path, lines: Lines | None = None):
-        self.path, self.entries, self.twice = path, {}, {}
+        self.entries: dict[str, str] = {}
+        self.twice: dict[str, str] = {}
         if lines is None:
             lines = _lines(path) if path.is_file() else []
         for number, key, rest in lines:
@@ -55,7 +57,7 @@ class _Table:
 
 
 def _audio(path: Path) -> Lines:
-    """Files may have names in any encoding, so they are read as the file system has them."""
+    """Reads wav.scp, with names as the file system has them: they may be in any encoding."""
     lines = _lines(path, errors="surrogateescape")
     for number, key, place in lines:
         if place.endswith("|"):
@@ -94,7 +96,7 @@ def _segments(path: Path, audio: Lines, texts: _Table, speakers: _Table) -> list
     return items
 
 
-def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **span) -> Item:
+def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **span: Any) -> Item:
     if problem := texts.twice.get(key) or speakers.twice.get(key):
         return Item(key, problem=Rejected(key, "unreadable_line", problem))
     if key not in texts.entries:
@@ -105,6 +107,6 @@ def _item(path: Path, key: str, place: str, texts: _Table, speakers: _Table, **s
 
 
 def _lines(path: Path, errors: str = "strict") -> Lines:
-    """A Kaldi table: a key, white space, the rest of the line."""
+    """Reads a Kaldi table: a key, white space, the rest of the line."""
     pairs = ((number, line.split(maxsplit=1)) for number, line in read_lines(path, errors))
     return [(number, key, rest[0].strip() if rest else "") for number, (key, *rest) in pairs]

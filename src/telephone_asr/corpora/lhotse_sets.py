@@ -32,9 +32,9 @@ _BAD_LINE = (
 
 
 def manifest_items(path: Path, part: str | None) -> list[Item]:
-    """The utterances of a cut manifest (cuts.jsonl, cuts.jsonl.gz), or of a directory of recording
-    and supervision manifests as `lhotse prepare` leaves them; of these those of a `part` ("train",
-    "S"), if one is named.
+    """Reads the utterances of a cut manifest (cuts.jsonl, cuts.jsonl.gz), or of a directory of
+    recording and supervision manifests as `lhotse prepare` leaves them; of these those of a `part`
+    ("train", "S"), if one is named.
 
     Raises InputError where there are none, or a file cannot be read.
     """
@@ -44,7 +44,7 @@ def manifest_items(path: Path, part: str | None) -> list[Item]:
     files = sorted(p for p in path.iterdir() if re.search(ending, p.name))
     supervisions = [p for p in files if "supervisions" in p.name]
     recordings = {p.name: p for p in files if "recordings" in p.name}
-    items = []
+    items: list[Item] = []
     for file in supervisions:
         beside = recordings.get(file.name.replace("supervisions", "recordings"))
         if beside is None:
@@ -57,7 +57,7 @@ def manifest_items(path: Path, part: str | None) -> list[Item]:
 
 
 def recipe_items(name: str, path: Path, part: str | None) -> list[Item]:
-    """The utterances of a corpus as it was downloaded, by Lhotse's recipe of this name.
+    """Reads the utterances of a corpus as it was downloaded, by Lhotse's recipe of this name.
 
     Raises InputError where there is no such recipe, or it cannot read the corpus.
     """
@@ -91,20 +91,21 @@ def recipe_items(name: str, path: Path, part: str | None) -> list[Item]:
 
 
 def _recordings(path: Path) -> tuple[dict[str, Recording], str]:
-    """The recordings of a manifest by their ids, and what is wrong with the first line that names
-    none, or one that a line before describes otherwise."""
+    """Reads the recordings of a manifest by their ids, and what is wrong with the first line that
+    names none, or one that a line before describes otherwise."""
     from lhotse import Recording
 
-    found, twice, problem = {}, set(), ""
+    recordings: dict[str, Recording] = {}
+    twice, problem = set(), ""
     for number, line in byte_lines(path):
         try:
             recording = Recording.from_dict(json_object(line))
-            if found.setdefault(recording.id, recording) != recording:
+            if recordings.setdefault(recording.id, recording) != recording:
                 twice.add(recording.id)
                 raise ValueError(f"a line before says something else of {recording.id}")
         except _BAD_LINE as error:
             problem = problem or f" ({path}:{number}: {type(error).__name__}: {error})"
-    return {id_: one for id_, one in found.items() if id_ not in twice}, problem
+    return {id_: one for id_, one in recordings.items() if id_ not in twice}, problem
 
 
 def _pair_items(recordings_path: Path, supervisions_path: Path) -> Iterator[Item]:
@@ -128,7 +129,7 @@ def _supervision_item(
     place: str,
     broken: str = "",
 ) -> Item:
-    """broken: what is wrong with the recordings that are not among them."""
+    """Makes an item. broken: what is wrong with the recordings that are not among them."""
     try:
         if supervision.recording_id not in recordings:
             raise ValueError(f"there is no recording {supervision.recording_id}{broken}")
@@ -157,14 +158,18 @@ def _item(
     span: MonoCut | SupervisionSegment,
     folder: Path,
 ) -> Item:
-    """The utterance in a span of a recording; raises one of _BAD_LINE for what is not one in one
+    """Makes an item of a span of a recording; raises one of _BAD_LINE for what is not one in one
     channel of a file."""
     channel = span.channel
     if isinstance(channel, list) and len(channel) == 1:
         channel = channel[0]
     channel = values.channel(channel, "channel")
-    start_s = values.seconds(span.start, "start")
-    end_s = start_s + values.seconds(span.duration, "duration")
+    start_s, lasts_s = (
+        values.seconds(span.start, "start"),
+        values.seconds(span.duration, "duration"),
+    )
+    if start_s is None or lasts_s is None:
+        raise ValueError("expected a start and a duration in seconds")
     if any(_name(t) != "Resample" for t in recording.transforms or []):
         raise ValueError("expected audio without transforms")
     (source,) = (s for s in recording.sources if channel in s.channels)
@@ -181,7 +186,7 @@ def _item(
         id=values.text(supervision.id, "id"),
         audio=beside if os.path.exists(beside) else source.source,
         start_s=start_s,
-        end_s=end_s,
+        end_s=start_s + lasts_s,
         channel=source.channels.index(channel) if len(source.channels) > 1 else None,
         recording=values.text(recording.id, "recording_id"),
         text=values.text(supervision.text, "text"),
@@ -196,7 +201,7 @@ def _name(transform: object) -> str:
 
 
 def _problem(place: str, error: Exception, id_: str = "") -> Item:
-    """Where an entry has no usable id, its file and line stand for it."""
+    """Makes an item with a problem; for an entry without a usable id stand its file and line."""
     id_ = id_ if isinstance(id_, str) and id_ else Path(place).name
     detail = f"{place}: no utterance in one file ({type(error).__name__}: {error})"
     return Item(id_, problem=Rejected(id_, "unreadable_line", detail))

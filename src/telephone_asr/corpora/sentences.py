@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
+from telephone_asr.channel.portable import random_numbers
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
@@ -23,14 +25,12 @@ _TEMPLATE = re.compile(r"(?:[\u4e00-\u9fff]|\{[^{}]*\})+")
 
 
 def generator(seed: int, key: str) -> np.random.Generator:
-    """The generator that belongs to `key` (an utterance id): the same in any process and order."""
-    return np.random.Generator(
-        np.random.SFC64(np.random.SeedSequence([seed, zlib.crc32(key.encode())]))
-    )
+    """Returns the random numbers of `key` (an utterance id): the same in any process and order."""
+    return random_numbers([seed, zlib.crc32(key.encode())])
 
 
 def numeral(number: int) -> str:
-    """A whole number below 100,000 as it is said.
+    """Returns a whole number below 100,000 as it is said.
 
     >>> [numeral(n) for n in (0, 12, 20, 205, 320, 2_005, 12_000)]
     ['零', '十二', '二十', '两百零五', '三百二十', '两千零五', '一万两千']
@@ -53,7 +53,7 @@ def numeral(number: int) -> str:
 
 @dataclass(frozen=True)
 class Grammar:
-    """The text side of the specification; every template in it has been checked."""
+    """A specification's text side, of which every template has been checked."""
 
     mix: dict[str, float]
     words: dict[str, list[str]]
@@ -63,7 +63,7 @@ class Grammar:
     calls: dict[str, list[str]]  # by scene
 
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
-        """A random (scene, sentence); the sentence may be one that belongs to the other part."""
+        """Draws a (scene, sentence); the sentence may be one that belongs to the other part."""
         scene = _choice(list(self.sentences), rng)
         kind = SENTENCE_KINDS[
             rng.choice(len(SENTENCE_KINDS), p=[self.mix[kind] for kind in SENTENCE_KINDS])
@@ -74,7 +74,7 @@ class Grammar:
         return scene, self.fill(_choice(templates, rng), rng)
 
     def fill(self, template: str, rng: np.random.Generator) -> str:
-        """The template with every slot replaced by a random word or number."""
+        """Replaces every slot of a template by a random word or number."""
 
         def replace(slot: re.Match) -> str:
             if bounds := _NUMBER_RANGE.fullmatch(slot[1]):
@@ -84,7 +84,7 @@ class Grammar:
         return _SLOT.sub(replace, template)
 
     def characters(self) -> list[str]:
-        """Every character that a sentence can hold, sorted."""
+        """Returns every character that a sentence can hold, sorted."""
         texts = [*self.turns, *self.content, *_DIGITS, "两", *(unit for _, unit in _UNITS)]
         for templates in (*self.words.values(), *self.sentences.values(), *self.calls.values()):
             texts += templates
@@ -92,7 +92,7 @@ class Grammar:
 
 
 def part_of(sentence: str) -> str:
-    """The part that a sentence belongs to: a quarter of all sentences are kept for the calls.
+    """Returns the part that a sentence belongs to: a quarter of them are kept for the calls.
 
     The sentence alone decides, so the parts share none, whatever their lengths and seeds.
     """
@@ -100,7 +100,7 @@ def part_of(sentence: str) -> str:
 
 
 def load_spec(path: Path) -> dict:
-    """The specification as plain data.
+    """Reads the specification as plain data.
 
     Raises InputError where it cannot be read or one of its sections is missing.
     """
@@ -117,7 +117,7 @@ def load_spec(path: Path) -> dict:
 
 
 def grammar(path: Path, spec: dict) -> Grammar:
-    """The checked grammar of a loaded specification; `path` is named in the errors."""
+    """Checks the grammar of a loaded specification; `path` is named in the errors."""
     mix = spec["mix"]
     numbers = isinstance(mix, dict) and all(isinstance(v, int | float) for v in mix.values())
     if not numbers or set(mix) != set(SENTENCE_KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
@@ -178,4 +178,4 @@ def _numbers(bounds: re.Match) -> range:
 
 
 def _choice(entries: Sequence[str], rng: np.random.Generator) -> str:
-    return entries[rng.integers(len(entries))]
+    return entries[int(rng.integers(len(entries)))]

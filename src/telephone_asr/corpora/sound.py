@@ -1,6 +1,6 @@
 """The one door for sound that people bring: a file of any kind, in blocks, as float samples.
 
-What a file is, its bytes say, not its name (`containers`). libsndfile decodes what it knows, to the
+What a file is, its bytes say, not its name (`recognise`). libsndfile decodes what it knows, to the
 bit; FFmpeg, which sees sound even in random bytes, is asked only for what was recognised, with its
 name for it, and is given the open file: it fetches nothing.
 """
@@ -12,15 +12,21 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 
-from telephone_asr.corpora.containers import Container, flac_is_cut, recognise
+from telephone_asr.corpora.compressed import flac_is_cut
+from telephone_asr.corpora.containers import Container
+from telephone_asr.corpora.recognise import recognise
+
+if TYPE_CHECKING:  # 0.1 s, and few corpora need it
+    from av.container import InputContainer
 
 BLOCK = 1 << 19  # values at a time: 2 MB
 KEPT = 1 << 23  # values that a stream keeps, since segments overlap: 32 MB
@@ -30,7 +36,7 @@ SLACK_S = 0.1  # by which a container's time may be off: a codec's padding
 
 
 class SoundError(Exception):
-    """A file that cannot be read, and why; `reason` is one of `manifests.quality`'s."""
+    """An error that says why a file cannot be read; `reason` is one of `manifests.quality`'s."""
 
     def __init__(self, message: str, reason: str = "unreadable_audio"):
         super().__init__(message)
@@ -38,7 +44,7 @@ class SoundError(Exception):
 
 
 class Sound(ABC):
-    """A file that is open: sound of `channels` at `rate_hz`.
+    """An open file with sound of `channels` at `rate_hz`.
 
     truncated: its container promises more than there is, by what is said there; empty: it is whole.
     frames: how many there are; None where only decoding tells.
@@ -106,7 +112,7 @@ def _decoder(path: str | Path, content: mmap, container: Container) -> Sound:
 
 
 def _check_rate(sound: Sound) -> None:
-    """Odd rates (16,001 Hz, of a clock that was a little off) are rounded: to convert such a rate
+    """Rounds odd rates (16,001 Hz, of a clock that was a little off): to convert such a rate
     exactly takes gigabytes, and nobody hears a quarter of a percent."""
     low, high = RATES_HZ
     if not low <= sound.rate_hz <= high:
@@ -134,7 +140,8 @@ class _Libsndfile(Sound):
         return soundfile.SoundFile(os.open(self._path, os.O_RDONLY))
 
     def blocks(self, first: int, last: int | None) -> Iterator[np.ndarray]:
-        last = self.frames if last is None else min(last, self.frames)
+        frames = self._file.frames
+        last = frames if last is None else min(last, frames)
         size = max(1, BLOCK // self.channels)
         try:
             if first < last and self.seekable:
@@ -157,13 +164,17 @@ class _Libsndfile(Sound):
         self._file.close()
 
 
-class _Stream(Sound):
-    """Sound that is decoded from the start on, whatever is asked of it.
+Blocks = Generator[np.ndarray, None, None]
+Begun = tuple[int, int, Blocks]  # sample rate in Hz, channels
 
-    begin: starts over; gives rate, channels and blocks.
+
+class _Stream(Sound):
+    """A sound that is decoded from the start on, whatever is asked of it.
+
+    begin: starts over.
     """
 
-    def __init__(self, begin: Callable[[], tuple[int, int, Iterator[np.ndarray]]], truncated: str):
+    def __init__(self, begin: Callable[[], Begun], truncated: str):
         self._begin, self.truncated = begin, truncated
         self._start_over()
 
@@ -184,9 +195,12 @@ class _Stream(Sound):
                 piece = block[max(0, first - at) : None if last is None else max(0, last - at)]
                 if len(piece):
                     yield piece
-            if (last is not None and self._next >= last) or (block := self._decode()) is None:
+            if last is not None and self._next >= last:
                 return
-            known = [(self._next - len(block), block)]
+            decoded = self._decode()
+            if decoded is None:
+                return
+            known = [(self._next - len(decoded), decoded)]
 
     def _decode(self) -> np.ndarray | None:
         try:
@@ -206,10 +220,10 @@ class _Stream(Sound):
         self._source.close()
 
 
-def _plain(path: str | Path, content: mmap, container: Container):
+def _plain(path: str | Path, content: mmap, container: Container) -> Begun:
     sound = _Libsndfile(path, content, container, "")
 
-    def decoded() -> Iterator[np.ndarray]:
+    def decoded() -> Blocks:
         try:
             yield from sound.blocks(0, None)
         finally:
@@ -218,9 +232,9 @@ def _plain(path: str | Path, content: mmap, container: Container):
     return sound.rate_hz, sound.channels, decoded()
 
 
-def _ffmpeg(content: mmap, container: Container):
-    """Raises ValueError where FFmpeg does not find sound of a kind that it decodes."""
-    import av  # 0.1 s, and few corpora need it
+def _ffmpeg(content: mmap, container: Container) -> Begun:
+    """Begins to decode; raises ValueError where FFmpeg finds no sound of a kind that it decodes."""
+    import av
 
     file = _Bytes(content, container)
     try:
@@ -230,7 +244,7 @@ def _ffmpeg(content: mmap, container: Container):
     blocks = _ffmpeg_blocks(opened, container)
     first_rate_hz, first = next(blocks)
 
-    def decoded() -> Iterator[np.ndarray]:
+    def decoded() -> Blocks:
         yield first
         for rate_hz, block in blocks:
             if rate_hz != first_rate_hz or block.shape[1] != first.shape[1]:
@@ -240,7 +254,9 @@ def _ffmpeg(content: mmap, container: Container):
     return first_rate_hz, first.shape[1], decoded()
 
 
-def _ffmpeg_blocks(opened, container: Container) -> Iterator[tuple[int, np.ndarray]]:
+def _ffmpeg_blocks(
+    opened: InputContainer, container: Container
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yields sample rates and (n, channels), perhaps one of n = 0; closes what is opened."""
     import av
 
@@ -277,13 +293,13 @@ _OTHER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 
 
 class _Bytes(io.RawIOBase):
-    """The content of a file, with some bytes replaced; libsndfile and FFmpeg read from it."""
+    """A file's content with some bytes replaced, from which libsndfile and FFmpeg read."""
 
     def __init__(self, content: mmap, container: Container):
         self._content, self._patches, self._place = content, container.patches, 0
         self._size = len(content) if container.stop is None else min(container.stop, len(content))
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         start, wanted = self._place, memoryview(buffer).cast("B")
         piece = self._content[start : min(self._size, start + len(wanted))]
         wanted[: len(piece)] = piece

@@ -38,7 +38,7 @@ _IN_FLIGHT = 8  # requests sent ahead to one process; few enough to fit the pipe
 
 @dataclass(frozen=True)
 class Request:
-    """One utterance to speak."""
+    """An utterance to speak, and how."""
 
     pinyin: str  # syllables with tone numbers, parted by spaces
     variant: str  # a file of espeak-ng-data/voices/!v
@@ -52,7 +52,7 @@ class Request:
 
 
 def pinyin(text: str, readings: dict[str, str]) -> list[str]:
-    """The syllables of `text` as they are spoken, tones 1-5, ü as v.
+    """Returns the syllables of `text` as they are spoken, tones 1-5, ü as v.
 
     `readings` overrides the dictionaries of pypinyin phrase by phrase, longer phrases last. Then
     tone sandhi: 不 before a fourth tone is bu2, and in a run of third tones only the last is one.
@@ -60,7 +60,10 @@ def pinyin(text: str, readings: dict[str, str]) -> list[str]:
     import pypinyin  # takes a while to import, and only the planning side needs it
 
     syllables = pypinyin.lazy_pinyin(
-        text, style=pypinyin.Style.TONE3, neutral_tone_with_five=True, errors=list
+        text,
+        style=pypinyin.Style.TONE3,
+        neutral_tone_with_five=True,
+        errors=list,  # type: ignore[arg-type] # its annotation leaves out that it takes lists
     )
     for phrase in sorted(readings, key=len):
         start = text.find(phrase)
@@ -77,12 +80,12 @@ def pinyin(text: str, readings: dict[str, str]) -> list[str]:
 
 
 def variants() -> set[str]:
-    """The names of the voice variants that espeak-ng has."""
+    """Returns the names of the voice variants that espeak-ng has."""
     return set(os.listdir(Path(espeakng_loader.get_data_path()) / "voices" / "!v"))
 
 
 def synthesise(requests: Iterable[Request], workers: int = 1) -> Iterator[np.ndarray]:
-    """The audio of each request in order: mono int16 at SAMPLE_RATE_HZ.
+    """Yields the audio of each request in order: mono int16 at SAMPLE_RATE_HZ.
 
     The bytes depend on the request alone, not on the order or on the number of `workers`.
     """
@@ -110,22 +113,25 @@ class _Synthesiser:
             # One thread: a process with threads must not fork.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
+        assert self._process.stdin is not None  # it is a pipe
+        assert self._process.stdout is not None
+        self._requests, self._spoken = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *_: object) -> None:
         # Whoever stops early leaves audio unread, which the process would wait on for ever.
         self._process.kill()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._requests.close()
+        self._spoken.close()
         self._process.wait()
 
     def send(self, request: Request) -> None:
-        self._process.stdin.write(json.dumps(asdict(request)).encode() + b"\n")
-        self._process.stdin.flush()
+        self._requests.write(json.dumps(asdict(request)).encode() + b"\n")
+        self._requests.flush()
 
     def receive(self) -> np.ndarray:
-        size = self._process.stdout.read(4)
-        data = self._process.stdout.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
+        size = self._spoken.read(4)
+        data = self._spoken.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
         if not data:
             raise RuntimeError("espeak-ng ended without speaking; its message is above.")
         return np.frombuffer(data, "<i2").copy()  # writable, as torch wants it
@@ -152,7 +158,7 @@ def _serve() -> None:
 
 
 def _speak(espeak: ctypes.CDLL, request: Request) -> np.ndarray:
-    """What espeak-ng says, int16 at its own 22,050 Hz."""
+    """Returns what espeak-ng says, int16 at its own 22,050 Hz."""
     chunks: list[bytes] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
@@ -172,7 +178,7 @@ def _speak(espeak: ctypes.CDLL, request: Request) -> np.ndarray:
 
 
 def _finish(spoken: np.ndarray, request: Request) -> np.ndarray:
-    """Resampled to 16 kHz, trimmed to the margins of silence and scaled to the level."""
+    """Brings speech to 16 kHz, to its margins of silence and to its level."""
     # Played faster than it was spoken, all frequencies rise together: a shorter vocal tract.
     # Pitch and rate rise with them.
     samples = soxr.resample(

@@ -31,7 +31,7 @@ VOICE_LIMITS = {"pitch": (0, 99), "range": (0, 99), "rate": (80, 450), "tract": 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence by one voice."""
+    """A sentence that a voice says."""
 
     id: str  # "syn-w-000123", "syn-c-000123": unique over both parts
     text: str  # the transcript
@@ -44,7 +44,7 @@ class Utterance:
 def plan(
     spec_path: Path, part: str, minutes: float, seed: int, wrong_transcripts: float = 0.0
 ) -> list[Utterance]:
-    """The utterances of a part ("wideband" or "calls"), about `minutes` of speech.
+    """Draws the utterances of a part ("wideband" or "calls"), about `minutes` of speech.
 
     `wrong_transcripts` is the share that gets a wrong transcript. More minutes add utterances and
     leave the earlier ones as they are. Raises InputError where the specification is malformed.
@@ -74,7 +74,7 @@ def plan(
 def speak(
     spec_path: Path, utterances: Sequence[Utterance], seed: int, workers: int = 1
 ) -> Iterator[tuple[Utterance, np.ndarray]]:
-    """Each utterance with its audio, in the order given: mono int16 at SAMPLE_RATE_HZ.
+    """Yields each utterance with its audio, in the order given: mono int16 at SAMPLE_RATE_HZ.
 
     An utterance's bytes depend on the specification, the utterance and `seed`, on nothing else.
     """
@@ -88,7 +88,7 @@ def speak(
 def _unused(
     grammar: Grammar, part: str, used: set[str], rng: np.random.Generator
 ) -> tuple[str, str]:
-    """A (scene, sentence) of the part that no utterance before it has."""
+    """Draws a (scene, sentence) of the part that no utterance before it has."""
     for _ in range(1_000):
         scene, sentence = grammar.draw(part, rng)
         if sentence not in used and sentences.part_of(sentence) == part:
@@ -103,7 +103,7 @@ def _unused(
 def _wrong_transcript(
     said: str, grammar: Grammar, part: str, used: set[str], rng: np.random.Generator
 ) -> str:
-    """Another sentence, or `said` with 30-50 % of its characters replaced."""
+    """Draws another sentence, or replaces 30-50 % of the characters of `said`."""
     if len(said) < 4 or rng.random() < 0.5:
         return _unused(grammar, part, used, rng)[1]
     characters = grammar.characters()
@@ -121,7 +121,7 @@ def _wrong_transcript(
 def _request(
     utterance: Utterance, voice: dict, readings: dict[str, str], seed: int
 ) -> speech.Request:
-    """How the voice says the utterance: its settings, varied a little from one to the next."""
+    """Draws how the voice says it: its settings, varied a little from one to the next."""
     rng = sentences.generator(seed, f"{utterance.id} voice")
     before_s, after_s = rng.uniform(*MARGIN_S, size=2)
     return speech.Request(
@@ -138,7 +138,7 @@ def _request(
 
 
 def _voices(path: Path, spec: dict, part: str) -> dict[str, dict]:
-    """The voices of a part by speaker id."""
+    """Returns the voices of a part by speaker id, checked."""
     if part not in sentences.PARTS:
         raise ValueError(f"part is {part!r}, not one of {', '.join(sentences.PARTS)}.")
     voices = spec["voices"].get(part) if isinstance(spec["voices"], dict) else None
@@ -158,7 +158,7 @@ def _voices(path: Path, spec: dict, part: str) -> dict[str, dict]:
 
 
 def _readings(path: Path, spec: dict) -> dict[str, str]:
-    """The readings, each with one syllable a character."""
+    """Returns the readings, each with one syllable a character, checked."""
     readings = spec["readings"]
     if not isinstance(readings, dict):
         raise InputError(f"{path}: 'readings' must be a mapping of phrases to pinyin.")

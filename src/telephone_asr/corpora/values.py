@@ -6,10 +6,13 @@ All raise ValueError, whose sentence follows the file and line in the rejection.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
+from typing import SupportsFloat
 
 ID_BYTES = 200  # an id names files, with a suffix and a prefix of ours, and 255 is what names have
 _ID = re.compile(r"[\w.,:;=+@#%&~!'()\[\]{}^ -]+")  # \w: letters and digits of any script
@@ -124,23 +127,19 @@ def same_id(id_: str) -> str:
 def _number(value: object, field: str, what: str) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, bool):
-        raise ValueError(f"expected '{field}' with {what}, got {_shown(value)}")
+    number = math.nan
     if isinstance(value, str):
         written = unicodedata.normalize("NFKC", value).strip()
-        if not _NUMBER.fullmatch(written):
-            raise ValueError(f"expected '{field}' with {what}, got {_shown(value)}")
-        value = written
-    try:
-        number = float(value)
-    except (TypeError, OverflowError):
-        raise ValueError(f"expected '{field}' with {what}, got {_shown(value)}") from None
-    if number in (float("inf"), float("-inf")) or number != number:
+        number = float(written) if _NUMBER.fullmatch(written) else math.nan
+    elif isinstance(value, SupportsFloat) and not isinstance(value, bool):
+        with suppress(TypeError, OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
         raise ValueError(f"expected '{field}' with {what}, got {_shown(value)}")
     return number
 
 
 def _shown(value: object) -> str:
-    """For a sentence: as JSON would have it, and not all of it."""
+    """Returns a value for a sentence: as JSON would have it, and not all of it."""
     shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 40 else shown[:40] + "..."

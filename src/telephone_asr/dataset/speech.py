@@ -26,7 +26,7 @@ InputStage = Literal["features", "encoded", "adapted"]
 
 
 class Sounds(Protocol):
-    """A store of sound by utterance key, such as `shards.SoundIndex`."""
+    """Gives sound by utterance key, as `shards.SoundIndex` does."""
 
     def __contains__(self, key: str) -> bool: ...
 

@@ -10,7 +10,7 @@ from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.decoding.prompts import with_hotwords
 from telephone_asr.decoding.recognise import recognise
 from telephone_asr.manifests.messages import is_written, prompt_for
-from telephone_asr.manifests.text import English, normalise
+from telephone_asr.manifests.text import English, clean_transcript
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.options import Scoring
@@ -41,14 +41,14 @@ def score_items(
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
 ) -> Iterator[Scored | Rejected]:
-    """One result for each item, in windows of their order; a model in eval mode decodes them.
+    """Yields a result for each item, in windows of their order, from a model in eval mode.
 
     The prompt asks for digits and punctuation where the corpus's transcripts have them, as in the
     manifests. What is longer than `max_frames` (of 10 ms) is left out.
     """
     frontend = Frontend(nano.config["frontend_conf"])
     usable = [i for i in items if i.text and not (i.problem or i.annotation_error)]
-    written = sum(is_written(normalise(item.text)[0]) for item in usable)
+    written = sum(is_written(clean_transcript(item.text)[0]) for item in usable)
     prompt = with_hotwords(prompt_for(written / max(1, len(usable))), hotwords)
     window = WINDOW * batch_size
     for first in range(0, len(items), window):
@@ -73,7 +73,7 @@ def recognise_utterances(
     max_tokens: int,
     beams: int = 1,
 ) -> list[str]:
-    """The texts of utterances that are in memory, in their order."""
+    """Returns the texts of utterances that are in memory, in their order."""
     return recognise(
         nano,
         lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
@@ -88,10 +88,10 @@ def recognise_utterances(
 def _checked(
     entry: Utterance | Rejected, english: English, fs: int, max_frames: int
 ) -> Utterance | Rejected:
-    """What can be scored, or why not; the reasons are those of `manifests.quality`."""
+    """Returns what can be scored, or why not; the reasons are those of `manifests.quality`."""
     if isinstance(entry, Rejected):
         return entry
-    text, _ = normalise(entry.text, english)
+    text, _ = clean_transcript(entry.text, english)
     frames = fbank_frames(len(entry.samples), entry.sample_rate_hz, fs)
     if entry.annotation_error:
         return Rejected(entry.id, "annotation_error", "its transcript is marked as wrong")

@@ -24,7 +24,7 @@ _NORMALISED = re.compile(r"[0-9０-９，。？！、；：,.?!;:%“”‘’�
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One utterance to train on or to score."""
+    """An utterance to train on or to score."""
 
     key: str
     text: str
@@ -38,18 +38,18 @@ class Example:
 
 
 def is_written(text: str) -> bool:
-    """Whether a transcript holds digits or punctuation."""
+    """Returns whether a transcript holds digits or punctuation."""
     return bool(_NORMALISED.search(text))
 
 
 def prompt_for(share_written: float) -> str:
-    """The prompt of a corpus, of whose transcripts this share holds digits or punctuation: where
-    few do, they are slips, and the model is asked for verbatim text."""
+    """Returns the prompt of a corpus, of whose transcripts this share holds digits or punctuation:
+    where few do, they are slips, and the model is asked for verbatim text."""
     return PROMPT if share_written > WRITTEN_SHARE else PROMPT_VERBATIM
 
 
 def manifest_line(example: Example, audio: str) -> str:
-    """One line of JSON; `audio` is where `telephone-asr unpack` puts the sound."""
+    """Returns one line of JSON; `audio` is where `telephone-asr unpack` puts the sound."""
     user = f"{example.prompt}<|startofspeech|>!{audio}<|endofspeech|>"
     fields = {
         "key": example.key,
@@ -69,7 +69,7 @@ def manifest_line(example: Example, audio: str) -> str:
 
 
 def read_manifest(path: Path) -> list[Example]:
-    """The examples of a manifest, in its order.
+    """Reads the examples of a manifest, in its order.
 
     Raises:
         InputError: the file is missing or a line of it is none of ours; the line is named.
@@ -89,7 +89,7 @@ def read_manifest(path: Path) -> list[Example]:
 
 
 def _example(fields: dict) -> Example:
-    """intern: a million lines share few prompts, speakers, scenes and sources."""
+    """Interns strings: a million lines share few prompts, speakers, scenes and sources."""
     user, assistant = fields["messages"][1:3]
     return Example(
         key=fields["key"],

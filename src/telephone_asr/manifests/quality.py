@@ -1,4 +1,4 @@
-"""What is kept, and why the rest is not: one reason code for each utterance left out.
+"""Says which utterances are kept, and gives each of the others one reason code.
 
 docs/data.md lists the codes with their params. What can be heard is judged by the measures taken
 when the sound was decoded (`telephone_asr.measures`), so a limit is changed in seconds.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field, StrictFloat, StrictInt
 
-from telephone_asr.errors import InputError
 from telephone_asr.manifests.text import syllables
+from telephone_asr.sections import Amount, Mismatch, Natural, Span, section
 
 REASONS = {
     # The corpus stage, while it reads.
@@ -52,53 +53,44 @@ PACE_SLACK_S = 1.0  # of speech, on top of the factor: short utterances vary
 RATE_MISTAKE = 1.7  # so much faster in the mean of voice and words; they may differ by no more
 
 
-@dataclass(frozen=True)
+Percentile = Annotated[StrictFloat, Field(ge=0, le=100)]
+Factor = Annotated[StrictFloat, Field(gt=1)]
+
+
+@section
 class Strict:
-    """What an utterance of unusual length must be to be kept, where length is percentile."""
+    """Limits that an utterance of unusual length must keep, where length is percentile."""
 
-    characters_per_s: tuple[float, float]
-    snr_db: float
-    clipped: float
+    characters_per_s: Span[Amount]
+    snr_db: StrictFloat
+    clipped: StrictFloat
 
 
-@dataclass(frozen=True)
+@section
 class Filter:
     """Limits that an utterance must keep. Lengths are in 10 ms fbank frames."""
 
     length: Literal["fixed", "percentile"]
-    min_frames: int  # limits where length is fixed
-    max_frames: int
-    percentiles: tuple[float, float]  # of the corpus's lengths; what lies beyond is checked harder
-    silent_db: float  # active speech level, dBov
-    clipped: float  # share of the samples
-    dc: float  # share of full scale
-    narrowband_db: float  # power at 4.3-8 kHz over that below 3.7 kHz; of wideband corpora
-    characters_per_s: tuple[float, float]  # of the whole utterance
-    pace: float  # factor between the speech and what the corpus takes for such a transcript
+    min_frames: Natural  # limits where length is fixed
+    max_frames: StrictInt
+    percentiles: Span[Percentile]  # of the corpus's lengths; what lies beyond is checked harder
+    silent_db: StrictFloat  # active speech level, dBov
+    clipped: StrictFloat  # share of the samples
+    dc: StrictFloat  # share of full scale
+    narrowband_db: StrictFloat  # power at 4.3-8 kHz over that below 3.7 kHz; of wideband corpora
+    characters_per_s: Span[Amount]  # of the whole utterance
+    pace: Factor  # factor between the speech and what the corpus takes for such a transcript
     strict: Strict
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_frames < self.max_frames:
-            raise InputError(
-                f"min_frames: expected 0 <= min_frames < max_frames, "
-                f"got {self.min_frames} and {self.max_frames}."
-            )
-        low, high = self.percentiles
-        if not 0 <= low < high <= 100:
-            raise InputError(f"percentiles: expected 0 <= low < high <= 100, got [{low}, {high}].")
-        for name, (low, high) in (
-            ("characters_per_s", self.characters_per_s),
-            ("strict.characters_per_s", self.strict.characters_per_s),
-        ):
-            if not 0 <= low < high:
-                raise InputError(f"{name}: expected 0 <= low < high, got [{low}, {high}].")
-        if self.pace <= 1:
-            raise InputError(f"pace: expected a factor above 1, got {self.pace}.")
+        if self.min_frames >= self.max_frames:
+            wanted = f"less than max_frames ({self.max_frames})"
+            raise Mismatch("min_frames", wanted, self.min_frames)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is known of an utterance when it is judged; text is normalised."""
+    """An utterance as it is judged; its text is normalised."""
 
     text: str
     known: bool  # whether the tokenizer knows all of the text
@@ -118,7 +110,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Norms:
-    """What is usual in a corpus: the limits of length, and medians."""
+    """The usual in a corpus: the limits of length, and medians."""
 
     min_frames: int
     max_frames: int
@@ -126,8 +118,13 @@ class Norms:
     pitch_hz: float
 
 
-def norms(filter_: Filter, frames: Sequence[int], s_per_syllable, pitch_hz) -> Norms:
-    """Of a corpus; the three sequences need not be of one length."""
+def norms(
+    filter_: Filter,
+    frames: Sequence[int],
+    s_per_syllable: Sequence[float],
+    pitch_hz: Sequence[float],
+) -> Norms:
+    """Returns what is usual in a corpus; the three sequences need not be of one length."""
     limits = filter_.min_frames, filter_.max_frames
     if filter_.length == "percentile" and len(frames):
         low, high = np.percentile(frames, filter_.percentiles)
@@ -142,7 +139,7 @@ def norms(filter_: Filter, frames: Sequence[int], s_per_syllable, pitch_hz) -> N
 def judge(
     candidate: Candidate, filter_: Filter, usual: Norms, wideband: bool
 ) -> tuple[str, str] | None:
-    """The first reason not to use an utterance, and its numbers; None where there is none."""
+    """Returns the first reason not to use an utterance, with its numbers; None to use it."""
     return next(_objections(candidate, filter_, usual, wideband), None)
 
 
@@ -206,8 +203,8 @@ def _pace(candidate: Candidate, factor: float, usual: Norms) -> Iterator[tuple[s
 
 
 def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
-    """A wrong sample rate in the header changes voice and words alike; either alone may be a high
-    voice or a hurried one."""
+    """Objects to voice and words that are alike too fast or too slow, as a wrong sample rate in the
+    header makes them; either alone may be a high voice or a hurried one."""
     pitch_hz = candidate.measures["pitch_hz"]
     if pitch_hz is None or not candidate.active_s:
         return
@@ -220,7 +217,7 @@ def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
 
 
 def _doubt(candidate: Candidate, per_s: float, strict: Strict) -> str:
-    """Why an utterance of unusual length is not kept, or nothing."""
+    """Returns why an utterance of unusual length is not kept; "" to keep it."""
     measures, (low, high) = candidate.measures, strict.characters_per_s
     if not low <= per_s <= high:
         return f"{per_s:.2f} characters a second, not {low} to {high}"

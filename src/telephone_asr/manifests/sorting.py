@@ -1,7 +1,8 @@
 """A corpus sorted into training, validation and test sets and what is left out, with its reason.
 
-It is read three times, each time one utterance at a time: to see what is usual in it, to judge, and
-to write. Between them stay a few bytes for each utterance, so a corpus of any size fits.
+It is read four times, each time one utterance at a time: to see what is usual in it, to judge, to
+leave out what says a test set's sentences, and to write. Between them stay a few bytes for each
+utterance, so a corpus of any size fits.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 
 from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
-from telephone_asr.manifests.split import SPLITS, Split, side
-from telephone_asr.manifests.text import English, normalise, syllables
+from telephone_asr.manifests.split import SPLITS, Split, assign_split
+from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
@@ -30,7 +31,7 @@ BROKEN = "\ufffd"  # what a wrong decoding leaves
 
 @dataclass(frozen=True)
 class Rules:
-    """What a corpus is sorted by."""
+    """The rules that a corpus is sorted by."""
 
     filter: Filter
     split: Split
@@ -43,7 +44,7 @@ class Rules:
 
 @dataclass
 class Survey:
-    """What the first reading found; the arrays have an entry for each utterance."""
+    """The numbers that the first reading gathers; the arrays have an entry for each utterance."""
 
     frames: array = field(default_factory=lambda: array("l"))
     tokens: array = field(default_factory=lambda: array("l"))
@@ -66,7 +67,7 @@ class Survey:
 
 @dataclass
 class Verdicts:
-    """What the second reading decided: the set of each utterance, or why it has none."""
+    """The decisions of the second reading: the set of each utterance, or why it has none."""
 
     usual: Norms
     sets: list[str | None] = field(default_factory=list)  # shared strings: 8 bytes each
@@ -77,14 +78,14 @@ class Verdicts:
 
 @dataclass
 class Kept:
-    """What has been kept of the corpora that share it, so that no sound is kept twice."""
+    """The utterances kept of the corpora that share it, so that no sound is kept twice."""
 
     twins: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of `same_sounds`
     by_hash: dict[str, str] = field(default_factory=dict)  # ids
     ids: set[str] = field(default_factory=set)  # of those that have twins
 
     def other(self, key: str, sha: str) -> str | None:
-        """The id of what was kept and has the same sound."""
+        """Returns the id of what was kept and has the same sound."""
         twins = (twin for twin in self.twins.get(key, ()) if twin in self.ids)
         return self.by_hash.get(sha) or next(twins, None)
 
@@ -95,76 +96,76 @@ class Kept:
 
 
 def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
-    """The ids of recordings that others are the same as, in whichever of the corpora, and which.
+    """Returns of each recording that others are the same as, in any of the corpora, their ids.
 
     It takes some 0.7 kB of memory an utterance, more than all else here. Read gives the sound of an
     id: of the few that may be the same.
     """
-    ids = [(key, read) for found, read in corpora for key in found.ids]
+    ids = [(key, read) for corpus, read in corpora for key in corpus.ids]
 
     def are_one(i: int, j: int) -> bool:
         a, b = (read(key) for key, read in (ids[i], ids[j]))
         return alike(*a, *b) > ALIKE
 
-    pairs = twins([words for found, _ in corpora for words in found.sounds], are_one)
+    pairs = twins([words for corpus, _ in corpora for words in corpus.sounds], are_one)
     return {ids[i][0]: [ids[j][0] for j in others] for i, others in pairs.items()}
 
 
 def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str = "") -> Survey:
-    """The first reading. frozen: the ids of the test set, where it is kept in git. prefix: of all
-    ids of simulated speech."""
-    found, waiting = Survey(prefix=prefix), []
+    """Reads a corpus for what is usual in it. frozen: the ids of the test set, where it is kept in
+    git. prefix: of all ids of simulated speech."""
+    corpus, waiting = Survey(prefix=prefix), []
     for cut, text, changed in _with_texts(cuts(), rules.english):
         waiting.append(text)
         if len(waiting) == BATCH:
-            _tokenise(waiting, rules, found)
+            _tokenise(waiting, rules, corpus)
             waiting = []
-        recording_, measures = cut["recording"], cut["custom"]["measures"]
-        found.changed.update(changed)
-        found.written.append(is_written(text))
-        found.frames.append(
-            rules.count_frames(recording_["num_samples"], recording_["sampling_rate"])
+        recording, measures = cut["recording"], cut["custom"]["measures"]
+        corpus.changed.update(changed)
+        corpus.written.append(is_written(text))
+        corpus.frames.append(
+            rules.count_frames(recording["num_samples"], recording["sampling_rate"])
         )
         if (n := syllables(text)) and measures["activity"]:
-            found.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
+            corpus.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
         if measures["pitch_hz"] is not None:
-            found.pitch_hz.append(measures["pitch_hz"])
-        found.seconds += cut["duration"]
+            corpus.pitch_hz.append(measures["pitch_hz"])
+        corpus.seconds += cut["duration"]
         speaker = cut["supervisions"][0]["speaker"]
-        found.speakers.add(speaker)
+        corpus.speakers.add(speaker)
         if frozen and cut["id"].removeprefix(prefix) in frozen:
-            found.frozen_speakers.add(speaker)
-        found.ids.append(cut["id"])
-        found.sounds.append(from_text(cut["custom"].get(SOUND, "")))
-    _tokenise(waiting, rules, found)
-    return found
+            corpus.frozen_speakers.add(speaker)
+        corpus.ids.append(cut["id"])
+        corpus.sounds.append(from_text(cut["custom"].get(SOUND, "")))
+    _tokenise(waiting, rules, corpus)
+    return corpus
 
 
-def _tokenise(texts: list[str], rules: Rules, found: Survey) -> None:
-    """Together, which a tokenizer does in a fraction of the time."""
+def _tokenise(texts: list[str], rules: Rules, corpus: Survey) -> None:
+    """Counts tokens of many texts at once, which a tokenizer does in a fraction of the time."""
     for text, ids in zip(texts, rules.tokenise(texts) if texts else [], strict=True):
-        found.tokens.append(len(ids))
-        found.known.append(rules.unknown not in ids and BROKEN not in text)
+        corpus.tokens.append(len(ids))
+        corpus.known.append(rules.unknown not in ids and BROKEN not in text)
 
 
 def decide(
     cuts: Cuts,
     rules: Rules,
-    found: Survey,
+    corpus: Survey,
     frozen: frozenset[str] | None,
     wideband: bool,
     kept: Kept,
 ) -> Verdicts:
-    """The second reading. wideband: whether its speech was recorded at 16 kHz or more. kept: what
-    was kept of other corpora before it; what is kept of this one is added."""
-    usual = norms(rules.filter, found.frames, found.s_per_syllable, found.pitch_hz)
+    """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
+    kept: what was kept of other corpora before it; what is kept of this one is added."""
+    usual = norms(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz)
     verdicts = Verdicts(usual)
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
         candidate = Candidate(
             text=text,
-            known=bool(found.known[place]),
-            frames=found.frames[place],
+            known=bool(corpus.known[place]),
+            frames=corpus.frames[place],
             duration_s=cut["duration"],
             annotation_error=supervision["custom"]["annotation_error"],
             measures=measures,
@@ -175,7 +176,9 @@ def decide(
             objection = "duplicate_audio", f"{same} has the same sound"
         if objection is None:
             kept.add(cut["id"], measures["sha"])
-            set_, objection = _set(cut["id"], supervision["speaker"], found, frozen, rules.split)
+            set_, objection = _assign(
+                cut["id"], supervision["speaker"], corpus, frozen, rules.split
+            )
         if objection is not None:
             verdicts.sets.append(None)
             verdicts.rejected[place] = objection
@@ -200,16 +203,16 @@ def leave_out_test_sentences(
             verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"
 
 
-def share_written(found: Survey, verdicts: Verdicts) -> float:
-    """Of what is kept, the share whose transcripts have digits or punctuation."""
-    kept = [written for written, set_ in zip(found.written, verdicts.sets, strict=True) if set_]
+def share_written(corpus: Survey, verdicts: Verdicts) -> float:
+    """Returns the share of what is kept whose transcripts have digits or punctuation."""
+    kept = [written for written, set_ in zip(corpus.written, verdicts.sets, strict=True) if set_]
     return sum(kept) / len(kept)
 
 
 def examples(
-    cuts: Cuts, rules: Rules, found: Survey, prompt: str, source: str
+    cuts: Cuts, rules: Rules, corpus: Survey, prompt: str, source: str
 ) -> Iterator[tuple[dict, Example, tuple[str, ...]]]:
-    """The third reading: each cut, its manifest entry, and the rules that changed its text."""
+    """Yields each cut, its manifest entry, and the rules that changed its text."""
     for place, (cut, text, changed) in enumerate(_with_texts(cuts(), rules.english)):
         supervision = cut["supervisions"][0]
         yield (
@@ -218,8 +221,8 @@ def examples(
                 key=cut["id"],
                 text=text,
                 prompt=prompt,
-                speech_length=found.frames[place],
-                text_length=found.tokens[place],
+                speech_length=corpus.frames[place],
+                text_length=corpus.tokens[place],
                 duration_s=cut["duration"],
                 speaker=supervision["speaker"],
                 scene=supervision["custom"]["scene"],
@@ -233,19 +236,19 @@ def _with_texts(
     cuts: Iterable[dict], english: English
 ) -> Iterator[tuple[dict, str, tuple[str, ...]]]:
     for cut in cuts:
-        yield cut, *normalise(cut["supervisions"][0]["text"], english)
+        yield cut, *clean_transcript(cut["supervisions"][0]["text"], english)
 
 
-def _set(
-    key: str, speaker: str, found: Survey, frozen: frozenset[str] | None, split: Split
+def _assign(
+    key: str, speaker: str, corpus: Survey, frozen: frozenset[str] | None, split: Split
 ) -> tuple[str | None, tuple[str, str] | None]:
-    """The set of an utterance, or why it can be in none."""
-    recording = key.removeprefix(found.prefix)
-    set_ = side(speaker if found.split_by == "speaker" else recording, split)
+    """Returns the set of an utterance, or why it can be in none."""
+    recording = key.removeprefix(corpus.prefix)
+    set_ = assign_split(speaker if corpus.split_by == "speaker" else recording, split)
     if frozen is None:
         return set_, None
     if recording in frozen:
         return "test", None
-    if found.split_by == "speaker" and speaker in found.frozen_speakers:
+    if corpus.split_by == "speaker" and speaker in corpus.frozen_speakers:
         return None, ("test_speaker", f"speaker {speaker}")
     return ("train" if set_ == "test" else set_), None

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import StrictBool, StrictInt
+
 from telephone_asr.errors import InputError
+from telephone_asr.sections import Mismatch, Positive, section
 from telephone_asr.textfiles import read_lines
 
 SPLITS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True)
+@section
 class Split:
-    """Shares of the speakers, on average; the rest trains."""
+    """The shares of the speakers, on average, that do not train; the rest does."""
 
-    valid: float
-    test: float
-    seed: int  # of its own: another training seed must not move the test set
-    frozen: bool  # the lists in splits/ are the test sets
-    short: int  # syllables; sentences no longer than this (喂, 好的) may be in several sets
+    valid: Positive
+    test: Positive
+    seed: StrictInt  # of its own: another training seed must not move the test set
+    frozen: StrictBool  # the lists in splits/ are the test sets
+    short: StrictInt  # syllables; sentences no longer than this (喂, 好的) may be in several sets
 
     def __post_init__(self) -> None:
-        if not (self.valid > 0 and self.test > 0 and self.valid + self.test < 1):
-            raise InputError(
-                f"valid: expected valid and test above 0 and below 1 together, "
-                f"got {self.valid} and {self.test}."
-            )
+        if self.valid + self.test >= 1:
+            raise Mismatch("valid", f"less than 1 with test ({self.test})", self.valid)
 
 
-def side(group: str, split: Split) -> str:
-    """The set of a group (a speaker, or a recording where speakers are too few).
+def assign_split(group: str, split: Split) -> str:
+    """Returns the set of a group (a speaker, or a recording where speakers are too few).
 
     It depends on the group's name alone: adding data moves nobody.
     """
@@ -44,7 +43,7 @@ def side(group: str, split: Split) -> str:
 
 
 def read_frozen(path: Path) -> frozenset[str] | None:
-    """The ids of a test set that is kept in git, one a line; None where there is no such file.
+    """Reads the ids of a test set that is kept in git, one a line; None where there is no file.
 
     Raises InputError for a list without ids.
     """
@@ -57,6 +56,6 @@ def read_frozen(path: Path) -> frozenset[str] | None:
 
 
 def write_frozen(path: Path, ids: Iterable[str]) -> None:
-    """Sorted, so that a difference reads well in git."""
+    """Writes the ids of a test set, sorted, so that a difference reads well in git."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{id_}\n" for id_ in sorted(ids)), encoding="utf-8")

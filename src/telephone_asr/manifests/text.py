@@ -1,6 +1,6 @@
 """Transcripts as they are trained on: one spelling, nothing that nobody says.
 
-Kept apart from `scoring.normalize`, which compares two texts and may throw away more (punctuation,
+Kept apart from `scoring.normalise`, which compares two texts and may throw away more (punctuation,
 case): what stands here, the model learns to write. Change a rule and raise `VERSION`.
 """
 
@@ -29,12 +29,12 @@ _SYLLABLE = re.compile(rf"[{_HAN}0-9]|[A-Za-z'’]+")
 _LETTERS_A_SYLLABLE = 3
 
 
-def normalise(text: str, english: English = "keep") -> tuple[str, tuple[str, ...]]:
-    """The text to train on, and the names of the rules that changed it, in their order.
+def clean_transcript(text: str, english: English = "keep") -> tuple[str, tuple[str, ...]]:
+    """Returns the text to train on, and the names of the rules that changed it, in their order.
 
-    >>> normalise("您好，<SPOKEN_NOISE> 我 是 ＡＢ 银行")
+    >>> clean_transcript("您好，<SPOKEN_NOISE> 我 是 ＡＢ 银行")
     ('您好，我是AB银行', ('tags', 'full_width', 'spaces'))
-    >>> normalise("用 APP  STORE 下载", english="lower")
+    >>> clean_transcript("用 APP  STORE 下载", english="lower")
     ('用app store下载', ('spaces', 'english'))
 
     tags and emoji are those of `telephone_asr.tags`; no rule leaves another one to be found.
@@ -73,8 +73,8 @@ def _visible(text: str) -> str:
 
 
 def syllables(text: str) -> int:
-    """About how many syllables it takes to say a text: one for each Chinese character and digit,
-    one for three Latin letters.
+    """Returns about how many syllables it takes to say a text: one for each Chinese character and
+    digit, one for three Latin letters.
 
     >>> syllables("我在APP上, 123。")
     7

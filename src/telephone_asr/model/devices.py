@@ -24,7 +24,7 @@ def allow_tf32(config: dict[str, Any]) -> None:
 
 @contextmanager
 def enough_memory(work: str, inputs: torch.Tensor, advice: str) -> Iterator[None]:
-    """What runs out of memory within ends in one sentence.
+    """Turns memory that runs out within into one sentence.
 
     Args:
         inputs: (B, T, ...), the batch that is being worked on.

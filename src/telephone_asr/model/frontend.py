@@ -70,7 +70,7 @@ class Frontend:
         return features[0]
 
     def _aligned_features(self, waveform: torch.Tensor) -> torch.Tensor:
-        """What WavFrontend makes of the same sound at 16 kHz, as far as 8 kHz sound can tell.
+        """Computes WavFrontend's rows of the same sound at 16 kHz, as far as 8 kHz sound can tell.
 
         At both rates a bin of the spectrum is 31.25 Hz wide, so that the 16 kHz filters that end
         below 4 kHz can be laid over it as they are. What else differs is undone: the window has
@@ -104,7 +104,7 @@ class Frontend:
 
 
 def _noise(samples: np.ndarray, count: int) -> torch.Tensor:
-    """(count,) normal float32, always the same ones for the same sound."""
+    """Draws (count,) normal float32, always the same for the same sound."""
     import torch
 
     digest = hashlib.blake2b(samples.tobytes(), digest_size=8).digest()
@@ -116,8 +116,8 @@ def _noise(samples: np.ndarray, count: int) -> torch.Tensor:
 def _telephone_filters(
     n_mels: int, dither: float
 ) -> tuple[int, float, tuple[float, ...], tuple[float, ...]]:
-    """Of the 16 kHz mel filters: how many end below 4 kHz, where the last of them ends (Hz), what
-    to add to the log energy of each at 8 kHz, and the log energy of the others."""
+    """Derives from the 16 kHz mel filters: how many end below 4 kHz, where the last of them ends
+    (Hz), what to add to the log energy of each at 8 kHz, and the log energy of the others."""
     bottom, top = (1127 * math.log(1 + hz / 700) for hz in (LOW_HZ, WIDEBAND_FS / 2))
     step = (top - bottom) / (n_mels + 1)
 

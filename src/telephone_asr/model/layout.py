@@ -184,7 +184,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
-    """Where the language model and the CTC vocabulary lie: as configuration.json says, else
+    """Returns where the language model and the CTC vocabulary lie: as configuration.json says, else
     config.yaml (where these keys are settled, in place), always in the directory itself."""
     path = directory / "configuration.json"
     metas = allowed.read_json(path).get("file_path_metas", {})
@@ -193,7 +193,7 @@ def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
     config_file = directory / "config.yaml"
 
     def named(*keys: str) -> str | None:
-        """The name in one of the two, by dotted keys in the order in which they count."""
+        """Returns the name in one of the two, by dotted keys in the order in which they count."""
         found = None
         for source, tree in ((path, metas), (config_file, given)):
             prefix = "file_path_metas." if tree is metas else ""
@@ -224,7 +224,7 @@ def _paths(directory: Path, given: dict[str, Any]) -> dict[str, str]:
 
 
 def _allow(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """What config.yaml says of the published keys; the CTC branch's tokenizer is under
+    """Returns what config.yaml says of the published keys, the CTC branch's tokenizer under
     `dataset_conf`, wherever it stood."""
     known = _known()
     dataset = given.get("dataset_conf") or {}
@@ -251,7 +251,7 @@ def _allow(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _known() -> dict[str, Any]:
-    """The published values, those that name others resolved, and those of MORE."""
+    """Returns the published values, those that name others resolved, and those of MORE."""
     from omegaconf import OmegaConf
 
     known = OmegaConf.to_container(OmegaConf.load(PUBLISHED), resolve=True)

@@ -24,7 +24,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 @dataclass
 class FunASRNano:
-    """A loaded model with what belongs to it."""
+    """Holds a loaded model with what belongs to it."""
 
     model: (
         Any  # funasr.models.fun_asr_nano.model.FunASRNano, which has no types; in fp32, eval mode
@@ -119,8 +119,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _outline(directory: Path, config: dict[str, Any]) -> Any:
-    """The model that the configurations describe, without memory for its weights: what is absurd
-    is told before gigabytes are asked for."""
+    """Builds the model that the configurations describe, without memory for its weights: what is
+    absurd is told before gigabytes are asked for."""
     import torch
 
     # What is imported while tensors have no memory would keep such ones for its constants.

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import FigureBase
 
 from telephone_asr.manifests.quality import REASONS
-from telephone_asr.manifests.text import normalise, syllables
+from telephone_asr.manifests.text import clean_transcript, syllables
 from telephone_asr.report.blocks import Table
 from telephone_asr.report.figures import ACCENT, SECOND, Panel
 from telephone_asr.report.markdown import literal
@@ -42,7 +42,7 @@ class Contents:
         contents = cls()
         for cut in cuts:
             supervision = cut["supervisions"][0]
-            text, _ = normalise(supervision["text"])
+            text, _ = clean_transcript(supervision["text"])
             contents.duration_s.append(cut["duration"])
             contents.syllables_per_s.append(syllables(text) / cut["duration"])
             contents.snr_db.append(cut["custom"]["measures"]["snr_db"])
@@ -196,7 +196,7 @@ def change_table(changed: Mapping[str, Iterable[dict]], version: int) -> Table |
         return f"{note}: it changed no transcript."
     rows = []
     for rule, count in counts.items():
-        pairs = [f"{literal(b)} → {literal(normalise(b)[0])}" for b in examples[rule]]
+        pairs = [f"{literal(b)} → {literal(clean_transcript(b)[0])}" for b in examples[rule]]
         numbers = [f"{count[source]:,}" for source in changed]
         rows.append([f"`{rule}`", " / ".join(pairs), *numbers])
     heads = ["rule", "before → after", *(TITLES[source] for source in changed)]

@@ -16,7 +16,7 @@ from telephone_asr.scoring.confusion import pairs
 
 @dataclass(frozen=True)
 class Column:
-    """What was said beside what was recognised, both padded to the same number of cells."""
+    """Holds what was said beside what was recognised, both padded to as many cells."""
 
     mark: str  # S, D, I or a space
     reference: str
@@ -28,7 +28,7 @@ class Column:
 
 
 def columns(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Column]:
-    """The alignment with the fewest edits of two lists of units. A gap is filled with asterisks.
+    """Aligns two lists of units with the fewest edits. A gap is filled with asterisks.
 
     >>> for column in columns("还款三百", "还三百2"):
     ...     print(repr(column.mark), column.reference, column.hypothesis)
@@ -45,7 +45,7 @@ def columns(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Column]
 
 
 def blocks(row: Sequence[Column], width: int) -> list[list[Column]]:
-    """The columns cut into lines of at most `width` cells; a wider one has a line to itself."""
+    """Cuts columns into lines of at most `width` cells; a wider one has a line to itself."""
     cut: list[list[Column]] = []
     used = width
     for column in row:
@@ -67,5 +67,5 @@ def _column(mark: str, said: str | None, heard: str | None) -> Column:
 
 
 def _visible(text: str | None) -> str | None:
-    """A space that is an error must be seen."""
+    """Makes a space that is an error visible."""
     return "␣" if text == " " else text

@@ -8,7 +8,7 @@ from typing import Any
 
 import jiwer
 
-from telephone_asr.scoring.normalize import LATIN, normalize
+from telephone_asr.scoring.normalise import LATIN, normalise_for_scoring
 from telephone_asr.scoring.options import Erhua, Unit
 
 _WORD_OR_CHARACTER = re.compile(rf"[{LATIN}]+|[^ ]")
@@ -16,8 +16,8 @@ _WORD_OR_CHARACTER = re.compile(rf"[{LATIN}]+|[^ ]")
 
 @dataclass(frozen=True)
 class ErrorRate:
-    """Edits between reference and hypothesis. All four are counts of characters, or of the units
-    of the mixed error rate.
+    """Counts edits between reference and hypothesis, in characters or in the units of the mixed
+    error rate.
 
     Error rates are added, never averaged: a long utterance weighs more than a short one.
 
@@ -43,7 +43,7 @@ class ErrorRate:
         )
 
     def __radd__(self, other: int) -> "ErrorRate":
-        """`sum` starts with the number 0."""
+        """Lets `sum` begin with the number 0."""
         return self if other == 0 else NotImplemented
 
     @property
@@ -52,7 +52,7 @@ class ErrorRate:
 
     @property
     def rate(self) -> float:
-        """Errors per character of the reference; insertions can take it above 1.
+        """Returns the errors per character of the reference; insertions can take it above 1.
 
         Without a reference there is no rate: infinite if there are insertions, 0 if there are none.
         """
@@ -61,7 +61,7 @@ class ErrorRate:
         return self.errors / self.length
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For a metrics file. An infinite rate is None, since JSON has no infinity.
+        """Returns what a metrics file holds. An infinite rate is None: JSON has no infinity.
 
         >>> ErrorRate(substitutions=1, length=3).as_dict()
         {'cer': 0.333333, 'substitutions': 1, 'deletions': 0, 'insertions': 0, 'characters': 3}
@@ -76,7 +76,7 @@ class ErrorRate:
 
 
 def units(text: str, unit: Unit = "character") -> list[str]:
-    """What errors are counted in, of a text that `normalize` has been through.
+    """Cuts a normalised text into what errors are counted in.
 
     "character" makes the character error rate (CER); the space between two Latin words is one too.
     "mixed" makes the mixed error rate (MER), as it is used for speech that switches languages
@@ -90,7 +90,7 @@ def units(text: str, unit: Unit = "character") -> list[str]:
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> jiwer.WordOutput:
-    """The fewest edits that turn one list of units into the other: their counts, and where."""
+    """Finds the fewest edits that turn one list of units into the other: counts, and places."""
     # The lists are passed through as they are, which jiwer's types do not know of: its own
     # transforms would strip white space.
     lists: Any = [list(reference)], [list(hypothesis)], list, list
@@ -98,7 +98,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> jiwer.WordOutp
 
 
 def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRate:
-    """The edits between two lists of units. Without a reference, all that is there is inserted.
+    """Counts the edits between two lists of units. Without a reference, all is inserted.
 
     >>> count_errors(["用", "wifi"], ["用", "wife", "吗"])
     ErrorRate(substitutions=1, deletions=0, insertions=1, length=2)
@@ -108,10 +108,11 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRa
 
 
 def character_errors(reference: str, hypothesis: str) -> ErrorRate:
-    """The fewest edits of characters that turn the reference into the hypothesis.
+    """Counts the fewest edits of characters that turn the reference into the hypothesis.
 
-    Takes the texts as they are: use `score`, or `normalize` them before. Where several alignments
-    have as few edits, they may be split otherwise into substitutions, deletions and insertions.
+    Takes the texts as they are: use `score`, or `normalise_for_scoring` before. Where several
+    alignments have as few edits, they may be split otherwise into substitutions, deletions and
+    insertions.
 
     >>> character_errors("还款三百", "还三百二")
     ErrorRate(substitutions=0, deletions=1, insertions=1, length=4)
@@ -126,9 +127,9 @@ def score(
     fillers: Sequence[str] = (),
     erhua: Erhua = "keep",
 ) -> list[ErrorRate]:
-    """Normalise both sides and count each utterance's errors. Add them up for a test set's rate.
+    """Normalises both sides and counts each utterance's errors; added up, they are a test set's.
 
-    `fillers` and `erhua` are those of `normalize`.
+    `fillers` and `erhua` are those of `normalise_for_scoring`.
 
     >>> score(["还款三百二。"], ["还款320"])[0].errors
     0
@@ -144,7 +145,7 @@ def score(
         )
 
     def units_of(text: str) -> list[str]:
-        return units(normalize(text, fillers, erhua), unit)
+        return units(normalise_for_scoring(text, fillers, erhua), unit)
 
     return [
         count_errors(units_of(reference), units_of(hypothesis))
@@ -153,7 +154,7 @@ def score(
 
 
 def errors_of(line: Mapping) -> ErrorRate:
-    """Those of one line of data/transcripts/*.jsonl."""
+    """Returns the errors of one line of data/transcripts/*.jsonl."""
     return ErrorRate(
         line["substitutions"], line["deletions"], line["insertions"], line["characters"]
     )

@@ -38,7 +38,7 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Interval of the CER (errors per character) that holds the true one with the chance `level`.
+    """Returns the interval that holds the true CER (errors per character) with chance `level`.
 
     `groups` names each utterance's speaker or call. If there is one group only, utterances are
     resampled instead: the interval then speaks for that speaker or call alone.
@@ -57,7 +57,7 @@ def paired_difference(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> tuple[float, float, float]:
-    """CER of b less CER of a on the same utterances, and the interval of that difference.
+    """Returns CER of b less CER of a on the same utterances, and its interval.
 
     Both sides of a resample are the same draw, so what makes an utterance hard for both cancels. An
     interval below 0 says that b is better. Groups as in `bootstrap_interval`.
@@ -73,7 +73,7 @@ def paired_p_value(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> float:
-    """How often chance alone makes a difference between a and b as large as this one, either way.
+    """Returns how often chance alone makes a difference as large as this one, either way.
 
     The two-sided p-value that belongs to `paired_difference`: 1 less the level of the narrowest
     interval that holds 0 (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters
@@ -91,7 +91,7 @@ def paired_p_value(
 
 
 def _paired(errors_a: Sequence[ErrorRate], errors_b: Sequence[ErrorRate]) -> np.ndarray:
-    """Utterances × (errors of b beyond those of a, characters)."""
+    """Returns utterances × (errors of b beyond those of a, characters)."""
     if [one.length for one in errors_a] != [one.length for one in errors_b]:
         raise ValueError("the two lists of errors are not of the same utterances in the same order")
     pairs = zip(errors_a, errors_b, strict=True)
@@ -99,7 +99,7 @@ def _paired(errors_a: Sequence[ErrorRate], errors_b: Sequence[ErrorRate]) -> np.
 
 
 def _totals(counts: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """The counts added up for each group; those of the utterances where there is one group."""
+    """Adds up the counts of each group; one group alone stays as its utterances."""
     if len(counts) != len(groups):
         raise ValueError(f"{len(counts)} utterances but {len(groups)} group names")
     if counts[:, -1].sum() == 0:
@@ -113,7 +113,7 @@ def _totals(counts: np.ndarray, groups: Sequence[str]) -> np.ndarray:
 
 
 def _resampled_rates(totals: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Errors by characters of each draw of as many groups as there are, with replacement."""
+    """Draws as many groups as there are, with replacement, and returns each draw's rate."""
     generator = np.random.default_rng(seed)
     n, drawn = len(totals), []
     at_once = max(1, _DRAWN_AT_ONCE // n)
@@ -144,7 +144,7 @@ def _interval(totals: np.ndarray, drawn: np.ndarray, level: float) -> tuple[floa
 
 
 def _p_value_of_few(totals: np.ndarray, drawn: np.ndarray) -> float:
-    """Student's, two-sided; never below what so many resamples can show."""
+    """Returns Student's two-sided p, never below what so many resamples can show."""
     value, n = _rate(totals), len(totals)
     if n == 1 or value == 0:  # one utterance proves nothing
         return 1.0
@@ -154,7 +154,7 @@ def _p_value_of_few(totals: np.ndarray, drawn: np.ndarray) -> float:
 
 
 def _share_below_0(drawn: np.ndarray) -> float:
-    """The inverse of np.quantile: what quantile 0 is, the highest where several are."""
+    """Inverts np.quantile: returns which quantile 0 is, the highest where several are."""
     values = np.sort(drawn)
     below = int(np.searchsorted(values, 0, side="right"))
     if below in (0, len(values)):
@@ -164,20 +164,20 @@ def _share_below_0(drawn: np.ndarray) -> float:
 
 
 def _standard_error(drawn: np.ndarray, n: int) -> float:
-    """Resamples of n groups vary less than their values do, by (n - 1) / n."""
+    """Widens the resamples' deviation: n groups resampled vary less by (n - 1) / n."""
     return float(drawn.std()) * math.sqrt(n / (n - 1))
 
 
 def _expanded(tail: float, n: int) -> float:
-    """The share to cut off at each end of the resamples of n groups, for that of the truth."""
+    """Returns the share to cut off at each end of the resamples, for that of the truth."""
     return _alike(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
 
 
 def _contracted(tail: float, n: int) -> float:
-    """The inverse of `_expanded`."""
+    """Inverts `_expanded`."""
     return _alike(stdtr(n - 1, ndtri(tail) / math.sqrt(n / (n - 1))))
 
 
 def _alike(value: float) -> float:
-    """A share or a quantile as every processor has it: see `channel.portable`."""
+    """Rounds a share or quantile to what every processor has: see `channel.portable`."""
     return round(float(value), 9)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from telephone_asr.scoring.cer import align, units
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.scoring.options import Scoring
 
 # What was said, what was recognised, and the kind of error: "", "S", "D" or "I" as in sclite.
@@ -16,7 +16,7 @@ _MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 
 
 def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
-    """Two lists of units with the fewest errors between them; "" stands where one has none."""
+    """Pairs two lists of units with the fewest errors; "" stands where one has none."""
     found = []
     for chunk in align(reference, hypothesis).alignments[0]:
         said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
@@ -28,20 +28,20 @@ def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
 
 
 def aligned(reference: str, text: str, options: Scoring) -> list[Pair]:
-    """Two texts as they are scored, side by side.
+    """Pairs two texts as they are scored.
 
     >>> aligned("还款三百", "还三百二", Scoring())
     [('还', '还', ''), ('款', '', 'D'), ('3', '3', ''), ('0', '2', 'S'), ('0', '0', '')]
     """
     said, heard = (
-        units(normalize(one, options.fillers, options.erhua), options.unit)
+        units(normalise_for_scoring(one, options.fillers, options.erhua), options.unit)
         for one in (reference, text)
     )
     return pairs(said, heard)
 
 
 def confusions(lines: Iterable[Mapping], options: Scoring) -> Counter[tuple[str, str]]:
-    """How often each character was recognised as which, itself too, in lines of transcripts."""
+    """Counts how often each character was recognised as which, itself too."""
     return Counter(
         (said, heard)
         for line in lines

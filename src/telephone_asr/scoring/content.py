@@ -1,8 +1,9 @@
 """What a call is about: digit strings, amounts, dates and names, and whether they were heard right.
 
 One wrong digit is 1 % of a sentence's errors and all of a card number's, so these are counted as
-wholes. They are found by pattern in texts that `normalize` has been through, where numbers are
-Arabic digits, not by a tagger: rules this plain can be argued with, and are the same next year.
+wholes. They are found by pattern in texts that `normalise_for_scoring` has been through, where
+numbers are Arabic digits, not by a tagger: rules this plain can be argued with, and are the same
+next year.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ CONTENT_KINDS = (*_PATTERNS, "names")
 
 
 def found(kind: str, text: str) -> list[str]:
-    """What there is of a kind (one of CONTENT_KINDS) in a normalised text.
+    """Finds what there is of a kind (one of CONTENT_KINDS) in a normalised text.
 
     >>> found("digits", "尾号4625的卡欠款80000元"), found("amounts", "尾号4625的卡欠款80000元")
     (['4625'], ['80000元'])
@@ -62,7 +63,7 @@ def found(kind: str, text: str) -> list[str]:
 
 
 def exact(kind: str, reference: str, hypothesis: str) -> tuple[int, int]:
-    """How many there are in the reference, and how many of them the hypothesis has as they are.
+    """Counts those in the reference, and those of them that the hypothesis has as they are.
 
     A number with a digit more is another number. A name only has to be there: around it, other
     words may have been heard.

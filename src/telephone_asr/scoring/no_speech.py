@@ -30,7 +30,7 @@ _LINES = {
 
 @dataclass(frozen=True)
 class Clips:
-    """Sound by key, read as `shards.SoundIndex` is."""
+    """Gives sound by key, as `shards.SoundIndex` does."""
 
     samples: dict[str, np.ndarray]  # int16
 
@@ -42,7 +42,7 @@ class Clips:
 
 
 def clips() -> Clips:
-    """One of each of CLIPS_S for each of NO_SPEECH_KINDS; keys are "noise-3"."""
+    """Makes a clip of each of CLIPS_S for each of NO_SPEECH_KINDS; keys are such as "noise-3"."""
     samples = {}
     for kind in NO_SPEECH_KINDS:
         for i, duration_s in enumerate(CLIPS_S):

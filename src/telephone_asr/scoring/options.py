@@ -1,18 +1,21 @@
-"""What may be chosen about scoring: the `scoring` section of params.yaml."""
+"""The `scoring` section of params.yaml."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import StrictStr
+
+from telephone_asr.sections import section
 
 Unit = Literal["character", "mixed"]
 Erhua = Literal["keep", "fold"]
 
 
-@dataclass(frozen=True)
+@section
 class Scoring:
-    """Rates under different options cannot be compared."""
+    """The options of scoring; rates under different ones cannot be compared."""
 
     unit: Unit = "character"  # mixed: an English word counts as one, as a hanzi does
-    fillers: tuple[str, ...] = ()  # taken out of both texts before they are compared
+    fillers: tuple[StrictStr, ...] = ()  # taken out of both texts before they are compared
     erhua: Erhua = "keep"  # fold: 这儿 and 这 are the same

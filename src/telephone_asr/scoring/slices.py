@@ -17,7 +17,7 @@ import numpy as np
 from telephone_asr.scoring import content
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import FEWEST_GROUPS, bootstrap_interval
-from telephone_asr.scoring.normalize import normalize
+from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.scoring.options import Erhua
 
 # Where one band ends and the next begins; the lower end belongs to the band.
@@ -34,13 +34,16 @@ Lines = Sequence[Mapping]
 def summary(
     lines: Lines, seed: int, fillers: Sequence[str] = (), erhua: Erhua = "keep"
 ) -> dict[str, Any]:
-    """The whole test set, with the 95 % interval over speakers, and its slices.
+    """Scores the whole test set, with the 95 % interval over speakers, and its slices.
 
     `fillers` and `erhua` as the counts of the lines were made with. Raises ValueError where no
     reference has a character.
     """
     texts = [
-        (normalize(line["reference"], fillers, erhua), normalize(line["text"], fillers, erhua))
+        (
+            normalise_for_scoring(line["reference"], fillers, erhua),
+            normalise_for_scoring(line["text"], fillers, erhua),
+        )
         for line in lines
     ]
     return {
@@ -56,7 +59,7 @@ def summary(
 
 
 def rates(lines: Lines, seed: int) -> dict[str, float | int | None]:
-    """CER with the counts behind it, and its interval over speakers."""
+    """Returns the CER with the counts behind it, and its interval over speakers."""
     errors = [errors_of(line) for line in lines]
     low, high = bootstrap_interval(errors, [line["speaker"] for line in lines], seed)
     whole = sum(errors, ErrorRate()).as_dict()
@@ -64,7 +67,7 @@ def rates(lines: Lines, seed: int) -> dict[str, float | int | None]:
 
 
 def by(lines: Lines, seed: int, name_of: Callable[[Mapping], str | None]) -> dict[str, dict]:
-    """A slice for each name, in ascending order; a line whose name is None is in none."""
+    """Scores a slice for each name, in ascending order; a line without a name is in none."""
     parts = defaultdict(list)
     for line in lines:
         parts[name_of(line)].append(line)
@@ -74,7 +77,7 @@ def by(lines: Lines, seed: int, name_of: Callable[[Mapping], str | None]) -> dic
 
 
 def band(value: float | None, limits: Sequence[float], unit: str = "") -> str | None:
-    """The name of the band that a value lies in. The lower limit belongs to a band.
+    """Names the band that a value lies in. The lower limit belongs to a band.
 
     >>> [band(value, DURATION_S) for value in (0.4, 1, 3.9, 8)]
     ['below_1', '1-2', '2-4', '8+']
@@ -90,7 +93,8 @@ def band(value: float | None, limits: Sequence[float], unit: str = "") -> str | 
 
 
 def loss_band(share: float | None) -> str | None:
-    """
+    """Names the band of a share of lost packets.
+
     >>> [loss_band(share) for share in (0.0, 0.004, 0.03, 0.2)]
     ['none', 'below_1%', '3-5%', '5%+']
     """
@@ -98,7 +102,7 @@ def loss_band(share: float | None) -> str | None:
 
 
 def codec_family(codec: str | None) -> str | None:
-    """A codec without its bit rate, of which there are too many to compare.
+    """Takes the bit rate off a codec's name: there are too many to compare.
 
     >>> codec_family("amr_nb_5900+alaw"), codec_family("g726+alaw")
     ('amr_nb+alaw', 'g726+alaw')
@@ -117,8 +121,8 @@ SLICE_KINDS: dict[str, Callable[[Mapping], str | None]] = {
 
 
 def speakers(lines: Lines) -> dict[str, float | int]:
-    """How the speakers' own CERs are spread: one in two fares worse than the median, one in ten
-    worse than p90."""
+    """Returns how the speakers' own CERs are spread: one in two fares worse than the median, one in
+    ten worse than p90."""
     totals: defaultdict[str, ErrorRate] = defaultdict(ErrorRate)
     for line in lines:
         totals[line["speaker"]] += errors_of(line)
@@ -130,21 +134,21 @@ def speakers(lines: Lines) -> dict[str, float | int]:
 
 
 def exact_matches(kind: str, texts: Sequence[tuple[str, str]]) -> dict[str, float | int]:
-    """Of all digit strings, amounts, dates or names in the references: how many there are, and the
-    share that the hypotheses have as they are."""
+    """Counts the digit strings, amounts, dates or names of the references, and the share that the
+    hypotheses have as they are."""
     counts = np.array([content.exact(kind, *pair) for pair in texts]).reshape(-1, 2)
     n, exact = counts.sum(axis=0).tolist()
     return {"n": n, "exact": round(exact / n, 6)} if n else {}
 
 
 def loops(texts: Sequence[tuple[str, str]]) -> dict[str, float | int]:
-    """How many hypotheses repeat what the reference does not, and their share of all."""
+    """Counts the hypotheses that repeat what the reference does not, and their share."""
     n = sum(is_loop(*pair) for pair in texts)
     return {"n": n, "share": round(n / len(texts), 6)}
 
 
 def is_loop(reference: str, hypothesis: str) -> bool:
-    """Whether something is said over and over that is not even said twice in the reference.
+    """Tells whether something is said over and over that is not said twice in the reference.
 
     >>> is_loop("您的贷款", "您的贷款您的贷款"), is_loop("喂", "喂喂喂"), is_loop("喂喂", "喂喂喂")
     (True, True, False)
@@ -154,8 +158,11 @@ def is_loop(reference: str, hypothesis: str) -> bool:
 
 
 def _slice(lines: Lines, seed: int) -> dict[str, float | int | None]:
-    """CER and its size; empty where no reference has a character. An interval only where there are
-    speakers enough, and errors: resampling none would say that there can be none."""
+    """Returns a slice's CER and size, nothing where no reference has a character.
+
+    There is an interval only where there are speakers enough, and errors: resampling none would say
+    that there can be none.
+    """
     if not sum(line["characters"] for line in lines):
         return {}
     found = rates(lines, seed)
@@ -166,6 +173,6 @@ def _slice(lines: Lines, seed: int) -> dict[str, float | int | None]:
 
 
 def _natural(name: str) -> tuple:
-    """Bands by their limits, other names by the alphabet."""
+    """Sorts bands by their limits, other names by the alphabet."""
     number = re.search(r"[0-9]+", name)
     return int(number.group()) if number else -1, not name.startswith("below"), name

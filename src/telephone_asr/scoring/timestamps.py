@@ -13,7 +13,7 @@ CLOSE_MS = 120  # two rows
 def displacement(
     found: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]
 ) -> dict[str, float | int]:
-    """How far borders are from where they should be; `found` and `expected` in rows of 60 ms.
+    """Measures how far borders are from where they should be, both in rows of 60 ms.
 
     An utterance that could not be aligned on one of the sides counts in `unaligned` alone. The
     first border and the last are the utterance's ends and say nothing.

@@ -16,7 +16,7 @@ import telephone_asr
 from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
-from telephone_asr.corpora import imported, synthetic
+from telephone_asr.corpora import imported, synthetic, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
@@ -25,7 +25,6 @@ from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
-from telephone_asr.stages import unseen
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
@@ -50,19 +49,20 @@ def main() -> None:
             shutil.move(scratch.directory / "shards", new)
             imported.forget_progress(new)
         scratch.close(remove=True)
-        unseen.note(part, getattr(params.corpus, part), seen)
+        unwatched.note(part, getattr(params.corpus, part).path, seen)
 
 
 def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
-    """A corpus of the user's into shards of the scratch directory that is returned: `shard_size` of
-    its items each, on whichever core is free. Interrupted, it goes on at the first that is missing.
-    With it comes what is seen of the sound that DVC does not watch.
+    """Imports a corpus of the user's into shards of `shard_size` items, on all cores.
+
+    Interrupted, it goes on at the first shard that is missing. Returns the scratch directory that
+    holds them, and what is seen of the sound that DVC does not watch.
     """
     key, size = f"corpus.{part}", params.corpus.shard_size
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
     items = imported.with_good_ids(_sample(items, params), taken)
     total = len(items)
-    seen = unseen.look(Path(source.path), (str(item.audio) for item in items))
+    seen = unwatched.look(source.path, (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     settings = [str(size), str(params.corpus.max_hours)]
     identity = fingerprint([*settings, *imported.identity(items)], code)
@@ -123,7 +123,7 @@ def _synthetic(params: Params, part: str, spec: Path) -> tuple[int, Iterator[Utt
 
 
 def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Utterance]:
-    """The sound of the plan; calls come over a telephone line of their own."""
+    """Yields the plan's utterances; calls come over a telephone line of their own."""
     line, seed, workers = params.corpus.synthetic.line, params.seed, os.cpu_count() or 1
     pool = None
     if part == "calls":
@@ -149,7 +149,7 @@ def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Uttera
 
 
 def _sample(items: list, params: Params) -> list:
-    """`sample_size` of the items, spread evenly; all of them where it is null."""
+    """Returns `sample_size` of the items, spread evenly; all of them where it is null."""
     size = params.corpus.sample_size
     if size is None or size >= len(items):
         return items

@@ -34,7 +34,7 @@ from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
 from telephone_asr.scoring.transcripts import transcript_line
-from telephone_asr.shards import SoundIndex, read_cuts, sound_index
+from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
 
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import Sounds, SpeechDataset
@@ -181,7 +181,7 @@ def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:
     model finds in the same speech before the telephone. Both know the text."""
     from telephone_asr.decoding.alignment import character_borders
 
-    simulated = {e.key.removeprefix("sim-"): e for e in read_examples("simulated")}
+    simulated = {recorded_id(e.key): e for e in read_examples("simulated")}
     both = [e for e in read_examples("wideband") if e.key in simulated][:ALIGNED]
     base = parts.load_checkpoint(MODELS, "base", **vars(params.frontend))
     base.model.to(next(nano.model.parameters()).device)

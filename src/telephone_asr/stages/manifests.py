@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
-from telephone_asr.manifests.split import SPLITS, Split, read_frozen, side
+from telephone_asr.manifests.split import SPLITS, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
 from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
 from telephone_asr.program import run
-from telephone_asr.scoring.normalize import normalize
-from telephone_asr.shards import REJECTED, read_cuts, sound_index, stored_sound
-from telephone_asr.stages import unseen
+from telephone_asr.scoring.normalise import normalise_for_scoring
+from telephone_asr.shards import (
+    REJECTED,
+    SIMULATED_PREFIX,
+    read_cuts,
+    simulated_id,
+    sound_index,
+    stored_sound,
+)
 from telephone_asr.textfiles import json_lines
 
 if TYPE_CHECKING:
@@ -41,7 +48,7 @@ FROZEN["simulated"] = FROZEN["wideband"]
 
 def main() -> None:
     params = load_params()
-    unseen.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     rules = _rules(params)
     sorted_ = _sort_all(rules)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
@@ -72,7 +79,8 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
-        compared=lambda text: normalize(text).replace(" ", ""),  # as scoring does, or closer
+        # As scoring does, or closer.
+        compared=lambda text: normalise_for_scoring(text).replace(" ", ""),
     )
 
 
@@ -100,13 +108,15 @@ def _cuts(source: str, title: str) -> sorting.Cuts:
 
 
 def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
-    """No recording is in two corpora, but for what was simulated of it."""
+    """Sorts all corpora: no recording is in two of them, but for what was simulated of it."""
     frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
     surveys = {source: _survey(source, rules, frozen[source]) for source in SHARDS}
     twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
     recorded = Kept(twins)
     kept = {"wideband": recorded, "telecall": recorded}
-    kept["simulated"] = Kept({f"sim-{key}": [f"sim-{t}" for t in twins[key]] for key in twins})
+    kept["simulated"] = Kept(
+        {simulated_id(key): [simulated_id(t) for t in twins[key]] for key in twins}
+    )
     sorted_ = {}
     for source, found in surveys.items():
         found.sounds.clear()
@@ -117,13 +127,13 @@ def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
 
 
 def _reader(source: str) -> sorting.Read:
-    """The index is made when something is read."""
+    """Returns a reader of a corpus's sound, which makes its index when something is read."""
     index = cache(lambda: sound_index(SHARDS[source]))
     return lambda key: index().read(key)
 
 
 def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
-    prefix = "sim-" if source == "simulated" else ""
+    prefix = SIMULATED_PREFIX if source == "simulated" else ""
     found = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
     if frozen and not found.frozen_speakers:
         raise InputError(
@@ -174,7 +184,7 @@ def make_manifests(
 
 @dataclass
 class Tally:
-    """What is counted of the utterances that are kept."""
+    """Counts the utterances that are kept, and what is known of them."""
 
     sets: Counter = field(default_factory=Counter)
     speakers: set[str] = field(default_factory=set)
@@ -221,7 +231,7 @@ def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) ->
 
 
 def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str:
-    """Seeds with which every set has its share of the speakers of each corpus."""
+    """Names seeds with which every set has its share of the speakers of each corpus."""
     every = [v.speakers for found, v in sorted_.values() if found.split_by == "speaker"]
     even = (s for s in range(1000) if _is_even(every, replace(split, seed=s)))
     seeds = ", ".join(str(seed) for seed in islice(even, 3))
@@ -229,9 +239,9 @@ def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str
 
 
 def _is_even(corpora: Iterable[Iterable[str]], split: Split) -> bool:
-    """Whether each set of each corpus has its share of the speakers, give or take one or two."""
+    """Tells whether each set has its share of each corpus's speakers, give or take one or two."""
     for speakers in corpora:
-        sizes = Counter(side(speaker, split) for speaker in speakers)
+        sizes = Counter(assign_split(speaker, split) for speaker in speakers)
         for name, share in (("valid", split.valid), ("test", split.test)):
             if not sizes[name] or abs(sizes[name] - share * sizes.total()) > 2:
                 return False
@@ -247,7 +257,7 @@ def _write_lines(path: Path, entries: Iterable[dict]) -> None:
 def _metrics(
     source: str, total: int, tally: Tally, reasons: dict, found: Survey, verdicts: Verdicts
 ) -> dict:
-    """The table of design.md, section 7, for one corpus."""
+    """Returns what metrics/data.json says of one corpus."""
     kept, usual = tally.kept, verdicts.usual
     stored_bytes = sum(path.stat().st_size for path in SHARDS[source].iterdir())
     return {

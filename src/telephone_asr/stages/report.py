@@ -31,7 +31,7 @@ from telephone_asr.scoring.difference import Results
 from telephone_asr.scoring.evidence import read_metrics
 from telephone_asr.scoring.gate import check
 from telephone_asr.scoring.slices import codec_family
-from telephone_asr.shards import read_cuts, sound_index
+from telephone_asr.shards import read_cuts, simulated_id, sound_index
 from telephone_asr.textfiles import json_lines
 from telephone_asr.titles import TITLES
 
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def write_report(whole: Document, directory: Path) -> None:
-    """The page, the Markdown and the pictures that the Markdown names; all of it or nothing."""
+    """Writes the page, the Markdown and the pictures that it names; all of it or nothing."""
     files = {"README.md": markdown(whole).encode(), "index.html": html(whole).encode()}
     for block in (block for section in whole.sections for block in section.blocks):
         if isinstance(block, Pictures):
@@ -104,7 +104,7 @@ def blocks_of_line(findings: Findings) -> list[Block]:
 
 
 def read_findings(params: Params) -> Findings:
-    """All numbers of the report, from where the other stages left them."""
+    """Reads all numbers of the report, from where the other stages left them."""
     kinds = {"telecall": params.corpus.calls.kind, "wideband": params.corpus.wideband.kind}
     kinds["simulated"] = kinds["wideband"]
     metrics = {name: _metrics(name) for name in CHECKPOINTS}
@@ -126,13 +126,13 @@ def read_findings(params: Params) -> Findings:
 
 
 def read_accounts(name: str, sources: Sequence[str]) -> dict[str, Iterator[dict]]:
-    """The entries of rejected.jsonl or changed.jsonl of each corpus, one at a time."""
+    """Yields the entries of rejected.jsonl or changed.jsonl of each corpus, one at a time."""
     advice = "run `dvc repro manifests`"
     return {s: json_lines(MANIFESTS / s / f"{name}.jsonl", advice) for s in sources}
 
 
 def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
-    """Loss and CER by step of one training; empty where it was not done here."""
+    """Reads loss and CER by step of one training; none where it was not done here."""
     curves = {}
     for name in ("loss", "cer"):
         path = directory / "plots" / "metrics" / f"{name}.tsv"
@@ -144,15 +144,15 @@ def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def choose_shown() -> dict[str, Example]:
-    """A test utterance as wideband and as simulated speech, and a call, by test set."""
+    """Chooses a test utterance, as wideband and as simulated speech, and a call."""
     tests = {name: read_manifest(MANIFESTS / name / "test.jsonl") for name in TEST_SETS}
     simulated = {example.key: example for example in tests["simulated"]}
     # The simulation of an utterance can be missing: each corpus has its own limits of length.
-    both = [e for e in tests["wideband"] if f"sim-{e.key}" in simulated] or tests["wideband"]
+    both = [e for e in tests["wideband"] if simulated_id(e.key) in simulated] or tests["wideband"]
     wideband = _nearest(both)
     shown = {"wideband": wideband}
-    if f"sim-{wideband.key}" in simulated:
-        shown["simulated"] = simulated[f"sim-{wideband.key}"]
+    if simulated_id(wideband.key) in simulated:
+        shown["simulated"] = simulated[simulated_id(wideband.key)]
     return {**shown, "telecall": _nearest(tests["telecall"])}
 
 
@@ -161,7 +161,7 @@ def _nearest(examples: Sequence[Example]) -> Example:
 
 
 def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]:
-    """Caption, samples and sample rate of simulated utterances, as many codecs as there are."""
+    """Reads caption, samples and rate of simulated utterances, of as many codecs as there are."""
     near = sorted(cuts, key=lambda cut: (abs(cut["duration"] - SHOWN_S), cut["id"]))
     first = {codec_family(cut["custom"]["codec"]): cut for cut in reversed(near)}
     others = [cut for cut in near if cut not in first.values()]
@@ -171,7 +171,7 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
 
 
 def _metrics(checkpoint: str) -> dict:
-    """A checkpoint's metrics, each test set with its slices."""
+    """Reads a checkpoint's metrics, each test set with its slices."""
     found, slices = (_numbers(place / f"{checkpoint}.json") for place in (METRICS, SLICES))
     return {**found, **{name: {**found[name], **parts} for name, parts in slices.items()}}
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import telephone_asr
 from telephone_asr.channel.options import Line
+from telephone_asr.corpora import unwatched
 from telephone_asr.outs import new_out
 from telephone_asr.params import load_params
 from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH, SIMULATED
@@ -20,13 +21,12 @@ from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, files_identity, fingerprint
 from telephone_asr.shards import has_shard, require_shards
 from telephone_asr.simulation import babble_pool, simulate_shard
-from telephone_asr.stages import unseen
 from telephone_asr.workers import run_jobs
 
 
 def main() -> None:
     params = load_params()
-    unseen.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     source = (RAW / "wideband").absolute()
     shards = require_shards(source)
     scratch = _open_scratch(source, params.channel, params.seed)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _open_scratch(source: Path, line: Line, seed: int) -> Scratch:
-    """Named by everything that the shards depend on."""
+    """Opens the directory named by everything that the shards depend on."""
     package = Path(telephone_asr.__file__).parent
     code = [package / name for name in ("channel", "shards.py", "simulation.py")]
     texts = [repr(line), str(seed), files_identity(source)]

@@ -9,17 +9,18 @@ import numpy as np
 from tqdm import tqdm
 
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.channel.portable import to_int16
+from telephone_asr.corpora import unwatched
 from telephone_asr.outs import new_out
 from telephone_asr.params import load_params
 from telephone_asr.paths import RAW, TELECALL
 from telephone_asr.program import run
 from telephone_asr.shards import Utterance, read_shard, require_shards, write_shards
-from telephone_asr.stages import unseen
 
 
 def main() -> None:
     params = load_params()
-    unseen.warn(params.corpus)
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     with new_out(TELECALL) as new:
         total = write_shards(new, _calls(), params.corpus.shard_size)
     print(f"{TELECALL}: {total} calls at {TELEPHONE_RATE_HZ} Hz")
@@ -32,7 +33,7 @@ def _calls() -> Iterator[Utterance]:
 
 
 def at_telephone_rate(utterance: Utterance) -> Utterance:
-    """The utterance at 8 kHz; one that is there already keeps its samples to the bit."""
+    """Returns the utterance at 8 kHz; one that is so already keeps its samples to the bit."""
     import soxr
 
     if utterance.sample_rate_hz == TELEPHONE_RATE_HZ:
@@ -43,7 +44,7 @@ def at_telephone_rate(utterance: Utterance) -> Utterance:
         *(utterance.samples.astype(np.float64), utterance.sample_rate_hz, TELEPHONE_RATE_HZ),
         quality="VHQ",
     )
-    samples = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    samples = to_int16(samples)
     return replace(utterance, samples=samples, sample_rate_hz=TELEPHONE_RATE_HZ)
 
 

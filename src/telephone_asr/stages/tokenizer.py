@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from telephone_asr.manifests.text import normalise
+from telephone_asr.manifests.text import clean_transcript
 from telephone_asr.model import pins
 from telephone_asr.model.allowed import copy_file
 from telephone_asr.model.hub import locate
@@ -32,7 +32,9 @@ def make_tokenizer(params: Params, directory: Path) -> None:
     if params.base.is_tiny:
         cuts = (cut for part in ("wideband", "calls") for cut in read_cuts(RAW / part))
         texts = (cut["supervisions"][0]["text"] for cut in cuts)
-        build_tokenizers((normalise(text, params.text.english)[0] for text in texts), directory)
+        build_tokenizers(
+            (clean_transcript(text, params.text.english)[0] for text in texts), directory
+        )
         return
     base = params.base
     model = locate(base.kind, base.path, base.repo, base.revision)

@@ -19,7 +19,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH
 from telephone_asr.names import STACKED
 from telephone_asr.outs import new_out, write_json
-from telephone_asr.params import Params, load_params, stage_lr
+from telephone_asr.params import Params, load_params, stage_lr, stage_options
 from telephone_asr.paths import COST, MODELS
 from telephone_asr.processes import on_processes
 from telephone_asr.program import run
@@ -85,7 +85,7 @@ def train(part: str, params: Params) -> None:
 
 def stage_plan(part: str, params: Params) -> Plan:
     """Returns the plan of a part's training."""
-    options = getattr(params.train, part)
+    options = stage_options(params.train, part)
     ctc_weight = getattr(options, "ctc_weight", 0.0)  # the encoder's alone
     return Plan(
         name=part,
@@ -104,7 +104,7 @@ def stage_plan(part: str, params: Params) -> Plan:
 
 def _facts(part: str, params: Params, result: Result) -> dict:
     """Returns what checkpoint.json says beside the hashes."""
-    options = getattr(params.train, part)
+    options = stage_options(params.train, part)
     return {
         "step": result.step,
         "steps": result.steps,

@@ -30,7 +30,7 @@ OPENING = 0.5  # of the steps
 
 @dataclass
 class Splicer:
-    """Batches in which a share of the utterances is put together from pieces.
+    """Makes batches in which a share of the utterances is put together from pieces.
 
     Args:
         dataset: of encoder outputs, or features: rows of 60 ms either way.
@@ -44,7 +44,7 @@ class Splicer:
     seed: int
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step: a function of the seed and the step alone."""
+        """Returns the batch of a step: a function of the seed and the step alone."""
         rng = np.random.default_rng([self.seed, step])
         indices = self.batches[step]
         opened = step / (OPENING * len(self.batches))

@@ -1,7 +1,7 @@
 """One spelling for texts that say the same, so that a character error is a hearing error.
 
-Reference and hypothesis both pass through `normalize` before they are compared. Change a rule and
-raise `VERSION`: rates of two versions cannot be compared.
+Reference and hypothesis both pass through `normalise_for_scoring` before they are compared. Change
+a rule and raise `VERSION`: rates of two versions cannot be compared.
 """
 
 import re
@@ -76,7 +76,7 @@ _WHOLE = re.compile(
 )
 
 
-def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> str:
+def normalise_for_scoring(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> str:
     """The text as it is scored: lower case, no punctuation, numbers in Arabic digits.
 
     Args:
@@ -86,14 +86,14 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
 
     Width, case, punctuation and tags; white space stays between Latin words only:
 
-    >>> normalize("您好，ＡＢＣ　Bank！")
+    >>> normalise_for_scoring("您好，ＡＢＣ　Bank！")
     '您好abc bank'
-    >>> normalize("我 要 用 Wi-Fi, it's OK.")
+    >>> normalise_for_scoring("我 要 用 Wi-Fi, it's OK.")
     '我要用wifi its ok'
-    >>> normalize("<|zh|>喂<SPOKEN_NOISE>你好")
+    >>> normalise_for_scoring("<|zh|>喂<SPOKEN_NOISE>你好")
     '喂你好'
-    >>> normalize("喂[breath]你好😊(笑)"), normalize("下 A P P 的 V. I. P. 客户")
-    ('喂你好', '下app的vip客户')
+    >>> [normalise_for_scoring(t) for t in ("喂[breath]你好😊(笑)", "下 A P P 的 V. I. P. 客户")]
+    ['喂你好', '下app的vip客户']
 
     **Numbers become Arabic digits.** One string of digits is read in several ways (2024 as
     二零二四 or 两千零二十四; 320 as 三百二十, 三百二 or 三二零), and nobody can tell from "320"
@@ -103,7 +103,7 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
     has digits.
 
     >>> def all_of(*texts):
-    ...     return sorted({normalize(text) for text in texts})
+    ...     return sorted({normalise_for_scoring(text) for text in texts})
     >>> all_of("三百二十", "三百二", "320", "３２０")
     ['320']
     >>> all_of("两百", "二百"), all_of("一万二", "1万2", "12,000"), all_of("三万五百", "三万零五百")
@@ -152,12 +152,12 @@ def normalize(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> 
 
     **Fillers and erhua**, where the options ask for it:
 
-    >>> normalize("嗯，要三百呃二 Um OK"), normalize("嗯，要三百呃二 Um OK", ["嗯", "呃", "um"])
-    ('嗯要300呃2um ok', '要320ok')
-    >>> normalize("余额，umbrella", ["嗯", "um"])
+    >>> [normalise_for_scoring("嗯，要三百呃二 Um OK", f) for f in ([], ["嗯", "呃", "um"])]
+    ['嗯要300呃2um ok', '要320ok']
+    >>> normalise_for_scoring("余额，umbrella", ["嗯", "um"])
     '余额umbrella'
-    >>> normalize("一会儿在这儿等女儿", erhua="fold"), normalize("一会儿在这儿等女儿")
-    ('1会在这等女儿', '1会儿在这儿等女儿')
+    >>> [normalise_for_scoring("一会儿在这儿等女儿", erhua=erhua) for erhua in ("fold", "keep")]
+    ['1会在这等女儿', '1会儿在这儿等女儿']
 
     Numbers that are said one after another are two, where each is said in full, with its units:
 
