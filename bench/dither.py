@@ -47,7 +47,7 @@ WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
 
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
-STAGES = ("base", "train encoder", "train adapter", "train lora")
+STAGES = ("base", "train encoder", "train adaptor", "train lora")
 
 
 # --- Muted sound

@@ -20,7 +20,7 @@ from telephone_asr.training.plan import Plan
 
 FS = 16000
 LORA = LoraSize(r=4, alpha=8, dropout=0.1)
-PREFIXES = {"encoder": ("audio_encoder.",), "adapter": ("audio_adaptor.",)}
+PREFIXES = {"encoder": ("audio_encoder.",), "adaptor": ("audio_adaptor.",)}
 CALL_RATE_HZ = 8000
 TEXTS = (
     *("您好", "再见", "请问您是谁", "好的好的", "我是张三", "明天还款"),
@@ -390,7 +390,7 @@ def trained_repository(tmp_path_factory, data_repository) -> Path:
     """A repository after all stages, not to be changed."""
     path = tmp_path_factory.mktemp("trained") / "repository"
     shutil.copytree(data_repository.path, path)
-    for name in ("base", "train_encoder", "train_adapter", "train_lora"):
+    for name in ("base", "train_encoder", "train_adaptor", "train_lora"):
         run_stage(path, name)
     run_stage(path, "export")
     for checkpoint in ("base", "lora", "final"):

@@ -20,11 +20,11 @@ SAID = "甲乙丙丁戊己庚辛壬癸"
 CALLS = {
     "base": lambda i: 5,
     "encoder": lambda i: 2,
-    "adapter": lambda i: 2 + (-1) ** i,
+    "adaptor": lambda i: 2 + (-1) ** i,
     "lora": lambda i: 4,
     "final": lambda i: 4,
 }
-WIDEBAND = {"base": 1, "encoder": 2, "adapter": 2, "lora": 3, "final": 3}
+WIDEBAND = {"base": 1, "encoder": 2, "adaptor": 2, "lora": 3, "final": 3}
 
 
 def line(source: str, i: int, errors: int, **fields) -> dict:

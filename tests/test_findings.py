@@ -28,11 +28,11 @@ def test_changes_have_sign_and_verdict(changes):
     assert (encoder.low, encoder.high) == pytest.approx((-0.3, -0.3))
     assert encoder.verdict == "better"
     assert encoder.p < 0.01
-    adapter = changes["telecall", "encoder", "adapter"]
-    assert adapter.low < 0 < adapter.high
-    assert adapter.verdict == "within noise"
-    assert adapter.p > 0.5
-    assert changes["telecall", "adapter", "lora"].verdict == "worse"
+    adaptor = changes["telecall", "encoder", "adaptor"]
+    assert adaptor.low < 0 < adaptor.high
+    assert adaptor.verdict == "within noise"
+    assert adaptor.p > 0.5
+    assert changes["telecall", "adaptor", "lora"].verdict == "worse"
 
 
 def test_a_change_from_no_errors_has_no_relative_size(changes):
@@ -70,7 +70,7 @@ def test_each_stage_is_answered_for(changes):
     _, brought, price, _ = answers.answers(findings(), changes, [])
     assert brought.headline == "50.0 → 40.0 % CER: better"
     assert [tone for tone, _ in brought.points] == ["good", "neutral", "bad"]
-    assert brought.points[1][1].startswith("Stage 2 (adapter): **within noise**, 20.0 → 20.0 %")
+    assert brought.points[1][1].startswith("Stage 2 (adaptor): **within noise**, 20.0 → 20.0 %")
     assert (price.headline, price.tone) == ("10.0 → 30.0 % CER: worse", "bad")
     assert "+20.0 points (+20.0 to +20.0)" in price.text
 

@@ -12,7 +12,7 @@ from telephone_asr.params import load_params
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
-    "adapter": {
+    "adaptor": {
         **{"rows_a_second": 2000.0, "weights_gb": 4.0, "gb_a_1000_rows": 1.0},
         "frozen_rows_a_second": 5000.0,
     },
@@ -49,8 +49,8 @@ def test_a_stage_takes_its_rows_times_its_epochs_at_the_rate_that_was_measured(p
 
 
 def test_two_processes_take_half_the_time_and_each_the_same_memory(params):
-    one = by_stage(params)["train_adapter"]
-    two = by_stage(smaller(params, train={"processes": 2}))["train_adapter"]
+    one = by_stage(params)["train_adaptor"]
+    two = by_stage(smaller(params, train={"processes": 2}))["train_adaptor"]
     assert two.hours == pytest.approx(one.hours / 2)
     assert two.memory_gb == one.memory_gb
 
@@ -59,7 +59,7 @@ def test_frozen_outputs_take_disk_where_they_are_kept_and_an_eighth_of_the_rows_
     kept = by_stage(params)
     none = by_stage(smaller(params, train={"cache_frozen_gb": 0.0}))
     rows = 0.8 * 12 * 3600 / 0.06 * forecast.PADDING
-    saved = kept["train_adapter"].disk_gb - none["train_adapter"].disk_gb
+    saved = kept["train_adaptor"].disk_gb - none["train_adaptor"].disk_gb
     assert saved == pytest.approx(rows * 512 * 4 / 1e9)
     rows = 0.8 * 2 * 3600 / 0.06 * forecast.PADDING
     saved = kept["train_lora"].disk_gb - none["train_lora"].disk_gb

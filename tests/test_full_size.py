@@ -77,7 +77,7 @@ def test_the_benches_take_the_published_configuration_as_it_is(bench):
     assert bench.configuration() == layout.published()
 
 
-@pytest.mark.parametrize(("stage", "size"), [("encoder", 221_136_992), ("adapter", 12_604_928)])
+@pytest.mark.parametrize(("stage", "size"), [("encoder", 221_136_992), ("adaptor", 12_604_928)])
 def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, size):
     module = full.model.get_submodule(PREFIXES[stage][0].rstrip("."))
     trained = parts.choose_trained(full, PREFIXES[stage])

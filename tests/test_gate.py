@@ -205,7 +205,7 @@ def accept(repository: Path, *names: str) -> None:
 # --- What cannot be read, or is not there
 
 MARKS = '<<<<<<< HEAD\n{"a": 1}\n=======\n{"a": 2}\n>>>>>>> branch\n'
-FILES = [f"metrics/{name}.json" for name in ("base", "encoder", "adapter", "lora", "final", "data")]
+FILES = [f"metrics/{name}.json" for name in ("base", "encoder", "adaptor", "lora", "final", "data")]
 FILES += ["metrics/slices/lora.json", "dvc.lock", "params.yaml"]
 
 

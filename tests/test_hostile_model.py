@@ -387,7 +387,7 @@ def test_an_adapter_is_its_size_and_its_weights(good, tmp_path):
     """PEFT would import `megatron_core`, a module by its name: one of the working directory."""
     models = tmp_path / "models"
     shutil.copytree(good, models / "base")
-    for stage in ("encoder", "adapter", "lora"):
+    for stage in ("encoder", "adaptor", "lora"):
         make_checkpoint(models, stage)
     weights = parts.load_checkpoint(models, "lora", 16000).model.state_dict()
     path = models / "lora" / "adapter_config.json"

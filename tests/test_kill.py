@@ -25,7 +25,7 @@ from telephone_asr.program import run
 from telephone_asr.stages import train
 run(train.main)
 """
-KILLS = {"encoder": 7, "adapter": 7, "lora": 6}
+KILLS = {"encoder": 7, "adaptor": 7, "lora": 6}
 
 
 def start(repository: Path, stage: str) -> subprocess.Popen:

@@ -26,7 +26,7 @@ def test_it_begins_with_the_answer():
     first = text.split("\n## ")[0]
     assert first.startswith("# Adaptation to telephone speech\n\nThe three stages took")
     assert "### May I merge?\n\n? **The gate was not checked.**" in first
-    assert "- ≈ Stage 2 (adapter): **within noise**" in first
+    assert "- ≈ Stage 2 (adaptor): **within noise**" in first
     assert "CORPORA" in text
     assert "LINE" in text
 

@@ -110,7 +110,7 @@ def test_batches_are_a_multiple_of_the_processes(trained):
     assert "train.batches_per_step: expected a multiple of train.processes (2)" in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 def test_bf16_learns_nearly_what_fp32_learns(trained, stage):
     """Computations alone are in bfloat16, which has 8 bits: the checkpoint stays in fp32."""
     curves, frozen = [], []

@@ -92,7 +92,7 @@ def test_confusions_are_counted_and_shared_by_what_was_said():
 
 
 def test_alignments_have_the_errors_that_were_counted():
-    for one in transcripts()["adapter"]:
+    for one in transcripts()["adaptor"]:
         kinds = [kind for *_, kind in confusion.aligned(one["reference"], one["text"], Scoring())]
         assert kinds.count("S") == one["substitutions"]
         assert len(kinds) == one["characters"]

@@ -142,10 +142,10 @@ def test_data_that_changed_is_counted(branch, telephone_asr):
 def test_rates_of_a_model_that_did_not_change_are_a_caution(branch, telephone_asr):
     stage = branch / "evaluate.py"
     stage.write_text(stage.read_text().replace("[-2, -1, 0, 0, 1, 2]", "[0, 0, 1, 2]"))
-    dvc(branch, "repro", "evaluate@adapter")
+    dvc(branch, "repro", "evaluate@adaptor")
     text = telephone_asr(branch, "review", BRANCH).out
-    assert "**Caution:** stage 2 (adapter) is the same model as before" in text
-    assert "- `evaluate@adapter`: evaluate.py" in text
+    assert "**Caution:** stage 2 (adaptor) is the same model as before" in text
+    assert "- `evaluate@adaptor`: evaluate.py" in text
 
 
 def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(branch, telephone_asr):

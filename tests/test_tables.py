@@ -32,8 +32,8 @@ def test_every_change_has_its_verdict_interval_and_p():
     assert len(found) == len(TEST_SETS) * 4
     encoder = found["telephone calls", "stage 1 (encoder) against base"]
     assert encoder[:3] == ["▼ **better**", "−30.0", "−30.0 to −30.0"]
-    adapter = found["telephone calls", "stage 2 (adapter) against stage 1"]
-    assert adapter[:2] == ["≈ within noise", "0.0"]
+    adaptor = found["telephone calls", "stage 2 (adaptor) against stage 1"]
+    assert adaptor[:2] == ["≈ within noise", "0.0"]
     price = found["wideband speech", "final (stage 3, merged) against base"]
     assert price[:2] == ["▲ **worse**", "+20.0"]
     assert all(row[3].startswith(("0.", "1.0", "< 0.001")) for row in found.values())

@@ -4,7 +4,7 @@ TEST_SETS = ("telecall", "simulated", "wideband")  # as they are reported; each 
 TELEPHONE = TEST_SETS[:2]
 
 BASE, FINAL = "base", "final"
-TRAINED = ("encoder", "adapter", "lora")  # by stages 1 to 3
+TRAINED = ("encoder", "adaptor", "lora")  # by stages 1 to 3
 STACKED = (BASE, *TRAINED)  # each stands on those before it
 UNMERGED = STACKED[-1]  # stage 3, of which final is made
 # The last is the model that ships, stage 3 merged and exported: report, review and gate speak of

@@ -6,7 +6,7 @@ TITLES = {
     "wideband": "wideband speech",
     "base": "base",
     "encoder": "stage 1 (encoder)",
-    "adapter": "stage 2 (adapter)",
+    "adaptor": "stage 2 (adaptor)",
     "lora": "stage 3 (LoRA)",
     "final": "final (stage 3, merged)",
 }

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 RATES = Path("bench/rates.yaml")
 ROW_S = 0.06
 # Of Fun-ASR-Nano (tests/test_full_size.py counts them), with the CTC branch in stage 1.
-TRAINED = {"encoder": 221_136_992 + 51_620_195, "adapter": 12_604_928, "lora": 2_293_760}
-WIDTH = {"encoder": 0, "adapter": 512, "lora": 1024}  # values a row of what is kept of frozen parts
-GIVEN_ON = {"encoder": 1.0, "adapter": 1.0, "lora": 1 / 8}  # of the rows
+TRAINED = {"encoder": 221_136_992 + 51_620_195, "adaptor": 12_604_928, "lora": 2_293_760}
+WIDTH = {"encoder": 0, "adaptor": 512, "lora": 1024}  # values a row of what is kept of frozen parts
+GIVEN_ON = {"encoder": 1.0, "adaptor": 1.0, "lora": 1 / 8}  # of the rows
 WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
 NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
 PADDING = 1.1  # of batches of similar length
-DATA = {"encoder": ("wideband",), "adapter": ("wideband", "calls"), "lora": ("calls",)}
+DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
 
 @dataclass(frozen=True)

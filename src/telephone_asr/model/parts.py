@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WEIGHTS: dict[str, str] = {
     "base": "model.pt",
     "encoder": "encoder.safetensors",
-    "adapter": "adapter.safetensors",
+    "adaptor": "adaptor.safetensors",
     "lora": "adapter_model.safetensors",  # PEFT's own name
 }
 WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
@@ -34,7 +34,7 @@ WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the l
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": ["q_proj"]}
 PREFIXES: dict[str, tuple[str, ...]] = {
     "encoder": ("audio_encoder.",),
-    "adapter": ("audio_adaptor.",),
+    "adaptor": ("audio_adaptor.",),
     "lora": ("llm.",),
 }
 

@@ -51,12 +51,12 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "axes.edgecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-SHORT = {"base": "base", "encoder": "stage 1", "adapter": "stage 2", "final": "final"}
+SHORT = {"base": "base", "encoder": "stage 1", "adaptor": "stage 2", "final": "final"}
 TRAININGS = {
     "base_ctc": "Base: encoder (CTC)",
-    "base_llm": "Base: adapter and LLM",
+    "base_llm": "Base: adaptor and LLM",
     "encoder": "Stage 1: encoder",
-    "adapter": "Stage 2: adapter",
+    "adaptor": "Stage 2: adaptor",
     "lora": "Stage 3: LoRA",
 }
 

@@ -12,7 +12,7 @@ from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.difference import between, percent
 from telephone_asr.titles import TITLES
 
-TRAINED_ON = {"encoder": "simulated", "adapter": "simulated, calls", "lora": "calls"}
+TRAINED_ON = {"encoder": "simulated", "adaptor": "simulated, calls", "lora": "calls"}
 VERDICTS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
 
 

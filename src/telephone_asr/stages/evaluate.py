@@ -1,6 +1,6 @@
 """evaluate: how well one checkpoint recognises calls, simulated and wideband test speech.
 
-Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora and
+Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adaptor, lora and
 final: the exported directory as it ships, loaded anew and heard through its own front end.
 docs/scoring.md says what every number means.
 """

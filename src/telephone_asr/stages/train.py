@@ -3,7 +3,7 @@
 Run as `python -m telephone_asr.stages.train PART`:
 
 - encoder, the whole audio encoder, on simulated telephone speech;
-- adapter, between encoder and language model, on simulated speech and calls;
+- adaptor, between encoder and language model, on simulated speech and calls;
 - lora, LoRA on the language model (or all of it), on calls.
 """
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 # What each is trained on, and how far the frozen parts before it are computed beforehand.
 SOURCES: dict[str, tuple[str, ...]] = {
     "encoder": ("simulated",),
-    "adapter": ("simulated", "telecall"),
+    "adaptor": ("simulated", "telecall"),
     "lora": ("telecall",),
 }
 INPUT_STAGES: dict[str, InputStage] = {
     "encoder": "features",
-    "adapter": "encoded",
+    "adaptor": "encoded",
     "lora": "adapted",
 }
 
