@@ -191,7 +191,7 @@ class Export:
 
 @section
 class Gate:
-    """The most that a change may cost, in absolute CER; see report/gate.py."""
+    """The most that a change may cost, in absolute CER; see scoring/gate.py."""
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with

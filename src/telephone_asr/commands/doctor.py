@@ -101,11 +101,11 @@ def _devices(params: Params) -> str:
 
     from telephone_asr.processes import check_processes
 
-    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]
+    devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in devices]
     check_processes(params.train, len(gpus))
     # As torch.cuda.is_bf16_supported has it, for each GPU; older ones emulate it, slowly.
-    old = [gpu.name for gpu in found if gpu.major < 8 and not torch.version.hip]
+    old = [gpu.name for gpu in devices if gpu.major < 8 and not torch.version.hip]
     if params.train.precision == "bf16" and old:
         raise InputError(
             f"params.yaml: train.precision: {old[0]} does not compute in bf16: set it to fp32."

@@ -23,7 +23,7 @@ SHOWN = {"wideband": ACCENT, "telecall": SECOND}
 LINES = {"wideband": "-", "telecall": "--"}  # told apart without colours too
 MOST_SCENES = 20
 EXAMPLES = 3  # of what each rule of the normaliser changed
-ORDER = ("simulated", "telecall", "wideband")  # of the tables rows
+ORDER = ("simulated", "telecall", "wideband")  # of the tables' rows
 
 
 @dataclass
@@ -125,26 +125,17 @@ def scene_table(contents: Mapping[str, Contents]) -> Table | None:
 
 def data_table(data: Mapping[str, dict]) -> Table:
     """Returns what became of every utterance of each corpus."""
-    keys = ("in", "train", "valid", "test", "kept")
-    rows = []
-    for name in ORDER:
-        one = data[name]
-        rows.append(
-            [
-                TITLES[name],
-                *(f"{one[key]:,}" for key in keys),
-                f"{sum(one['rejected'].values()):,}",
-                f"{one['annotation_errors']:,}",
-                f"{one['hours']:.2f}",
-                f"{one['speakers']:,}",
-            ]
-        )
-    both = [data["simulated"], data["telecall"]]
-    sums = [sum(one[key] for one in both) for key in keys]
-    sums.append(sum(sum(one["rejected"].values()) for one in both))
-    sums.append(sum(one["annotation_errors"] for one in both))
-    hours = f"{sum(one['hours'] for one in both):.2f}"
-    rows.insert(2, ["simulated and calls together", *(f"{n:,}" for n in sums), hours, ""])
+
+    def row(title: str, speakers: str, *corpora: str) -> list[str]:
+        own = [data[name] for name in corpora]
+        counts = [sum(one[key] for one in own) for key in ("in", "train", "valid", "test", "kept")]
+        counts.append(sum(sum(one["rejected"].values()) for one in own))
+        counts.append(sum(one["annotation_errors"] for one in own))
+        hours = sum(one["hours"] for one in own)
+        return [title, *(f"{n:,}" for n in counts), f"{hours:.2f}", speakers]
+
+    rows = [row(TITLES[name], f"{data[name]['speakers']:,}", name) for name in ORDER]
+    rows.insert(2, row("simulated and calls together", "", *ORDER[:2]))
     heads = ["type", "in", "train", "valid", "test", "valid samples", "rejected"]
     heads += ["of them annotation errors", "hours kept", "speakers"]
     return Table(heads, rows, "What became of every utterance")
@@ -152,17 +143,11 @@ def data_table(data: Mapping[str, dict]) -> Table:
 
 def quality_table(data: Mapping[str, dict]) -> Table:
     """Returns lengths, completeness and storage of each corpus."""
-    rows = [
-        [
-            TITLES[name],
-            f"{data[name]['mean_speech_length']:.1f}",
-            f"{data[name]['mean_text_length']:.1f}",
-            _share(data[name]["share_all_fields"]),
-            _share(data[name]["share_audio_exists"]),
-            f"{data[name]['mb_per_hour']:.1f}",
-        ]
-        for name in ORDER
-    ]
+    rows = []
+    for name, one in ((name, data[name]) for name in ORDER):
+        lengths = [f"{one[key]:.1f}" for key in ("mean_speech_length", "mean_text_length")]
+        shares = [_share(one[key]) for key in ("share_all_fields", "share_audio_exists")]
+        rows.append([TITLES[name], *lengths, *shares, f"{one['mb_per_hour']:.1f}"])
     heads = ["type", "mean speech\\_length (10 ms frames)", "mean text\\_length (tokens)"]
     heads += ["all fields present", "audio exists", "MB an hour"]
     return Table(heads, rows, "Lengths, completeness and storage")
@@ -187,16 +172,10 @@ def rejection_table(rejected: Mapping[str, Iterable[dict]]) -> Table | str:
             example.setdefault(entry["reason"], f"{entry['id']}: {entry['detail']}")
     if not counts:
         return "Nothing was left out."
-    rows = [
-        [
-            f"`{reason}`",
-            REASONS[reason],
-            literal(example[reason]),
-            *(f"{counts[reason][source]:,}" for source in rejected),
-        ]
-        for reason in REASONS
-        if reason in counts
-    ]
+    rows = []
+    for reason in (reason for reason in REASONS if reason in counts):
+        numbers = [f"{counts[reason][source]:,}" for source in rejected]
+        rows.append([f"`{reason}`", REASONS[reason], literal(example[reason]), *numbers])
     heads = ["reason", "what it means", "one of them", *(TITLES[source] for source in rejected)]
     return Table(heads, rows, "Left out, by reason", left=3)
 
@@ -215,13 +194,10 @@ def change_table(changed: Mapping[str, Iterable[dict]], version: int) -> Table |
     note = f"Normaliser of training texts, version {version}"
     if not counts:
         return f"{note}: it changed no transcript."
-    rows = [
-        [
-            f"`{rule}`",
-            " / ".join(f"{literal(b)} → {literal(clean_transcript(b)[0])}" for b in examples[rule]),
-            *(f"{counts[rule][source]:,}" for source in changed),
-        ]
-        for rule in counts
-    ]
+    rows = []
+    for rule, count in counts.items():
+        pairs = [f"{literal(b)} → {literal(clean_transcript(b)[0])}" for b in examples[rule]]
+        numbers = [f"{count[source]:,}" for source in changed]
+        rows.append([f"`{rule}`", " / ".join(pairs), *numbers])
     heads = ["rule", "before → after", *(TITLES[source] for source in changed)]
     return Table(heads, rows, f"{note}: transcripts changed", left=2)

@@ -1,4 +1,4 @@
-"""The whole report as sections of blocks, from everything that the run left."""
+"""Puts the whole report together as sections of blocks, from everything that the run left."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from telephone_asr.scoring.transcripts import lines_of
 from telephone_asr.titles import TITLES
 
 SHOWN_SLICES = 10
+HOW_ALIGNED = (
+    f"Of the model that ships, {TITLES[FINAL]}, by CER. Texts are aligned as they are scored: S is "
+    "a substituted, D a deleted, I an inserted character."
+)
 
 
 def document(
@@ -30,50 +34,35 @@ def document(
         of_line: pictures of what the simulated line did.
         read_call: gives the sound of a call.
     """
-    synthetic, data = run.synthetic, run.data
     changes = findings.compare(run.transcripts, run.seed)
     calls = lines_of(run.transcripts, FINAL, "telecall")
-    random = utterances.drawn(calls, run.seed)
+    worst, random = (
+        utterances.shown(own, read_call, run.scoring)
+        for own in (utterances.worst(calls), utterances.drawn(calls, run.seed))
+    )
     hardest = slices.worse_than_all(run.metrics[FINAL]["telecall"])
+    confusions = slices.confusion_tables(run.transcripts, run.scoring)
+    costs = [tables.cost_table(run.costs), tables.disk_table(run.stages)]
+    data = [corpora.data_table(run.data), corpora.quality_table(run.data), *of_corpora]
 
     def section(name: str, title: str, blocks: Iterable[Block | None], *sets: str) -> Section:
-        whole = titled(title, synthetic, sets or TEST_SETS)
+        whole = titled(title, run.synthetic, sets or TEST_SETS)
         return Section(name, title, whole, [block for block in blocks if block])
 
     sections = [
         section("cer", "Character error rates", _rates(run, changes)),
         section("calls", "Where calls are still bad", _calls(run, hardest), "telecall"),
-        section(
-            "confusions",
-            "Confusions",
-            slices.confusion_tables(run.transcripts, run.scoring),
-        ),
-        section(
-            "worst",
-            "The worst utterances of the calls",
-            [
-                f"Of the model that ships, {TITLES[FINAL]}, by CER. Texts are aligned as they "
-                "are scored: S is a substituted, D a deleted, I an inserted character.",
-                utterances.shown(utterances.worst(calls), read_call, run.scoring),
-            ],
-            "telecall",
-        ),
-        section(
-            "random",
-            "Utterances of the calls drawn at random",
-            [utterances.shown(random, read_call, run.scoring)],
-            "telecall",
-        ),
+        section("confusions", "Confusions", confusions),
+        section("worst", "The worst utterances of the calls", [HOW_ALIGNED, worst], "telecall"),
+        section("random", "Utterances of the calls drawn at random", [random], "telecall"),
         section("training", "Training", _training(run, curves)),
-        section("cost", "Cost", [tables.cost_table(run.costs), tables.disk_table(run.stages)]),
-        section(
-            "data", "Data", [corpora.data_table(data), corpora.quality_table(data), *of_corpora]
-        ),
+        section("cost", "Cost", costs),
+        section("data", "Data", data),
         section("line", "What the simulated line did", of_line, "simulated"),
         section("stages", "Stages", [tables.stage_table(run.stages)]),
     ]
     return Document(
-        titled("Adaptation to telephone speech", synthetic),
+        titled("Adaptation to telephone speech", run.synthetic),
         findings.lead(changes, hardest),
         findings.answers(run, changes, hardest),
         findings.notes(run),

@@ -30,14 +30,8 @@ RASTER_DPI = 110  # of the spectrograms in an SVG
 INK, MUTED, GRID = "#1c2024", "#5b6169", "#d9dce0"
 ACCENT, SECOND, PAPER = "#0b62a4", "#b34700", "#fefefe"
 # Each colour of a picture is a variable of page.css, which has a light and a dark value for it.
-VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    GRID: "var(--grid)",
-    ACCENT: "var(--accent)",
-    SECOND: "var(--second)",
-    PAPER: "var(--paper)",
-}
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+VARIABLES |= {ACCENT: "var(--accent)", SECOND: "var(--second)", PAPER: "var(--paper)"}
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -71,7 +65,7 @@ Curve = Sequence[tuple[int, float]]  # step, value
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture, with the words for who cannot see it."""
+    """A picture, with the words for who cannot see it."""
 
     name: str  # unique in the report
     title: str

@@ -1,4 +1,4 @@
-"""What a run left, and the answers to what a reviewer asks of it first: what it brought, at what
+"""Holds what a run left, and answers what a reviewer asks of it first: what it brought, at what
 price, and where calls are still bad."""
 
 from __future__ import annotations
@@ -104,18 +104,19 @@ def lead(changes: Changes, hardest: Sequence[Slice]) -> str:
         f"Wideband speech went from {percent(wideband.before)} to "
         f"{percent(wideband.after)} %, {_relative(wideband)}: **{wideband.verdict}**.",
     ]
-    for first in hardest[:1]:
-        sentences.append(
-            f"Calls are still worst with {literal(first.words)}: {percent(first.cer)} %."
-        )
+    if hardest:
+        worst = hardest[0]
+        sentences += [f"Calls are still worst with {literal(worst.words)}: {percent(worst.cer)} %."]
     return " ".join(sentences)
 
 
 def answers(findings: Findings, changes: Changes, hardest: Sequence[Slice]) -> list[Answer]:
+    base = f"Base: {_rate(findings.metrics[BASE]['telecall'])}. {BRACKETS}"
+    whole = f"In all {changes['wideband', BASE, FINAL]}. {BRACKETS}"
     return [
         _merge(findings.gate, changes),
-        _brought(findings, changes),
-        _price(changes),
+        _by_stage("What did each stage bring on calls?", "telecall", base, changes),
+        _by_stage("What did it cost on wideband speech?", "wideband", whole, changes),
         _still_bad(findings, hardest),
     ]
 
@@ -134,17 +135,6 @@ def _merge(gate: Sequence[Check], changes: Changes) -> Answer:
     tones = {True: "good", False: "bad", None: "unknown"}
     checks = [(tones[check.ok], literal(check.sentence)) for check in gate]
     return Answer(question, headline, tones[passed(gate)], against, checks)
-
-
-def _brought(findings: Findings, changes: Changes) -> Answer:
-    text = f"Base: {_rate(findings.metrics[BASE]['telecall'])}. {BRACKETS}"
-    return _by_stage("What did each stage bring on calls?", "telecall", text, changes)
-
-
-def _price(changes: Changes) -> Answer:
-    whole = changes["wideband", BASE, FINAL]
-    text = f"In all {whole}. {BRACKETS}"
-    return _by_stage("What did it cost on wideband speech?", "wideband", text, changes)
 
 
 def _by_stage(question: str, test_set: str, text: str, changes: Changes) -> Answer:
@@ -169,11 +159,9 @@ def _still_bad(findings: Findings, hardest: Sequence[Slice]) -> Answer:
         return Answer(question, f"{percent(whole['cer'])} % CER on all calls", "neutral", text)
     named = []
     for one in hardest[:NAMED_SLICES]:
-        known = f" ({one.interval})" if one.interval else ""
+        rate = f"{percent(one.cer)} %" + (f" ({one.interval})" if one.interval else "")
         share = f"{100 * one.share_of_errors:.0f} % of all errors"
-        named.append(
-            ("bad", f"{_capital(literal(one.words))}: {percent(one.cer)} %{known}, {share}")
-        )
+        named.append(("bad", f"{_capital(literal(one.words))}: {rate}, {share}"))
     first = hardest[0]
     headline = f"{_capital(literal(first.words))}: {percent(first.cer)} % CER"
     return Answer(question, headline, "bad", text, named)

@@ -1,5 +1,5 @@
-"""Where the calls go wrong, by slice, by what is said and by character: tables, a heat map, and the
-CSV files that `dvc plots` draws of several experiments into one picture."""
+"""Shows where the calls go wrong, by slice, by what is said and by character: tables, a heat map,
+and the CSV files that `dvc plots` draws of several experiments into one picture."""
 
 from __future__ import annotations
 
@@ -138,17 +138,11 @@ def _cell(errors: Sequence[ErrorRate] | None) -> Cell | None:
 
 
 def hardest_table(hardest: Sequence[Slice]) -> Table:
-    rows = [
-        [
-            SLICE_TITLES[one.kind][0],
-            literal(name_of(one.kind, one.name)),
-            f"**{percent(one.cer)}**",
-            one.interval or "–",
-            f"{100 * one.share_of_errors:.0f} %",
-            f"{one.characters:,}",
-        ]
-        for one in hardest
-    ]
+    rows = []
+    for one in hardest:
+        names = [SLICE_TITLES[one.kind][0], literal(name_of(one.kind, one.name))]
+        sizes = [f"{100 * one.share_of_errors:.0f} %", f"{one.characters:,}"]
+        rows.append([*names, f"**{percent(one.cer)}**", one.interval or "–", *sizes])
     heads = ["by", "calls", "CER %", "95 % interval", "share of all errors", "characters"]
     return Table(heads, rows, "Where calls are worst with the final model", left=2)
 

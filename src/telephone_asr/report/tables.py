@@ -64,18 +64,11 @@ def change_table(changes: Changes) -> Table:
 
 def training_table(checkpoints: Mapping[str, dict]) -> Table:
     """Returns what each stage trained, for how long, and which of its steps was kept."""
-    rows = [
-        [
-            TITLES[name],
-            TRAINED_ON[name],
-            f"{one['trainable_parameters']:,}",
-            f"{one['lr']:g}",
-            f"{one['steps']:,}",
-            f"{one['step']:,}",
-            percent(one["valid_cer"]),
-        ]
-        for name, one in checkpoints.items()
-    ]
+    rows = []
+    for name, one in checkpoints.items():
+        trained = [TITLES[name], TRAINED_ON[name], f"{one['trainable_parameters']:,}"]
+        steps = [f"{one['lr']:g}", f"{one['steps']:,}", f"{one['step']:,}"]
+        rows.append([*trained, *steps, percent(one["valid_cer"])])
     heads = ["stage", "trained on", "trainable parameters", "lr", "steps", "best step"]
     return Table([*heads, "validation CER %"], rows, "What each stage trained", left=2)
 
@@ -157,13 +150,8 @@ def disk_table(stages: Sequence[StageState]) -> Table | None:
 
 def stage_table(stages: Sequence[StageState]) -> Table | None:
     """Returns every stage of the pipeline, and whether it ran; None where no lock file tells."""
-    rows = [
-        [
-            f"`{one.name}`",
-            "✓ ran" if one.ran else "✗ **not run**",
-            one.about,
-            size(sum(one.outs.values())) if one.ran else "–",
-        ]
-        for one in stages
-    ]
+    rows = []
+    for one in stages:
+        ran, made = ("✓ ran", size(sum(one.outs.values()))) if one.ran else ("✗ **not run**", "–")
+        rows.append([f"`{one.name}`", ran, one.about, made])
     return Table(["stage", "status", "what for", "made"], rows, "Every stage", 3) if rows else None

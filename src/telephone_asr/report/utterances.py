@@ -17,7 +17,7 @@ from telephone_asr.scoring.difference import percent
 from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
-# Of the sound of one list, as it stands in the page: with both lists the page stays below 8 MB.
+# Bytes of sound of one list, as it stands in the page: with both the page stays below 8 MB.
 MAX_SOUND_BYTES = 2_500_000
 
 Read = Callable[[str], tuple[np.ndarray, int]]  # key: int16 samples, sample rate in Hz

@@ -1,4 +1,4 @@
-"""The gate: what a change may cost in CER before it is stopped.
+"""The gate, which stops a change that costs too much in CER.
 
 A limit is broken when the difference is above it and more than noise: its 95 % interval lies above
 0. A difference within noise stops nobody, however the limit is set. What cannot be read or compared
