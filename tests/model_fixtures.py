@@ -13,6 +13,7 @@ import pytest
 from telephone_asr.manifests.messages import PROMPT_VERBATIM, Example, manifest_line, read_manifest
 from telephone_asr.model.frontend import fbank_frames
 from telephone_asr.model.parts import LoraSize
+from telephone_asr.names import STACKED
 from telephone_asr.params import TinyModel, TinyTraining, Train, load_params
 from telephone_asr.shards import Utterance, sound_index, write_shards
 from telephone_asr.training.plan import Plan
@@ -226,7 +227,7 @@ def make_checkpoint(
     """Writes a checkpoint of a stage on top of those below it; the weights of the whole model."""
     from telephone_asr.model import parts
 
-    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) - 1]
+    below = STACKED[STACKED.index(stage) - 1]
     nano = parts.load_checkpoint(models, below, FS)
     if stage == "lora":
         trained = parts.add_lora(nano, LORA, seed=3)

@@ -18,6 +18,7 @@ from telephone_asr.manifests.messages import PROMPT
 from telephone_asr.model import fun_asr_nano, layout, parts, tiny
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import FunASRNano, load
+from telephone_asr.names import STACKED
 
 LORA = parts.LoraSize(r=16, alpha=32, dropout=0.05)
 PUBLISHED = Path(__file__).with_name("published_keys.tsv")
@@ -148,7 +149,7 @@ def test_the_bench_runs_the_whole_pipeline(bench):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines() if "|" in line]
-    stages = [*parts.CHECKPOINTS, "final"]
+    stages = [*STACKED, "final"]
     assert set(rows) >= {f"evaluate {name}" for name in stages} | {"export", "report", "all"}
     equal, of = re.search(r"export: (\d+) of (\d+) texts", done.stdout).groups()
     assert equal == of != "0"

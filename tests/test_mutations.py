@@ -119,8 +119,8 @@ MUTATIONS = {
     ),
     "the other digits of a wrong number stay hanzi": (
         "normalise.py",
-        "    return again if again in",
-        "    return numeral if again in",
+        "    return value if value == re.sub(",
+        "    return numeral if value == re.sub(",
     ),
     "the p-value is one-sided": (
         "compare.py",

@@ -13,6 +13,7 @@ from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, w
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
+from telephone_asr.names import STACKED
 
 CTC = ("audio_encoder.", *CTC_BRANCH)
 
@@ -195,7 +196,7 @@ def test_the_file_holds_the_trained_part_alone(trained_models, stage):
     note = json.loads((models / stage / "checkpoint.json").read_text(encoding="utf-8"))
     assert sum(w.numel() for w in weights.values()) == note["trainable_parameters"]
     assert note["sha256"] == file_sha256(models / stage / parts.WEIGHTS[stage])
-    below = parts.CHECKPOINTS[: parts.CHECKPOINTS.index(stage)]
+    below = STACKED[: STACKED.index(stage)]
     assert note["stands_on"] == {
         name: file_sha256(models / name / parts.WEIGHTS[name]) for name in below
     }
@@ -322,7 +323,7 @@ def reshape_one(weights: dict) -> None:
 @pytest.mark.parametrize("change", [remove_one, add_one, reshape_one])
 def test_a_checkpoint_that_is_not_exactly_its_part_is_refused(models, stage, change):
     edit_weights(models, stage, change)
-    for later in parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) + 1 :]:
+    for later in STACKED[STACKED.index(stage) + 1 :]:
         shutil.rmtree(models / later)
     with pytest.raises(InputError, match=re.escape(str(models / stage))):
         parts.load_checkpoint(models, stage, FS)

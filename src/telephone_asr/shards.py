@@ -121,16 +121,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-def _gzip(content: bytes) -> bytes:
+def _gzip(content: bytes, strategy: int = zlib_ng.Z_DEFAULT_STRATEGY) -> bytes:
     """Returns one gzip member, without the time of day, by the zlib-ng that is installed with its
     version: Python's own zlib is whichever the system has, and they pack alike no more."""
-    packer = zlib_ng.compressobj(wbits=31)
-    return packer.compress(content) + packer.flush()
-
-
-def _gzip_sound(content: bytes) -> bytes:
-    """Returns one gzip member, its codes counted and nothing else: sound repeats nothing."""
-    packer = zlib_ng.compressobj(wbits=31, strategy=zlib_ng.Z_HUFFMAN_ONLY)
+    packer = zlib_ng.compressobj(wbits=31, strategy=strategy)
     return packer.compress(content) + packer.flush()
 
 
@@ -153,7 +147,8 @@ def _tar_members(utterance: Utterance, recording: dict) -> tuple[bytes, str]:
         member.size = len(content)
         packed += member.tobuf(tarfile.PAX_FORMAT)
         packed += content + bytes(-len(content) % tarfile.BLOCKSIZE)
-    return _gzip_sound(bytes(packed)), suffix
+    # Sound repeats nothing: looking for repetitions costs time, counting codes does all there is.
+    return _gzip(bytes(packed), zlib_ng.Z_HUFFMAN_ONLY), suffix
 
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
@@ -344,20 +339,15 @@ def _unpack(file: IO[bytes], offset: int, size: int, path: Path, key: str) -> by
         unpacked = zlib.decompress(file.read(size), wbits=31)
     except zlib.error as error:
         raise _damaged(path, f"at utterance {key}, {error}") from None
-    member, start = _first_member(unpacked)
-    return unpacked[start : start + member.size]
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
+        sound = next(
+            iter(tar)
+        )  # a name that is long or not ASCII has a header of its own before it
+    return unpacked[sound.offset_data : sound.offset_data + sound.size]
 
 
 def _decode(content: bytes) -> tuple[np.ndarray, int]:
     return soundfile.read(io.BytesIO(content), dtype="int16")
-
-
-def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:
-    """Returns the sound's entry and where its bytes begin; a name that is long or not ASCII has a
-    header of its own before it."""
-    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
-        member = next(iter(tar))
-        return member, member.offset_data
 
 
 def _damaged(path: Path | str, how: str) -> InputError:

@@ -43,11 +43,11 @@ _NAMES = re.compile(
     rf"|(姓[{SURNAMES}])"
 )
 
-KINDS = (*_PATTERNS, "names")
+CONTENT_KINDS = (*_PATTERNS, "names")
 
 
 def found(kind: str, text: str) -> list[str]:
-    """Finds what there is of a kind (one of KINDS) in a normalised text.
+    """Finds what there is of a kind (one of CONTENT_KINDS) in a normalised text.
 
     >>> found("digits", "尾号4625的卡欠款80000元"), found("amounts", "尾号4625的卡欠款80000元")
     (['4625'], ['80000元'])

@@ -50,10 +50,10 @@ def summary(
         **rates(lines, seed),
         "utterances": len(lines),
         "cut_off": sum(line.get("cut_off", False) for line in lines),  # older lines do not tell
-        **{kind: by(lines, seed, name_of) for kind, name_of in KINDS.items()},
+        **{kind: by(lines, seed, name_of) for kind, name_of in SLICE_KINDS.items()},
         "short_turns": _slice([x for x in lines if 0 < x["characters"] <= SHORT], seed),
         "speaker": speakers(lines),
-        **{kind: exact_matches(kind, texts) for kind in content.KINDS},
+        **{kind: exact_matches(kind, texts) for kind in content.CONTENT_KINDS},
         "loops": loops(texts),
     }
 
@@ -111,7 +111,7 @@ def codec_family(codec: str | None) -> str | None:
 
 
 # What names the slice of each kind that a line is in.
-KINDS: dict[str, Callable[[Mapping], str | None]] = {
+SLICE_KINDS: dict[str, Callable[[Mapping], str | None]] = {
     "scene": lambda line: line["scene"] or None,
     "duration_s": lambda line: band(line["duration"], DURATION_S),
     "snr_db": lambda line: band(line["snr_db"], SNR_DB),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH
+from telephone_asr.names import STACKED
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params, stage_lr, stage_options
 from telephone_asr.paths import COST, MODELS
@@ -51,7 +52,7 @@ def main() -> None:
 
 def train(part: str, params: Params) -> None:
     """Trains one part on top of those before it, and writes its checkpoint."""
-    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(part) - 1]
+    below = STACKED[STACKED.index(part) - 1]
     nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
     plan = stage_plan(part, params)
     if plan.ctc_weight and not nano.has_ctc:
