@@ -144,7 +144,7 @@ MUTATIONS = {
     ),
     "a number with a digit more is the same number": (
         "content.py",
-        "heard = Counter(found(kind, hypothesis))",
+        "heard = Counter(find(kind, hypothesis))",
         "heard = Counter({item: hypothesis.count(item) for item in wanted})",
     ),
     "what the reference repeats is a loop too": (
