@@ -22,8 +22,8 @@ hypothesis.settings.register_profile("other", **SLOW_TOO)
 hypothesis.settings.load_profile("same")
 
 pytest_plugins = [
-    *("corpus_fixtures", "model_fixtures", "published_fixtures"),
-    *("repository_fixtures", "review_fixtures", "speech_fixtures"),
+    *("speech_fixtures", "repository_fixtures", "model_fixtures"),  # each stands on those before it
+    *("corpus_fixtures", "published_fixtures", "review_fixtures"),
 ]
 
 
