@@ -12,13 +12,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import struct
 import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain, islice
@@ -31,6 +29,7 @@ from zlib_ng import zlib_ng
 
 from telephone_asr.channel import g711
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 
 REJECTED = "rejected.jsonl"
 SIMULATED_PREFIX = "sim-"
@@ -84,9 +83,8 @@ def write_shards(directory: Path, utterances: Iterable[Utterance], shard_size: i
 def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) -> int:
     """Writes one shard, an utterance at a time; returns how many there were. Both files appear
     whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
     lines = []
-    with whole_file(_tar_path(directory, index)) as tar:
+    with new_out(_tar_path(directory, index)) as new, open(new, "wb") as tar:
         for utterance in utterances:
             cut = _cut(utterance)
             packed, suffix = _tar_members(utterance, cut["recording"])
@@ -96,8 +94,8 @@ def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) ->
             tar.write(packed)
             lines.append(json.dumps(cut, ensure_ascii=False) + "\n")
         tar.write(_end_of_tar())
-    with whole_file(_cuts_path(directory, index)) as cuts:
-        cuts.write(_gzip("".join(lines).encode()))
+    with new_out(_cuts_path(directory, index)) as new:
+        new.write_bytes(_gzip("".join(lines).encode()))
     return len(lines)
 
 
@@ -107,18 +105,6 @@ def _tar_path(directory: Path, index: int) -> Path:
 
 def _cuts_path(directory: Path, index: int) -> Path:
     return directory / f"cuts.{index:06d}.jsonl.gz"
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that appears under its name once it is written, or not at all."""
-    temporary = path.with_name("." + path.name)
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _gzip(content: bytes, strategy: int = zlib_ng.Z_DEFAULT_STRATEGY) -> bytes:

@@ -9,11 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import printable, read_lines
 
@@ -96,7 +97,6 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     from telephone_asr.decoding.corpus import score_items
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.devices import allow_tf32
-    from telephone_asr.shards import whole_file
 
     layout.check_directory(model, "--model")
     items = _items(kind, path)
@@ -113,7 +113,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
         options=params.scoring,
     )
     started = time.perf_counter()
-    with whole_file(output) if output else nullcontext() as file:
+    with _written(output) as file:
         bar = tqdm(results, f"{model.name} on {path.name}", len(items), unit=" utterances")
         lines, rejected = _gather(bar, path.name, file)
         if not lines:
@@ -130,6 +130,15 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     rate = len(lines) / (time.perf_counter() - started)
     print(f"left out: {counted or 'none'}; {rate:.1f} utterances a second")
     _print_frequent(lines, params.scoring)
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[IO[bytes] | None]:
+    if output is None:
+        yield None
+        return
+    with new_out(output) as new, open(new, "wb") as file:
+        yield file
 
 
 def _items(kind: str, path: Path) -> list[Item]:
