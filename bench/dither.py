@@ -35,6 +35,7 @@ from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano
+from telephone_asr.names import TEST_SETS
 from telephone_asr.params import Params, change_key, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
@@ -43,10 +44,10 @@ from telephone_asr.shards import SoundIndex, sound_index
 
 DITHERS = (0.0, 1.0)
 WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
-TEST_SETS = ("telecall", "simulated", "wideband")
+
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
-STAGES = ("base", "train encoder", "train adapter", "train lora")
+STAGES = ("base", "train encoder", "train adaptor", "train lora")
 
 
 # --- Muted sound

@@ -54,7 +54,7 @@ class Check(NamedTuple):
 CHECKS = (
     Check("model", 120),  # what the others run on
     Check("encoder", 90),
-    Check("adapter", 90),
+    Check("adaptor", 90),
     Check("lora", 90),
     Check("decoding", 90),
     Check("resume", 150, alone=False),

@@ -169,7 +169,7 @@ def model(root: Path, size: Size) -> dict[str, Any]:
     full_model.write_tokenizers(root / "small-tokenizer", small=True)
     full_model.write_model(root / "models-small" / "base", root / "small-tokenizer", small=True)
     nano = training.loaded(root / "models-small" / "base")
-    for stage in ("encoder", "adapter"):  # what stage 3 stands on
+    for stage in ("encoder", "adaptor"):  # what stage 3 stands on
         trained = parts.choose_trained(nano, parts.PREFIXES[stage])
         parts.save_checkpoint(root / "models-small" / stage, stage, nano, trained, {"step": 0})
     training.write_inputs(root, size.batch * (size.steps + 1))

@@ -8,7 +8,7 @@ its collator, its model's forward pass and `Trainer.train_epoch`, with the freez
 for. Ours is `loop.train` behind the same sound. Each of the two runs in a process of its own, so
 that its peak memory is its own; they take turns, `--rounds` times. Weights count in neither.
 
-Give --profile encoder (or adapter, lora) to see where our time goes, and --rates FILE to note our
+Give --profile encoder (or adaptor, lora) to see where our time goes, and --rates FILE to note our
 rates there for `telephone-asr doctor`. bench/gpu.py is the same on a GPU.
 """
 
@@ -37,12 +37,12 @@ import full_model
 from full_model import Sample
 
 HERE = Path(__file__).resolve().parent
-STAGES = ("encoder", "adapter", "lora")
-LEVELS = {"encoder": "features", "adapter": "encoded", "lora": "adapted"}
-BATCH = {"encoder": 8, "adapter": 8, "lora": 16}  # utterances
+STAGES = ("encoder", "adaptor", "lora")
+LEVELS = {"encoder": "features", "adaptor": "encoded", "lora": "adapted"}
+BATCH = {"encoder": 8, "adaptor": 8, "lora": 16}  # utterances
 SECONDS = 3.0  # of each utterance
 ROWS = 50  # of 60 ms
-TARGETS = {"encoder": (1.25, 0.85), "adapter": (2.0, 0.75), "lora": (1.75, 0.7)}
+TARGETS = {"encoder": (1.25, 0.85), "adaptor": (2.0, 0.75), "lora": (1.75, 0.7)}
 LR = 1e-4
 TOKENS = 20  # of a transcript that is decoded: random weights end none
 CTC_WEIGHT = 0.3  # of the profile fun-asr-nano
@@ -212,7 +212,7 @@ def steps_of_funasr(run: Run, nano: Any) -> dict:
         model._apply_lora_to_llm({"lora_conf": {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05}})
         mark_only_lora_as_trainable(model)
     else:
-        prefix = {"encoder": "audio_encoder.", "adapter": "audio_adaptor."}[run.stage]
+        prefix = {"encoder": "audio_encoder.", "adaptor": "audio_adaptor."}[run.stage]
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(prefix))
     model.to(run.device)

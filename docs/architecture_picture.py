@@ -44,6 +44,8 @@ WORDS = {
     "errors": "what is refused",
     "paths": "where things lie",
     "sections": "of params.yaml",
+    "names": "stages, sets, corpora",
+    "titles": "the same in English",
     "tags": "what is not said",
     "textfiles": "the door for text",
     "workers": "all cores",

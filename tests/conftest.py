@@ -21,7 +21,10 @@ hypothesis.settings.register_profile("same", derandomize=True, **SLOW_TOO)
 hypothesis.settings.register_profile("other", **SLOW_TOO)
 hypothesis.settings.load_profile("same")
 
-pytest_plugins = ["corpus_fixtures", "model_fixtures", "published_fixtures", "review_fixtures"]
+pytest_plugins = [
+    *("speech_fixtures", "repository_fixtures", "model_fixtures"),  # each stands on those before it
+    *("corpus_fixtures", "published_fixtures", "review_fixtures"),
+]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import TEXTS
+from speech_fixtures import TEXTS
 from telephone_asr.model import layout, writing
 from telephone_asr.model.pretrained import CTC_BRANCH, read_weights
 from telephone_asr.model.tiny import write_model

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from telephone_asr.names import CHECKPOINTS, TEST_SETS, TRAINED
 from telephone_asr.report.blocks import Document
-from telephone_asr.report.content import document
-from telephone_asr.report.findings import CHECKPOINTS, SETS, STAGES, Findings, StageState
+from telephone_asr.report.document import document
+from telephone_asr.report.findings import Findings
+from telephone_asr.report.lock import StageState
 from telephone_asr.scoring.slices import summary
 
 UTTERANCES, SPEAKERS = 30, 10
@@ -18,11 +20,11 @@ SAID = "甲乙丙丁戊己庚辛壬癸"
 CALLS = {
     "base": lambda i: 5,
     "encoder": lambda i: 2,
-    "adapter": lambda i: 2 + (-1) ** i,
+    "adaptor": lambda i: 2 + (-1) ** i,
     "lora": lambda i: 4,
     "final": lambda i: 4,
 }
-WIDEBAND = {"base": 1, "encoder": 2, "adapter": 2, "lora": 3, "final": 3}
+WIDEBAND = {"base": 1, "encoder": 2, "adaptor": 2, "lora": 3, "final": 3}
 
 
 def line(source: str, i: int, errors: int, **fields) -> dict:
@@ -60,7 +62,7 @@ def transcripts() -> dict[str, list[dict]]:
 def metrics(of: dict[str, list[dict]] | None = None) -> dict[str, dict]:
     """As `evaluate` writes them."""
     return {
-        name: {s: summary([x for x in lines if x["source"] == s], seed=0) for s in SETS}
+        name: {s: summary([x for x in lines if x["source"] == s], seed=0) for s in TEST_SETS}
         | {"no_speech": {"silence": {"insertions_per_minute": 1.5}}}
         for name, lines in (of or transcripts()).items()
     }
@@ -97,7 +99,9 @@ def findings(**fields) -> Findings:
             "wideband": corpus(),
             "telecall": corpus(rejected=rejected, annotation_errors=20, share_audio_exists=0.9999),
         },
-        checkpoints={name: {**checkpoint, "step": 0 if name == "lora" else 200} for name in STAGES},
+        checkpoints={
+            name: {**checkpoint, "step": 0 if name == "lora" else 200} for name in TRAINED
+        },
         export={
             **{"utterances": 60, "equal": 57, "cer": 0.4, "funasr_cer": 0.405},
             "without_dither": {"utterances": 60, "equal": 60},

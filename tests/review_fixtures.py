@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from model_fixtures import ROOT, write_params
+from repository_fixtures import ROOT, write_params
 from telephone_asr import cli
 
 BRANCH = "higher-lr"
@@ -30,13 +30,13 @@ stages:
     cmd: python train.py
     deps: [train.py, data/manifests]
     params: [train]
-    outs: [models/base, models/encoder, models/adapter, models/lora, report]
+    outs: [models/base, models/encoder, models/adaptor, models/lora, report]
   export:
     cmd: cp models/lora models/final
     deps: [models/lora]
     outs: [models/final]
   evaluate:
-    matrix: {checkpoint: [base, encoder, adapter, lora, final]}
+    matrix: {checkpoint: [base, encoder, adaptor, lora, final]}
     cmd: python evaluate.py ${item.checkpoint}
     deps: [evaluate.py, "models/${item.checkpoint}"]
     params: [seed]
@@ -63,7 +63,7 @@ import json, pathlib
 from ruamel.yaml import YAML
 lr = YAML(typ="safe").load(pathlib.Path("params.yaml"))["train"]["lora"]["lr"]
 pathlib.Path("models").mkdir(exist_ok=True)
-for stage, name in enumerate(["base", "encoder", "adapter", "lora"]):
+for stage, name in enumerate(["base", "encoder", "adaptor", "lora"]):
     wrong = {"telecall": 9 - 2 * stage, "simulated": 8 - 2 * stage, "wideband": 1}
     if name == "lora" and lr > 1e-3:  # calls get better, wideband speech is forgotten
         wrong = {"telecall": 1, "simulated": 2.1, "wideband": 4}

@@ -9,7 +9,8 @@ ALLOWED = {("telephone_asr.model.tiny", "telephone_asr.params")}
 PACKAGE = Path(__file__).parents[1] / "src" / "telephone_asr"
 # From the ground up. What is in one line may use the lines above it, and itself.
 LAYERS = (
-    ("__init__", "errors", "paths", "sections", "tags", "textfiles", "workers"),
+    ("__init__", "names", "paths", "titles"),
+    ("errors", "sections", "tags", "textfiles", "workers"),
     ("outs", "program", "scratch", "channel"),
     ("shards", "measures", "sameness", "simulation"),
     ("corpora", "scoring", "manifests", "model"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_fixtures import example_of, write_variant
+from model_fixtures import write_variant
+from speech_fixtures import example_of
 from telephone_asr.dataset.batching import (
     features_mb,
     in_order,

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from model_fixtures import ROOT
+from repository_fixtures import ROOT
 
 
 def run(out: Path, *options: str) -> dict:
@@ -34,15 +34,15 @@ def gpu(monkeypatch) -> ModuleType:
 def test_a_step_is_measured_on_both_sides(tmp_path):
     from ruamel.yaml import YAML
 
-    checks = run(tmp_path, "--only", "adapter")
-    assert {name: row["ok"] for name, row in checks.items()} == {"model": True, "adapter": True}
-    row = checks["adapter"]
+    checks = run(tmp_path, "--only", "adaptor")
+    assert {name: row["ok"] for name, row in checks.items()} == {"model": True, "adaptor": True}
+    row = checks["adaptor"]
     for side in ("ours", "fp32", "funasr"):
         assert all(seconds > 0 for seconds in row[side]["seconds"])
         assert row[side]["trained_parameters"] == row["ours"]["trained_parameters"]
     (rates,) = YAML(typ="safe").load((tmp_path / "rates.yaml").read_text(encoding="utf-8"))
-    assert rates["adapter"] == row["rates"]
-    assert rates["adapter"]["rows_a_second"] > 0
+    assert rates["adaptor"] == row["rates"]
+    assert rates["adaptor"]["rows_a_second"] > 0
 
 
 def test_a_check_that_fails_or_hangs_says_so_and_the_others_go_on(gpu, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from model_fixtures import CALL_RATE_HZ, ROOT, TEXTS, write_wav
+from repository_fixtures import ROOT
+from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.channel import g711
 from telephone_asr.commands import transcribe
@@ -360,3 +361,31 @@ def test_a_command_that_does_not_exist_is_refused(monkeypatch, capsys):
         cli.main()
     assert caught.value.code == 2
     assert "transcribe" in capsys.readouterr().err
+
+
+# --- The command as it is installed
+
+
+def installed(directory: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs the script that pip wrote, as a shell does."""
+    script = Path(sys.executable).with_name("telephone-asr")
+    return subprocess.run([script, *arguments], cwd=directory, capture_output=True, text=True)
+
+
+def test_the_installed_command_lists_what_there_is(tmp_path):
+    done = installed(tmp_path, "--help")
+    assert done.returncode == 0, done.stderr
+    for command in cli.COMMANDS:
+        assert command.__name__.rpartition(".")[2] in done.stdout
+
+
+def test_the_installed_command_works_and_refuses_in_one_sentence(tmp_path):
+    (tmp_path / "ref").write_text("a 还款三百\nb 您好\n", encoding="utf-8")
+    (tmp_path / "hyp").write_text("a 还款300\nb 您\n", encoding="utf-8")
+    done = installed(tmp_path, "score", "ref", "hyp")
+    assert done.returncode == 0, done.stderr
+    assert "14.29" in done.stdout  # one of seven characters: 还 款 3 0 0 您 好
+    refused = installed(tmp_path, "score", "ref", "nowhere")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1

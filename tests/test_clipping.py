@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from telephone_asr.channel.clipping import KINDS, clip
+from telephone_asr.channel.clipping import CLIPPING_KINDS, clip
 from telephone_asr.errors import InputError
 
 LEVEL = 0.25
@@ -46,7 +46,7 @@ def test_harmonics_of_a_sine(kind, series, amplitude):
 def test_far_too_loud_is_a_square_wave():
     """Whose n-th line is 4 / (pi n) of its height, whatever the kind of clipping."""
     sine = 1000 * np.sin(2 * np.pi * (np.arange(4096) + 0.5) / 4096)
-    for kind in KINDS:
+    for kind in CLIPPING_KINDS:
         lines = np.abs(np.fft.rfft(clip(sine, LEVEL, kind))) / 2048
         n = np.arange(1, 10, 2)
         np.testing.assert_allclose(lines[n], LEVEL * 4 / (np.pi * n), rtol=1e-3)
@@ -71,7 +71,7 @@ def test_soft_leaves_quiet_samples_alone():
     np.testing.assert_allclose(clip(quiet, LEVEL, "soft"), quiet, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLIPPING_KINDS)
 def test_a_copy_of_the_same_kind(kind):
     samples = RAMP.copy()
     out = clip(samples, LEVEL, kind)
@@ -80,7 +80,7 @@ def test_a_copy_of_the_same_kind(kind):
     assert not np.shares_memory(out, samples)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLIPPING_KINDS)
 def test_silence_nothing_and_the_loudest(kind):
     assert not clip(np.zeros(100, np.float32), LEVEL, kind).any()
     assert clip(np.zeros(0, np.float32), LEVEL, kind).shape == (0,)

@@ -8,7 +8,7 @@ import pytest
 
 from telephone_asr.corpora import sentences
 from telephone_asr.scoring import content
-from telephone_asr.scoring.content import KINDS, exact, found
+from telephone_asr.scoring.content import CONTENT_KINDS, exact, find
 from telephone_asr.scoring.normalise import normalise_for_scoring
 
 
@@ -44,7 +44,7 @@ def test_doctests():
 )
 def test_what_is_found(text, expected):
     text = normalise_for_scoring(text)
-    assert {kind: got for kind in KINDS if (got := found(kind, text))} == expected
+    assert {kind: got for kind in CONTENT_KINDS if (got := find(kind, text))} == expected
 
 
 def test_every_amount_and_named_person_of_the_synthetic_corpus_is_found():
@@ -56,8 +56,8 @@ def test_every_amount_and_named_person_of_the_synthetic_corpus_is_found():
     for slot, kind in slots.items():
         for _ in range(200):
             value = normalise_for_scoring(grammar.fill(f"{{{slot}}}", rng))
-            assert found(kind, value) == [value]
-            assert found(kind, normalise_for_scoring(f"您好{value}谢谢")) == [value]
+            assert find(kind, value) == [value]
+            assert find(kind, normalise_for_scoring(f"您好{value}谢谢")) == [value]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from telephone_asr.commands import data
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import REASONS
+from telephone_asr.paths import SHARDS
 
 
 @pytest.fixture
@@ -55,9 +56,7 @@ def test_an_id_is_not_found_inside_others(manifests):
 
 def test_the_rejected_of_one_reason_or_all(manifests):
     every = list(data.rejected(manifests, None))
-    assert len(every) == sum(
-        len(lines(manifests / source / "rejected.jsonl")) for source in data.SOURCES
-    )
+    assert len(every) == sum(len(lines(manifests / source / "rejected.jsonl")) for source in SHARDS)
     some = list(data.rejected(manifests, "unreadable_line"))
     assert some == [line for line in every if line.split("\t")[2] == "unreadable_line"]
     assert len(some) == 2

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from model_fixtures import ROOT, SMALL, import_corpora, write_params, write_wav
+from repository_fixtures import ROOT, SMALL, import_corpora, write_params
+from speech_fixtures import write_wav
 
 CODECS = ("mulaw", "alaw", "gsm+alaw", "amr_nb+alaw", "amr_nb+alaw+amr_nb", "g726", "g722+alaw")
 EVERYTHING = {  # that a line can do, to about half of the utterances each

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model_fixtures import run_stage, write_params
+from repository_fixtures import run_stage, write_params
 from telephone_asr.commands.doctor import Finding, consult, examine
 from telephone_asr.errors import InputError
 from telephone_asr.params import load_params

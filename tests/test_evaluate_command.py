@@ -9,7 +9,8 @@ import jiwer
 import pytest
 
 from corpus_fixtures import calls, kaldi
-from model_fixtures import CALL_RATE_HZ, SMALL, TEXTS, write_params, write_wav
+from repository_fixtures import SMALL, write_params
+from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.decoding import corpus as scoring_corpus
 from telephone_asr.decoding.recognise import transcribe

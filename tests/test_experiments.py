@@ -14,7 +14,7 @@ from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT, SMALL, import_corpora, write_params
+from repository_fixtures import ROOT, SMALL, import_corpora, write_params
 from review_fixtures import commit, shell
 from telephone_asr.shards import count_shards, read_cuts
 

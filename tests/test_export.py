@@ -7,7 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from model_fixtures import CALL_RATE_HZ, FS, make_checkpoint, write_wav
+from model_fixtures import make_checkpoint
+from speech_fixtures import CALL_RATE_HZ, FS, write_wav
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
@@ -22,7 +23,7 @@ def models(fitted_directory, tmp_path_factory) -> Path:
     """All checkpoints, and all of them merged in `final`."""
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(fitted_directory, models / "base")
-    for stage in ("encoder", "adapter", "lora"):
+    for stage in ("encoder", "adaptor", "lora"):
         make_checkpoint(models, stage, size=0.02)
     export(parts.load_checkpoint(models, "lora", FS), models / "final")
     return models
@@ -110,7 +111,7 @@ def test_the_base_stays_as_it_was(models, fitted_directory):
 
 
 @pytest.mark.parametrize("fs", [8000, 16000])
-@pytest.mark.parametrize("checkpoint", ["base", "adapter"])
+@pytest.mark.parametrize("checkpoint", ["base", "adaptor"])
 def test_the_front_end_is_that_of_the_training(models, tmp_path, fs, checkpoint):
     nano = parts.load_checkpoint(models, checkpoint, fs)
     export(nano, tmp_path / "final")

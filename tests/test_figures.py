@@ -132,9 +132,3 @@ def test_spectrograms_of_two_rates_agree():
         middle = level[:, level.shape[1] // 2]
         assert middle.max() == pytest.approx(0, abs=0.1)  # a full-scale sine is 0 dB
         assert np.argmax(middle) == round(1000 * sound.WINDOW_S)
-
-
-def test_scenes_are_counted_and_unnamed_ones_left_out():
-    contents = {name: corpora.Contents.of(cuts()) for name in corpora.SHOWN}
-    assert corpora.scene_table(contents).rows == [["sales", "25", "25"]]
-    assert corpora.scene_table({name: corpora.Contents() for name in corpora.SHOWN}) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_fixtures import ROOT, smaller, write_params
+from repository_fixtures import ROOT, smaller, write_params
 from telephone_asr.commands import forecast
 from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
 from telephone_asr.dataset.batching import low_rate_frames, schedule
@@ -12,7 +12,7 @@ from telephone_asr.params import load_params
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
-    "adapter": {
+    "adaptor": {
         **{"rows_a_second": 2000.0, "weights_gb": 4.0, "gb_a_1000_rows": 1.0},
         "frozen_rows_a_second": 5000.0,
     },
@@ -49,8 +49,8 @@ def test_a_stage_takes_its_rows_times_its_epochs_at_the_rate_that_was_measured(p
 
 
 def test_two_processes_take_half_the_time_and_each_the_same_memory(params):
-    one = by_stage(params)["train_adapter"]
-    two = by_stage(smaller(params, train={"processes": 2}))["train_adapter"]
+    one = by_stage(params)["train_adaptor"]
+    two = by_stage(smaller(params, train={"processes": 2}))["train_adaptor"]
     assert two.hours == pytest.approx(one.hours / 2)
     assert two.memory_gb == one.memory_gb
 
@@ -59,7 +59,7 @@ def test_frozen_outputs_take_disk_where_they_are_kept_and_an_eighth_of_the_rows_
     kept = by_stage(params)
     none = by_stage(smaller(params, train={"cache_frozen_gb": 0.0}))
     rows = 0.8 * 12 * 3600 / 0.06 * forecast.PADDING
-    saved = kept["train_adapter"].disk_gb - none["train_adapter"].disk_gb
+    saved = kept["train_adaptor"].disk_gb - none["train_adaptor"].disk_gb
     assert saved == pytest.approx(rows * 512 * 4 / 1e9)
     rows = 0.8 * 2 * 3600 / 0.06 * forecast.PADDING
     saved = kept["train_lora"].disk_gb - none["train_lora"].disk_gb
@@ -135,9 +135,9 @@ def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
 
 
 def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
-    from telephone_asr.scoring.no_speech import CLIPS_S, KINDS
+    from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS
 
-    quiet_s = len(KINDS) * sum(CLIPS_S)
+    quiet_s = len(NO_SPEECH_KINDS) * sum(CLIPS_S)
     assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
     before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})
     assert after["train_lora"].hours - before["train_lora"].hours == pytest.approx(0.01)

@@ -13,11 +13,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from model_fixtures import PREFIXES, ROOT, perturb
+from model_fixtures import PREFIXES, perturb
+from repository_fixtures import ROOT
 from telephone_asr.manifests.messages import PROMPT
 from telephone_asr.model import fun_asr_nano, layout, parts, tiny
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import FunASRNano, load
+from telephone_asr.names import STACKED
 
 LORA = parts.LoraSize(r=16, alpha=32, dropout=0.05)
 PUBLISHED = Path(__file__).with_name("published_keys.tsv")
@@ -76,7 +78,7 @@ def test_the_benches_take_the_published_configuration_as_it_is(bench):
     assert bench.configuration() == layout.published()
 
 
-@pytest.mark.parametrize(("stage", "size"), [("encoder", 221_136_992), ("adapter", 12_604_928)])
+@pytest.mark.parametrize(("stage", "size"), [("encoder", 221_136_992), ("adaptor", 12_604_928)])
 def test_the_part_that_trains_is_as_large_as_funasrs_own(full, stage, size):
     module = full.model.get_submodule(PREFIXES[stage][0].rstrip("."))
     trained = parts.choose_trained(full, PREFIXES[stage])
@@ -148,7 +150,7 @@ def test_the_bench_runs_the_whole_pipeline(bench):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split(" | ")[0].strip("| ") for line in done.stdout.splitlines() if "|" in line]
-    stages = [*parts.CHECKPOINTS, "final"]
+    stages = [*STACKED, "final"]
     assert set(rows) >= {f"evaluate {name}" for name in stages} | {"export", "report", "all"}
     equal, of = re.search(r"export: (\d+) of (\d+) texts", done.stdout).groups()
     assert equal == of != "0"

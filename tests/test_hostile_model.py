@@ -14,8 +14,10 @@ import torch
 from omegaconf import OmegaConf
 
 from hostile_model import make_hostile
-from model_fixtures import ROOT, make_checkpoint, write_wav
+from model_fixtures import make_checkpoint
 from published_fixtures import write_published
+from repository_fixtures import ROOT
+from speech_fixtures import write_wav
 from telephone_asr.errors import InputError
 from telephone_asr.model import allowed, layout, parts, pins
 from telephone_asr.model.pretrained import load, read_weights
@@ -387,7 +389,7 @@ def test_an_adapter_is_its_size_and_its_weights(good, tmp_path):
     """PEFT would import `megatron_core`, a module by its name: one of the working directory."""
     models = tmp_path / "models"
     shutil.copytree(good, models / "base")
-    for stage in ("encoder", "adapter", "lora"):
+    for stage in ("encoder", "adaptor", "lora"):
         make_checkpoint(models, stage)
     weights = parts.load_checkpoint(models, "lora", 16000).model.state_dict()
     path = models / "lora" / "adapter_config.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import SMALL, stage_command, write_params
+from repository_fixtures import SMALL, stage_command, write_params
 
 HUBS = ("modelscope", "huggingface")
 REPO, REVISION, COMMIT = "FunAudioLLM/Fun-ASR-Nano-2512", "v1.0", "c0ffee" + "0" * 34

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import write_params
+from repository_fixtures import write_params
 from telephone_asr.model.pretrained import file_sha256
 
 # States are saved more often than in earnest, so that most kills have one to go on from.
@@ -25,7 +25,7 @@ from telephone_asr.program import run
 from telephone_asr.stages import train
 run(train.main)
 """
-KILLS = {"encoder": 7, "adapter": 7, "lora": 6}
+KILLS = {"encoder": 7, "adaptor": 7, "lora": 6}
 
 
 def start(repository: Path, stage: str) -> subprocess.Popen:

@@ -164,6 +164,15 @@ def test_a_line_of_cuts_that_cannot_be_used(name, tmp_path, recordings):
     assert f"{tmp_path / 'cuts.jsonl'}:1: " in first.detail
 
 
+@pytest.mark.parametrize("field", ["start", "duration"])
+def test_a_line_without_its_times_says_so(field, tmp_path, recordings):
+    cut = lhotse_cut(recordings["mono"], "u").to_dict() | {field: None}
+    (tmp_path / "cuts.jsonl").write_text(json.dumps(cut) + "\n", encoding="utf-8")
+    (entry,) = map(load, list_items("lhotse", tmp_path / "cuts.jsonl", KEY))
+    assert isinstance(entry, Rejected)
+    assert "expected a start and a duration in seconds" in entry.detail
+
+
 def test_a_byte_order_mark_and_odd_line_ends_in_manifests(tmp_path, recordings, pcm):
     cut = lhotse_cut(recordings["mono"], "u").to_dict()
     cut = with_supervision(cut, text="您\u2028好\x85请问", speaker=" 甲\u3000")

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from telephone_asr.report.findings import StageState
-from telephone_asr.report.lock import read_states
+from telephone_asr.report.lock import StageState, read_states
 
 PIPELINE = """
 stages:

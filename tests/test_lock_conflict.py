@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_fixtures import ROOT
+from repository_fixtures import ROOT
 from review_fixtures import commit, dvc, shell
 
 PIPELINE = """

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from report_fixtures import line, transcripts, whole_document
-from telephone_asr.report import blocks, content, markdown
-from telephone_asr.report.findings import SETS
+from telephone_asr.names import TEST_SETS
+from telephone_asr.report import blocks, document, markdown
 from telephone_asr.report.utterances import shown
 from telephone_asr.scoring.options import Scoring
 
@@ -17,7 +17,7 @@ def read_nothing(key: str):
 
 
 def test_doctests():
-    for module in (blocks, content, markdown):
+    for module in (document, markdown):
         assert doctest.testmod(module).failed == 0
 
 
@@ -26,7 +26,7 @@ def test_it_begins_with_the_answer():
     first = text.split("\n## ")[0]
     assert first.startswith("# Adaptation to telephone speech\n\nThe three stages took")
     assert "### May I merge?\n\n? **The gate was not checked.**" in first
-    assert "- ≈ Stage 2 (adapter): **within noise**" in first
+    assert "- ≈ Stage 2 (adaptor): **within noise**" in first
     assert "CORPORA" in text
     assert "LINE" in text
 
@@ -62,7 +62,7 @@ def test_a_cell_of_the_heat_map_with_few_characters_is_in_brackets():
 
 
 def test_synthetic_is_said_in_every_heading():
-    text = markdown.markdown(whole_document(synthetic=frozenset(SETS)))
+    text = markdown.markdown(whole_document(synthetic=frozenset(TEST_SETS)))
     headings = [one for one in text.splitlines() if one.startswith(("# ", "## "))]
     assert len(headings) > 8
     assert all("(synthetic speech)" in one for one in headings)
@@ -81,9 +81,9 @@ def test_what_was_not_measured_has_no_section():
     for lines in plain.values():
         for one in lines:
             one |= {"snr_db": None, "codec": None, "lost_packets": None}
-    document = whole_document(transcripts=plain, costs={}, stages=[])
-    titles = [section.short for section in document.sections]
+    own = whole_document(transcripts=plain, costs={}, stages=[])
+    titles = [section.short for section in own.sections]
     assert "Cost" not in titles
     assert "Stages" not in titles
-    assert "SNR and codec" not in markdown.markdown(document)
+    assert "SNR and codec" not in markdown.markdown(own)
     assert "Cost" in [section.short for section in whole_document().sections]

@@ -119,8 +119,8 @@ MUTATIONS = {
     ),
     "the other digits of a wrong number stay hanzi": (
         "normalise.py",
-        "    return again if again in",
-        "    return numeral if again in",
+        "    return value if value == re.sub(",
+        "    return numeral if value == re.sub(",
     ),
     "the p-value is one-sided": (
         "compare.py",
@@ -144,7 +144,7 @@ MUTATIONS = {
     ),
     "a number with a digit more is the same number": (
         "content.py",
-        "heard = Counter(found(kind, hypothesis))",
+        "heard = Counter(find(kind, hypothesis))",
         "heard = Counter({item: hypothesis.count(item) for item in wanted})",
     ),
     "what the reference repeats is a loop too": (

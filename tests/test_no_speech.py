@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from telephone_asr.scoring.cut_off import CutOff
-from telephone_asr.scoring.no_speech import CLIPS_S, KINDS, clips, insertions_per_minute
+from telephone_asr.scoring.no_speech import (
+    CLIPS_S,
+    NO_SPEECH_KINDS,
+    clips,
+    insertions_per_minute,
+)
 from telephone_asr.scoring.options import Scoring
 
 
@@ -14,7 +19,7 @@ def level_db(samples: np.ndarray) -> float:
 
 def test_a_minute_of_each_kind_at_8_khz():
     samples = clips().samples
-    for kind in KINDS:
+    for kind in NO_SPEECH_KINDS:
         own = [sound for key, sound in samples.items() if key.startswith(kind)]
         assert sum(map(len, own)) == pytest.approx(60 * 8000, abs=8)
         assert all(sound.dtype == np.int16 for sound in own)
@@ -23,7 +28,7 @@ def test_a_minute_of_each_kind_at_8_khz():
 def test_silence_is_silent_music_is_as_loud_as_speech_and_noise_lies_between():
     found = clips()
     for i in range(len(CLIPS_S)):
-        quiet, noise, music = (level_db(found.read(f"{kind}-{i}")[0]) for kind in KINDS)
+        quiet, noise, music = (level_db(found.read(f"{kind}-{i}")[0]) for kind in NO_SPEECH_KINDS)
         assert quiet < -70
         assert -65 < noise < -25
         assert -36 < music < -12

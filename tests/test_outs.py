@@ -14,7 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT, run_stage
+from repository_fixtures import ROOT, run_stage
 from review_fixtures import dvc, shell
 from telephone_asr import program
 from telephone_asr.errors import InputError, shortage
@@ -42,7 +42,7 @@ def test_no_stage_writes_through_a_link_into_the_cache(trained_repository, tmp_p
     repository = tmp_path / "repository"
     shutil.copytree(trained_repository, repository)
     shutil.copyfile(ROOT / "dvc.yaml", repository / "dvc.yaml")
-    for name in ("encoder", "adapter"):  # which the fixture has not evaluated
+    for name in ("encoder", "adaptor"):  # which the fixture has not evaluated
         run_stage(repository, "evaluate", name)
     run_stage(repository, "report")
     cache, linked = tmp_path / "cache", set()
@@ -170,7 +170,7 @@ def ended(main) -> str:
     ("name", "arguments"),
     [
         *[("corpus", ()), ("simulate", ()), ("telecall", ()), ("tokenizer", ()), ("manifests", ())],
-        *[("base", ()), ("train_adapter", ()), ("export", ()), ("evaluate", ("lora",))],
+        *[("base", ()), ("train_adaptor", ()), ("export", ()), ("evaluate", ("lora",))],
     ],
 )
 def test_a_full_disk_ends_a_stage_in_one_sentence_and_leaves_its_outs(

@@ -137,7 +137,7 @@ def test_the_page_stays_below_its_size_with_calls_of_any_length():
     import numpy as np
 
     from report_fixtures import CURVES, findings
-    from telephone_asr.report.content import document
+    from telephone_asr.report.document import document
 
     def long_call(key: str):
         return np.zeros(8000 * 45, dtype=np.int16), 8000

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model_fixtures import FS, LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
+from model_fixtures import LORA, PREFIXES, TINY, make_checkpoint, perturb, write_variant
+from speech_fixtures import FS
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH, file_sha256, load
+from telephone_asr.names import STACKED
 
 CTC = ("audio_encoder.", *CTC_BRANCH)
 
@@ -24,7 +26,7 @@ def trained_models(tiny_directory, tmp_path_factory) -> tuple[Path, dict[str, di
     shutil.copytree(tiny_directory, models / "base")
     return models, {
         "encoder": make_checkpoint(models, "encoder", CTC),
-        "adapter": make_checkpoint(models, "adapter"),
+        "adaptor": make_checkpoint(models, "adaptor"),
         "lora": make_checkpoint(models, "lora"),
     }
 
@@ -167,7 +169,7 @@ def test_a_hash_is_of_names_and_values_in_any_order_and_memory_layout():
 # --- Checkpoints
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 def test_what_was_saved_is_loaded(trained_models, stage):
     models, after = trained_models
     loaded = parts.load_checkpoint(models, stage, FS)
@@ -181,21 +183,21 @@ def test_what_was_saved_is_loaded(trained_models, stage):
 def test_each_stage_changes_its_part_alone(trained_models):
     models, after = trained_models
     before = parts.load_checkpoint(models, "base", FS).model.state_dict()
-    for stage, prefixes in {"encoder": CTC, "adapter": ("audio_adaptor.",)}.items():
+    for stage, prefixes in {"encoder": CTC, "adaptor": ("audio_adaptor.",)}.items():
         changed = {n for n in before if not torch.equal(before[n], after[stage][n])}
         assert changed
         assert all(name.startswith(prefixes) for name in changed)
         before = after[stage]
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 def test_the_file_holds_the_trained_part_alone(trained_models, stage):
     models, after = trained_models
     weights = load_file(models / stage / parts.WEIGHTS[stage])
     note = json.loads((models / stage / "checkpoint.json").read_text(encoding="utf-8"))
     assert sum(w.numel() for w in weights.values()) == note["trainable_parameters"]
     assert note["sha256"] == file_sha256(models / stage / parts.WEIGHTS[stage])
-    below = parts.CHECKPOINTS[: parts.CHECKPOINTS.index(stage)]
+    below = STACKED[: STACKED.index(stage)]
     assert note["stands_on"] == {
         name: file_sha256(models / name / parts.WEIGHTS[name]) for name in below
     }
@@ -218,7 +220,7 @@ def test_lora_goes_on_the_projections_that_are_named(nano):
 
 def test_a_language_model_that_was_trained_whole_is_a_checkpoint_like_the_others(models):
     shutil.rmtree(models / "lora")
-    below = parts.load_checkpoint(models, "adapter", FS)
+    below = parts.load_checkpoint(models, "adaptor", FS)
     before = probe(below)
     trained = parts.choose_trained(below, parts.PREFIXES["lora"])
     assert all(name.startswith("llm.") for name in trained)
@@ -250,7 +252,7 @@ def test_peft_itself_loads_the_lora_directory(trained_models):
     from peft import PeftModel
 
     models, after = trained_models
-    nano = parts.load_checkpoint(models, "adapter", FS)
+    nano = parts.load_checkpoint(models, "adaptor", FS)
     peft = PeftModel.from_pretrained(nano.model.llm, str(models / "lora"))
     state = peft.base_model.model.state_dict()
     for name, tensor in after["lora"].items():
@@ -274,7 +276,7 @@ def test_a_checkpoint_of_another_base_is_refused(models):
     other = write_variant(models / "base", models / "other", change)
     shutil.rmtree(models / "base")
     other.rename(models / "base")
-    for stage in ("encoder", "adapter", "lora"):
+    for stage in ("encoder", "adaptor", "lora"):
         with pytest.raises(InputError, match="trained on another base") as caught:
             parts.load_checkpoint(models, stage, FS)
         assert str(models / "encoder" / "checkpoint.json") in str(caught.value)
@@ -283,20 +285,20 @@ def test_a_checkpoint_of_another_base_is_refused(models):
 def test_a_checkpoint_on_another_checkpoint_is_refused(models):
     edit_weights(models, "encoder", lambda w: w.update({n: t + 1 for n, t in w.items()}))
     parts.load_checkpoint(models, "encoder", FS)
-    with pytest.raises(InputError, match="adapter was trained on another encoder"):
-        parts.load_checkpoint(models, "adapter", FS)
+    with pytest.raises(InputError, match="adaptor was trained on another encoder"):
+        parts.load_checkpoint(models, "adaptor", FS)
 
 
 def test_weights_that_are_not_those_noted_are_refused(models):
-    note = models / "adapter" / "checkpoint.json"
+    note = models / "adaptor" / "checkpoint.json"
     before = note.read_text(encoding="utf-8")
-    edit_weights(models, "adapter", lambda w: w.update({n: t + 1 for n, t in w.items()}))
+    edit_weights(models, "adaptor", lambda w: w.update({n: t + 1 for n, t in w.items()}))
     note.write_text(before, encoding="utf-8")
-    with pytest.raises(InputError, match=r"adapter.checkpoint\.json"):
-        parts.load_checkpoint(models, "adapter", FS)
+    with pytest.raises(InputError, match=r"adaptor.checkpoint\.json"):
+        parts.load_checkpoint(models, "adaptor", FS)
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 @pytest.mark.parametrize("name", ["weights", "checkpoint.json"])
 def test_a_missing_checkpoint_says_what_to_run(models, stage, name):
     (models / stage / (parts.WEIGHTS[stage] if name == "weights" else name)).unlink()
@@ -318,18 +320,18 @@ def reshape_one(weights: dict) -> None:
     weights[name] = weights[name][:-1].clone()
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 @pytest.mark.parametrize("change", [remove_one, add_one, reshape_one])
 def test_a_checkpoint_that_is_not_exactly_its_part_is_refused(models, stage, change):
     edit_weights(models, stage, change)
-    for later in parts.CHECKPOINTS[parts.CHECKPOINTS.index(stage) + 1 :]:
+    for later in STACKED[STACKED.index(stage) + 1 :]:
         shutil.rmtree(models / later)
     with pytest.raises(InputError, match=re.escape(str(models / stage))):
         parts.load_checkpoint(models, stage, FS)
 
 
 def test_an_encoder_trained_without_its_ctc_branch_leaves_that_of_the_base(models):
-    for name in ("encoder", "adapter", "lora"):
+    for name in ("encoder", "adaptor", "lora"):
         shutil.rmtree(models / name)
     after = make_checkpoint(models, "encoder")
     loaded = parts.load_checkpoint(models, "encoder", FS).model.state_dict()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_fixtures import stage_command, write_params
+from repository_fixtures import stage_command, write_params
 from telephone_asr.processes import merged
 from telephone_asr.scoring.cut_off import CutOff
 
@@ -110,7 +110,7 @@ def test_batches_are_a_multiple_of_the_processes(trained):
     assert "train.batches_per_step: expected a multiple of train.processes (2)" in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["encoder", "adapter", "lora"])
+@pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])
 def test_bf16_learns_nearly_what_fp32_learns(trained, stage):
     """Computations alone are in bfloat16, which has 8 bits: the checkpoint stays in fp32."""
     curves, frozen = [], []

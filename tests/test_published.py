@@ -9,8 +9,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from model_fixtures import FS, make_checkpoint, run_stage, write_params, write_wav
+from model_fixtures import make_checkpoint
 from published_fixtures import write_published
+from repository_fixtures import run_stage, write_params
+from speech_fixtures import FS, write_wav
 from telephone_asr.commands.doctor import examine
 from telephone_asr.commands.transcribe import transcribe_files
 from telephone_asr.errors import InputError
@@ -18,7 +20,7 @@ from telephone_asr.model import layout, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import load, read_weights
 
-STAGES = ("tokenizer", "manifests", "base", "train_encoder", "train_adapter", "train_lora")
+STAGES = ("tokenizer", "manifests", "base", "train_encoder", "train_adaptor", "train_lora")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_a_merged_lora_is_what_was_trained_but_for_the_last_digits_of_fp32(
     """Merged into bf16, in which the base is published, some percent of it would be lost."""
     models, name = tmp_path / "models", "model.layers.1.self_attn.q_proj"
     shutil.copytree(published_directory, models / "base")
-    for stage in ("encoder", "adapter", "lora"):
+    for stage in ("encoder", "adaptor", "lora"):
         make_checkpoint(models, stage, size=0.02)
     stacked = parts.load_checkpoint(models, "lora", FS)
     module = stacked.peft.base_model.model.get_submodule(name)

@@ -5,7 +5,7 @@ import doctest
 import pytest
 import torch
 
-from model_fixtures import CALL_RATE_HZ, TEXTS, write_wav
+from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr.decoding import prompts as prompts_module
 from telephone_asr.decoding import recognise as decode
 from telephone_asr.decoding.recognise import transcribe

@@ -1,17 +1,15 @@
 """The report stage reads what the other stages left, and writes all of the report or nothing."""
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
 
-from report_fixtures import findings, whole_document
+from report_fixtures import whole_document
 from telephone_asr.errors import InputError
+from telephone_asr.names import TEST_SETS
 from telephone_asr.params import load_params
-from telephone_asr.report import plots
 from telephone_asr.report.blocks import Pictures
-from telephone_asr.report.findings import SETS
 from telephone_asr.stages import report
 
 
@@ -29,7 +27,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     params = load_params(Path(__file__).parent.parent / "params.yaml")
     with pytest.raises(InputError, match=r"base\.json is missing: `dvc pull` brings it"):
         report.read_findings(params)
-    (tmp_path / "base.json").write_text(json.dumps({name: {"cer": 0.1} for name in SETS}))
+    (tmp_path / "base.json").write_text(json.dumps({name: {"cer": 0.1} for name in TEST_SETS}))
     with pytest.raises(InputError, match=r"slices/base\.json is missing"):
         report.read_findings(params)
 
@@ -53,22 +51,3 @@ def test_nothing_is_written_where_the_page_cannot_be(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError):
         report.write_report(whole_document(), tmp_path / "report")
     assert not (tmp_path / "report").exists()
-
-
-def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
-    own = findings()
-    plots.write(tmp_path, own)
-
-    def rows(name: str) -> list[dict]:
-        with open(tmp_path / name, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-
-    calls = own.metrics["final"]["telecall"]
-    rates = {row["slice"]: float(row["cer"]) for row in rows("slices.csv")}
-    assert rates["all calls"] == pytest.approx(calls["cer"], abs=1e-6)
-    assert rates["codec gsm+alaw"] == pytest.approx(calls["codec"]["gsm+alaw"]["cer"], abs=1e-6)
-    confusions = rows("confusions.csv")
-    wrong = sum(own.metrics["final"][name]["substitutions"] for name in ("telecall", "simulated"))
-    assert len(confusions) == wrong
-    assert {row["said"] for row in confusions} == set("甲乙丙丁")
-    assert {row["recognised"] for row in confusions} == {"错"}

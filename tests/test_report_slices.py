@@ -1,11 +1,12 @@
 """Where the calls go wrong: slices as the metrics have them, the heat map, confusions."""
 
+import csv
 import doctest
 
 import pytest
 
 from report_fixtures import findings, line, metrics, transcripts
-from telephone_asr.report import slice_tables, slices
+from telephone_asr.report import slices
 from telephone_asr.scoring import confusion
 from telephone_asr.scoring.options import Scoring
 
@@ -15,10 +16,10 @@ def test_doctests():
         assert doctest.testmod(module).failed == 0
 
 
-@pytest.mark.parametrize("kind", slices.KINDS)
+@pytest.mark.parametrize("kind", slices.SLICE_TITLES)
 def test_a_table_of_slices_has_the_rates_of_the_metrics(kind):
     own = metrics()
-    table = slice_tables.slice_table(own, "telecall", kind)
+    table = slices.slice_table(own, "telecall", kind)
     assert len(table.rows) == len(own["final"]["telecall"][kind]) > 1
     for row, (name, one) in zip(table.rows, own["final"]["telecall"][kind].items(), strict=True):
         assert row[0] == slices.name_of(kind, name)
@@ -27,10 +28,10 @@ def test_a_table_of_slices_has_the_rates_of_the_metrics(kind):
 
 
 def test_a_property_that_nobody_knows_makes_no_table():
-    assert slice_tables.slice_table(metrics(), "wideband", "codec") is None
+    assert slices.slice_table(metrics(), "wideband", "codec") is None
     empty = {name: {"telecall": {}} for name in metrics()}
-    assert slice_tables.slice_table(empty, "telecall", "codec") is None
-    assert slice_tables.measure_table(empty) is None
+    assert slices.slice_table(empty, "telecall", "codec") is None
+    assert slices.measure_table(empty) is None
 
 
 def test_only_slices_worse_than_all_and_with_enough_characters_are_hard():
@@ -44,7 +45,7 @@ def test_only_slices_worse_than_all_and_with_enough_characters_are_hard():
     found = slices.worse_than_all({**whole, "scene": scenes})
     assert [one.name for one in found] == ["worst", "bad"]
     assert found[0].share_of_errors == pytest.approx(0.5)
-    assert slice_tables.hardest_table(found).rows == [
+    assert slices.hardest_table(found).rows == [
         ["scene", "worst", "**50.0**", "40.0 to 60.0", "50 %", "60"],
         ["scene", "bad", "**30.0**", "–", "50 %", "100"],
     ]
@@ -80,18 +81,18 @@ def test_confusions_are_counted_and_shared_by_what_was_said():
     texts = [("甲乙", "甲丙"), ("乙乙", "乙丙"), ("甲", ""), ("", "丁")]
     lines = [line("telecall", i, 0, reference=a, text=b) for i, (a, b) in enumerate(texts)]
     lines.append(line("simulated", 9, 0, reference="乙", text="丙"))
-    swapped, single = slice_tables.confusion_tables({"final": lines}, Scoring())
+    swapped, single = slices.confusion_tables({"final": lines}, Scoring())
     assert swapped.rows == [["**乙**", "**丙**", "2", "1", "75.0 %"]]
     assert single.rows == [
         ["(nothing)", "**丁**", "1", "0", "–"],
         ["**甲**", "(nothing)", "1", "0", "50.0 %"],
     ]
     right = [line("telecall", 0, 0)]
-    assert slice_tables.confusion_tables({"final": right}, Scoring()) == [None, None]
+    assert slices.confusion_tables({"final": right}, Scoring()) == [None, None]
 
 
 def test_alignments_have_the_errors_that_were_counted():
-    for one in transcripts()["adapter"]:
+    for one in transcripts()["adaptor"]:
         kinds = [kind for *_, kind in confusion.aligned(one["reference"], one["text"], Scoring())]
         assert kinds.count("S") == one["substitutions"]
         assert len(kinds) == one["characters"]
@@ -106,12 +107,31 @@ def test_alignments_follow_the_options_of_scoring():
 def test_measures_are_those_of_the_metrics():
     own = metrics()
     own["final"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
-    found = {row[0]: row[1:] for row in slice_tables.measure_table(own).rows}
+    found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
     assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
     assert "amounts right, %" not in found  # no reference has one
     assert not any("cut off" in title for title in found)
     own["base"]["telecall"]["cut_off"] = 1200
-    found = {row[0]: row[1:] for row in slice_tables.measure_table(own).rows}
+    found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["texts cut off at decode.max_tokens"] == ["1,200", "0", "0", "0", ""]
     assert findings().metrics["final"]["telecall"]["amounts"] == {}
+
+
+def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
+    own = findings()
+    slices.write_plots(tmp_path, own.metrics, own.transcripts, own.scoring)
+
+    def rows(name: str) -> list[dict]:
+        with open(tmp_path / name, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    calls = own.metrics["final"]["telecall"]
+    rates = {row["slice"]: float(row["cer"]) for row in rows("slices.csv")}
+    assert rates["all calls"] == pytest.approx(calls["cer"], abs=1e-6)
+    assert rates["codec gsm+alaw"] == pytest.approx(calls["codec"]["gsm+alaw"]["cer"], abs=1e-6)
+    confusions = rows("confusions.csv")
+    wrong = sum(own.metrics["final"][name]["substitutions"] for name in ("telecall", "simulated"))
+    assert len(confusions) == wrong
+    assert {row["said"] for row in confusions} == set("甲乙丙丁")
+    assert {row["recognised"] for row in confusions} == {"错"}

@@ -5,14 +5,17 @@ import json
 import os
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from review_fixtures import BRANCH, commit, dvc, shell
+from telephone_asr.names import CHECKPOINTS, TEST_SETS
 from telephone_asr.report import changes, review
-from telephone_asr.report.differences import Difference, Results
+from telephone_asr.scoring.difference import Difference, Results
+from telephone_asr.titles import TITLES
 
 FINAL = "final (stage 3, merged)"
 CALLS = ("telephone calls", FINAL)
@@ -56,16 +59,16 @@ def test_the_first_line_is_the_verdict(comment):
 def test_every_test_set_and_checkpoint_has_its_row_with_the_rates_of_both(comment, two_commits):
     rows = table(comment.split("<summary>Every checkpoint")[1], "test set", "checkpoint")
     assert len(rows) == 15
-    for test_set, title in review.SETS.items():
-        for name, label in review.CHECKPOINTS.items():
-            rates = [100 * cer(two_commits, rev, name, test_set) for rev in ("main", BRANCH)]
-            _, before, after, difference, *_ = row(comment, title, label)
-            assert (before, after) == (f"{rates[0]:.1f}", f"**{rates[1]:.1f}**")
-            if rates[0] == rates[1]:
-                assert difference == "–"
-            else:
-                value = float(difference.replace("−", "-"))
-                assert value == pytest.approx(rates[1] - rates[0], abs=0.051)
+    for test_set, name in product(TEST_SETS, CHECKPOINTS):
+        title, label = TITLES[test_set], TITLES[name]
+        rates = [100 * cer(two_commits, rev, name, test_set) for rev in ("main", BRANCH)]
+        _, before, after, difference, *_ = row(comment, title, label)
+        assert (before, after) == (f"{rates[0]:.1f}", f"**{rates[1]:.1f}**")
+        if rates[0] == rates[1]:
+            assert difference == "–"
+        else:
+            value = float(difference.replace("−", "-"))
+            assert value == pytest.approx(rates[1] - rates[0], abs=0.051)
 
 
 def test_the_last_checkpoint_stands_before_everything_else(comment):
@@ -139,10 +142,10 @@ def test_data_that_changed_is_counted(branch, telephone_asr):
 def test_rates_of_a_model_that_did_not_change_are_a_caution(branch, telephone_asr):
     stage = branch / "evaluate.py"
     stage.write_text(stage.read_text().replace("[-2, -1, 0, 0, 1, 2]", "[0, 0, 1, 2]"))
-    dvc(branch, "repro", "evaluate@adapter")
+    dvc(branch, "repro", "evaluate@adaptor")
     text = telephone_asr(branch, "review", BRANCH).out
-    assert "**Caution:** stage 2 (adapter) is the same model as before" in text
-    assert "- `evaluate@adapter`: evaluate.py" in text
+    assert "**Caution:** stage 2 (adaptor) is the same model as before" in text
+    assert "- `evaluate@adaptor`: evaluate.py" in text
 
 
 def test_transcripts_that_are_not_those_of_the_metrics_are_not_used(branch, telephone_asr):

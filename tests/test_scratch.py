@@ -82,7 +82,7 @@ def test_a_state_is_loaded_as_it_was_saved(scratch):
 
 def test_states_of_another_training_are_not_seen(scratch, tmp_path):
     scratch.save("state.pt", {"step": 1})
-    for name, other in (("encoder", "cd" * 32), ("adapter", PRINT)):
+    for name, other in (("encoder", "cd" * 32), ("adaptor", PRINT)):
         beside = Scratch(tmp_path / ".scratch", name, other)
         assert beside.load("state.pt") is None
         beside.close(remove=True)
@@ -189,7 +189,7 @@ def test_an_experiment_beside_another_that_does_the_same_has_a_place_of_its_own(
 
 
 def test_trainings_of_other_parts_run_beside_it(scratch, tmp_path):
-    Scratch(tmp_path / ".scratch", "adapter", PRINT).close(remove=True)
+    Scratch(tmp_path / ".scratch", "adaptor", PRINT).close(remove=True)
 
 
 # --- kill -9

@@ -58,9 +58,9 @@ def test_sentences_hold_hanzi_of_the_inventory_alone(grammar: sentences.Grammar)
 
 
 def test_calls_have_templates_of_their_own(grammar: sentences.Grammar) -> None:
-    for scene, templates in grammar.calls.items():
-        assert templates
-        assert not set(templates) & set(grammar.sentences[scene])
+    for templates in grammar.scenes.values():
+        assert templates["calls"]
+        assert not set(templates["calls"]) & set(templates["sentences"])
 
 
 def test_equal_seeds_draw_equal_sentences(grammar: sentences.Grammar) -> None:

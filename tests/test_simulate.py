@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_fixtures import write_params
+from repository_fixtures import write_params
 from telephone_asr.params import load_params
 from telephone_asr.shards import Utterance, count_shards, write_shards
 from telephone_asr.simulation import babble_pool, simulate_shard

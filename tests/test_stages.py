@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT, SMALL, run_stage, stage_command, write_params
+from repository_fixtures import ROOT, SMALL, run_stage, stage_command, write_params
 from telephone_asr.commands.data import freeze
 from telephone_asr.corpora.imported import identity, list_items
 from telephone_asr.errors import InputError
@@ -350,7 +350,7 @@ def test_a_changed_transcript_is_kept_with_what_it_was(repository):
 
 def test_there_are_the_stages_of_the_pipeline():
     assert {"corpus", "simulate", "telecall", "tokenizer", "manifests", "base"} <= set(STAGES)
-    assert {"train_encoder", "train_adapter", "train_lora", "evaluate", "export"} <= set(STAGES)
+    assert {"train_encoder", "train_adaptor", "train_lora", "evaluate", "export"} <= set(STAGES)
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -376,7 +376,7 @@ def test_a_model_that_was_not_exported_is_named(tmp_path):
         run_stage(tmp_path, "evaluate", "final")
 
 
-@pytest.mark.parametrize("name", ["train_encoder", "train_adapter", "train_lora", "evaluate"])
+@pytest.mark.parametrize("name", ["train_encoder", "train_adaptor", "train_lora", "evaluate"])
 def test_a_stage_without_a_base_model_names_it(tmp_path, name):
     write_params(tmp_path, SMALL)
     with pytest.raises(InputError, match="models/base"):
@@ -457,7 +457,7 @@ def test_each_training_leaves_its_checkpoint_and_curves_and_no_scratch(trained_r
     train = load_params(trained_repository / "params.yaml").train
     for stage, file in (
         ("encoder", "encoder.safetensors"),
-        ("adapter", "adapter.safetensors"),
+        ("adaptor", "adaptor.safetensors"),
         ("lora", "adapter_model.safetensors"),
     ):
         note = json.loads((trained_repository / "models" / stage / "checkpoint.json").read_text())
@@ -591,7 +591,7 @@ def test_final_is_scored_from_the_exported_directory_alone(trained):
 
     # It hears through its own front end, and needs no checkpoint.
     write_params(trained, {"frontend.fs": 8000, "frontend.filters": "native"})
-    for name in ("encoder", "adapter", "lora"):
+    for name in ("encoder", "adaptor", "lora"):
         shutil.rmtree(Path("models", name))
     run_stage(trained, "evaluate", "final")
     again = json.loads(Path("metrics/final.json").read_text())
@@ -710,7 +710,7 @@ def test_a_frozen_weight_that_changes_stops_the_training(trained, monkeypatch):
 
     monkeypatch.setattr(Objective, "forward", meddling)
     with pytest.raises(RuntimeError, match="frozen weight"):
-        run_stage(trained, "train_adapter")
+        run_stage(trained, "train_adaptor")
 
 
 def test_a_stage_of_no_epochs_leaves_the_model_as_it_is(trained):
@@ -769,5 +769,5 @@ def test_a_damaged_shard_is_named(trained):
 
 def test_evaluate_wants_a_checkpoint_that_there_is(tmp_path):
     write_params(tmp_path, SMALL)
-    with pytest.raises(InputError, match="base, encoder, adapter, lora, final"):
+    with pytest.raises(InputError, match="base, encoder, adaptor, lora, final"):
         run_stage(tmp_path, "evaluate", "lorra")

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from model_fixtures import PLAN, TEXTS, options
+from model_fixtures import PLAN, options
+from speech_fixtures import TEXTS
 from telephone_asr.dataset.batching import collate
 from telephone_asr.manifests.messages import PROMPT_VERBATIM
 from telephone_asr.model import parts

@@ -1,13 +1,20 @@
 """The tables of the report say what the metrics say."""
 
+import doctest
+
 import pytest
 
 from report_fixtures import findings, line, metrics, transcripts
-from telephone_asr.report import data_tables, tables
-from telephone_asr.report.findings import SETS, compare
+from telephone_asr.names import TEST_SETS
+from telephone_asr.report import tables
+from telephone_asr.report.findings import compare
 
 
-def rows(table, heads=False) -> dict:
+def test_doctests():
+    assert doctest.testmod(tables).failed == 0
+
+
+def rows(table) -> dict:
     return {row[0]: list(row[1:]) for row in table.rows}
 
 
@@ -22,11 +29,11 @@ def test_cers_are_those_of_the_metrics():
 def test_every_change_has_its_verdict_interval_and_p():
     table = tables.change_table(compare(transcripts(), seed=0))
     found = {(row[0], row[1]): row[2:] for row in table.rows}
-    assert len(found) == len(SETS) * 4
+    assert len(found) == len(TEST_SETS) * 4
     encoder = found["telephone calls", "stage 1 (encoder) against base"]
     assert encoder[:3] == ["▼ **better**", "−30.0", "−30.0 to −30.0"]
-    adapter = found["telephone calls", "stage 2 (adapter) against stage 1"]
-    assert adapter[:2] == ["≈ within noise", "0.0"]
+    adaptor = found["telephone calls", "stage 2 (adaptor) against stage 1"]
+    assert adaptor[:2] == ["≈ within noise", "0.0"]
     price = found["wideband speech", "final (stage 3, merged) against base"]
     assert price[:2] == ["▲ **worse**", "+20.0"]
     assert all(row[3].startswith(("0.", "1.0", "< 0.001")) for row in found.values())
@@ -40,35 +47,6 @@ def test_intervals_of_few_speakers_are_not_oversold():
     assert "With fewer than 5 speakers, as in telephone calls, they are Student's" in note
     one = [line("telecall", i, 1, speaker="one") for i in range(5)]
     assert "only one speaker in telephone calls" in tables.interval_note({"final": one})
-
-
-def test_data_tables_account_for_every_utterance():
-    data = findings().data
-    by_type = rows(data_tables.data_table(data))
-    assert by_type["telephone calls"][:7] == ["1,000", "800", "90", "80", "970", "30", "20"]
-    together = ["2,000", "1,600", "180", "160", "1,940", "30", "20", "3.00"]
-    assert by_type["simulated and calls together"][:8] == together
-    quality = rows(data_tables.quality_table(data))
-    assert quality["telephone calls"] == ["250.0", "9.0", "100 %", "99.99 %", "28.0"]
-
-
-def test_rejections_are_counted_by_reason_and_corpus():
-    entries = [
-        {"id": "a|b", "reason": "annotation_error", "detail": "marked"},
-        {"id": "c", "reason": "annotation_error", "detail": "marked"},
-    ]
-    table = data_tables.rejection_table({"wideband": [], "telecall": entries})
-    assert table.heads[-2:] == ["wideband speech", "telephone calls"]
-    [row] = table.rows
-    assert (row[0], row[2], row[3:]) == ("`annotation_error`", "a\\|b: marked", ["0", "2"])
-    assert data_tables.rejection_table({"telecall": []}) == "Nothing was left out."
-
-
-def test_changed_transcripts_are_counted_by_rule():
-    entries = [{"before": "ＡＢ", "rules": ["width"]}] * 2
-    [row] = data_tables.change_table({"telecall": entries}, version=1).rows
-    assert row == ["`width`", "ＡＢ → AB", "2"]
-    assert "changed no transcript" in data_tables.change_table({"telecall": []}, version=1)
 
 
 def test_training_table_and_a_stage_that_brought_nothing():

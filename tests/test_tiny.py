@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from model_fixtures import FS, TEXTS, TINY
+from model_fixtures import TINY
+from speech_fixtures import FS, TEXTS
 from telephone_asr.model.pretrained import file_sha256, load
 from telephone_asr.model.tiny import write_tiny
 

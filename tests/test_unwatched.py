@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from model_fixtures import run_stage, write_wav
+from repository_fixtures import run_stage
+from speech_fixtures import write_wav
 from telephone_asr.commands.doctor import examine
 from telephone_asr.corpora import unwatched
 from telephone_asr.params import load_params

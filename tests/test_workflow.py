@@ -13,7 +13,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
-from model_fixtures import ROOT
+from repository_fixtures import ROOT
 from review_fixtures import commit, dvc, shell
 
 WORKFLOWS = ROOT / ".github" / "workflows"

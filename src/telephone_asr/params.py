@@ -19,7 +19,16 @@ from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
 from telephone_asr.scoring.options import Scoring
-from telephone_asr.sections import Amount, Count, Mismatch, Natural, Share, read_section, section
+from telephone_asr.sections import (
+    Amount,
+    Count,
+    Mismatch,
+    Natural,
+    Share,
+    Texts,
+    read_section,
+    section,
+)
 from telephone_asr.textfiles import read_text
 
 RENAMED = {  # keys of older files
@@ -176,9 +185,7 @@ class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
-    hotwords: tuple[
-        StrictStr, ...
-    ]  # put into the prompt; only where texts are scored, not in training
+    hotwords: Texts  # put into the prompt; only where texts are scored, not in training
 
 
 @section
@@ -191,13 +198,11 @@ class Export:
 
 @section
 class Gate:
-    """The most that a change may cost, in absolute CER; see report/gate.py."""
+    """The most that a change may cost, in absolute CER; see scoring/gate.py."""
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with
-    accept: tuple[
-        StrictStr, ...
-    ]  # what that revision may lack, by the names that the gate gives it
+    accept: Texts  # what that revision may lack, by the names that the gate gives it
 
 
 @section

@@ -25,6 +25,7 @@ from pydantic import (
     Field,
     StrictFloat,
     StrictInt,
+    StrictStr,
     TypeAdapter,
     ValidationError,
 )
@@ -68,6 +69,7 @@ Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Amount = Annotated[StrictFloat, Field(ge=0)]
 Positive = Annotated[StrictFloat, Field(gt=0)]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Texts = tuple[StrictStr, ...]
 # Both are (low, high); those of a Span differ.
 Range = Annotated[tuple[T, T], BeforeValidator(_two), AfterValidator(_ascending)]
 Span = Annotated[tuple[T, T], BeforeValidator(_two), AfterValidator(_apart)]

@@ -12,13 +12,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import struct
 import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain, islice
@@ -31,6 +29,7 @@ from zlib_ng import zlib_ng
 
 from telephone_asr.channel import g711
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 
 REJECTED = "rejected.jsonl"
 SIMULATED_PREFIX = "sim-"
@@ -84,9 +83,8 @@ def write_shards(directory: Path, utterances: Iterable[Utterance], shard_size: i
 def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) -> int:
     """Writes one shard, an utterance at a time; returns how many there were. Both files appear
     whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
     lines = []
-    with whole_file(_tar_path(directory, index)) as tar:
+    with new_out(_tar_path(directory, index)) as new, open(new, "wb") as tar:
         for utterance in utterances:
             cut = _cut(utterance)
             packed, suffix = _tar_members(utterance, cut["recording"])
@@ -96,8 +94,8 @@ def write_shard(directory: Path, index: int, utterances: Iterable[Utterance]) ->
             tar.write(packed)
             lines.append(json.dumps(cut, ensure_ascii=False) + "\n")
         tar.write(_end_of_tar())
-    with whole_file(_cuts_path(directory, index)) as cuts:
-        cuts.write(_gzip("".join(lines).encode()))
+    with new_out(_cuts_path(directory, index)) as new:
+        new.write_bytes(_gzip("".join(lines).encode()))
     return len(lines)
 
 
@@ -109,28 +107,10 @@ def _cuts_path(directory: Path, index: int) -> Path:
     return directory / f"cuts.{index:06d}.jsonl.gz"
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that appears under its name once it is written, or not at all."""
-    temporary = path.with_name("." + path.name)
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _gzip(content: bytes) -> bytes:
+def _gzip(content: bytes, strategy: int = zlib_ng.Z_DEFAULT_STRATEGY) -> bytes:
     """Returns one gzip member, without the time of day, by the zlib-ng that is installed with its
     version: Python's own zlib is whichever the system has, and they pack alike no more."""
-    packer = zlib_ng.compressobj(wbits=31)
-    return packer.compress(content) + packer.flush()
-
-
-def _gzip_sound(content: bytes) -> bytes:
-    """Returns one gzip member, its codes counted and nothing else: sound repeats nothing."""
-    packer = zlib_ng.compressobj(wbits=31, strategy=zlib_ng.Z_HUFFMAN_ONLY)
+    packer = zlib_ng.compressobj(wbits=31, strategy=strategy)
     return packer.compress(content) + packer.flush()
 
 
@@ -153,7 +133,8 @@ def _tar_members(utterance: Utterance, recording: dict) -> tuple[bytes, str]:
         member.size = len(content)
         packed += member.tobuf(tarfile.PAX_FORMAT)
         packed += content + bytes(-len(content) % tarfile.BLOCKSIZE)
-    return _gzip_sound(bytes(packed)), suffix
+    # Sound repeats nothing: looking for repetitions costs time, counting codes does all there is.
+    return _gzip(bytes(packed), zlib_ng.Z_HUFFMAN_ONLY), suffix
 
 
 def _sound_file(samples: np.ndarray, sample_rate_hz: int) -> tuple[bytes, str]:
@@ -344,20 +325,15 @@ def _unpack(file: IO[bytes], offset: int, size: int, path: Path, key: str) -> by
         unpacked = zlib.decompress(file.read(size), wbits=31)
     except zlib.error as error:
         raise _damaged(path, f"at utterance {key}, {error}") from None
-    member, start = _first_member(unpacked)
-    return unpacked[start : start + member.size]
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
+        sound = next(
+            iter(tar)
+        )  # a name that is long or not ASCII has a header of its own before it
+    return unpacked[sound.offset_data : sound.offset_data + sound.size]
 
 
 def _decode(content: bytes) -> tuple[np.ndarray, int]:
     return soundfile.read(io.BytesIO(content), dtype="int16")
-
-
-def _first_member(unpacked: bytes) -> tuple[tarfile.TarInfo, int]:
-    """Returns the sound's entry and where its bytes begin; a name that is long or not ASCII has a
-    header of its own before it."""
-    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
-        member = next(iter(tar))
-        return member, member.offset_data
 
 
 def _damaged(path: Path | str, how: str) -> InputError:

@@ -8,7 +8,8 @@ write is not counted against it either. What is taken out:
 - signs alone in square brackets: [*], [+];
 - in any brackets, round ones too, a noise by its name: (笑), 【笑声】, [噪音], (laughs);
 - brackets with nothing in them;
-- emoji, as SenseVoice writes moods and sounds: 😊 😔 🎼 👏.
+- emoji, as SenseVoice writes moods and sounds: 😊 😔 🎼 👏;
+- characters that nobody sees, such as a zero-width space.
 
 Real text in brackets stays: 还款(分期), (APP), [第3条], 《合同法》, 3<5. A Latin word in square
 brackets does not: somebody might have said it, but in transcripts of speech it is always a mark.
@@ -17,6 +18,7 @@ brackets does not: somebody might have said it, but in transcripts of speech it 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _NOISES = (
     "[轻大偷苦冷微]?笑[声了]?|咳嗽?声?|清嗓子?|打?喷嚏声?|打?哈欠声?|深?(?:呼吸|[吸叹喘换呼]气)声?"
@@ -62,8 +64,21 @@ def without_emoji(text: str) -> str:
     return text if text.isascii() else _EMOJI.sub("", text)
 
 
+def without_invisible(text: str) -> str:
+    """Returns the text without characters that are not seen, and in composed form: marks that they
+    kept apart from their letters are put on them.
+
+    >>> without_invisible("您\u200b好\ufeff"), without_invisible("a\u200b\u0301") == "á"
+    ('您好', True)
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = (c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Co"))
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
 def _between_words(match: re.Match[str]) -> str:
     """Returns what takes a tag's place, so that two Latin words do not become one."""
     text, start, end = match.string, match.start(), match.end()
-    around = text[start - 1 : start] + text[end : end + 1]
+    around = unicodedata.normalize("NFKC", text[start - 1 : start] + text[end : end + 1])
     return " " if len(around) == 2 and around.isascii() and around.isalpha() else ""

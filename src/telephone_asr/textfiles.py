@@ -19,8 +19,11 @@ from typing import IO
 from telephone_asr.errors import InputError
 
 NOT_UTF_8 = "not UTF-8: convert it, as with `iconv -f {} -t UTF-8`"
-# All but the tab; and what ends lines or turns their direction.
-_CONTROLS = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+# All but the tab; what ends lines, turns their direction or is not seen; halves of characters.
+_CONTROLS = re.compile(
+    "[\x00-\x08\n-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
 # A list that is UTF-32 is nobody's; its mark begins as that of UTF-16 does.
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -96,7 +99,16 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b[2J\\n客户\\tb")
     'a\\\\x1b[2J\\\\n客户\\tb'
     """
-    return _CONTROLS.sub(lambda control: repr(control[0])[1:-1], text)
+    return _CONTROLS.sub(lambda control: ascii(control[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """Returns somebody else's text as part of a sentence or a page: printable, in one line.
+
+    >>> one_line("a\\n\\x1b[2Kok\\u202eb  c")
+    'a \\\\x1b[2Kok\\\\u202eb c'
+    """
+    return printable(" ".join(text.split()))
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:

@@ -64,9 +64,10 @@ class BabblePool:
 
     def save(self, path: Path) -> None:
         """Writes an .npz file."""
-        with open(path.with_name(path.name + ".tmp"), "wb") as file:
+        making = path.with_name(path.name + ".tmp")
+        with open(making, "wb") as file:
             np.savez(file, tracks=self.tracks, talkers=json.dumps(self.talkers))
-        path.with_name(path.name + ".tmp").replace(path)
+        making.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "BabblePool":

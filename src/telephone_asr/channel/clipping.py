@@ -5,7 +5,7 @@ import numpy as np
 from telephone_asr.channel.portable import tanh
 from telephone_asr.errors import InputError
 
-KINDS = ("hard", "soft")
+CLIPPING_KINDS = ("hard", "soft")
 
 
 def clip(samples: np.ndarray, level: float, kind: str) -> np.ndarray:
@@ -16,8 +16,8 @@ def clip(samples: np.ndarray, level: float, kind: str) -> np.ndarray:
     The harmonics that lie above half the sample rate fold back; they are not filtered out.
     Raises InputError for another kind or a level that is not above 0.
     """
-    if kind not in KINDS:
-        raise InputError(f"clipping: expected {' or '.join(KINDS)}, got {kind!r}")
+    if kind not in CLIPPING_KINDS:
+        raise InputError(f"clipping: expected {' or '.join(CLIPPING_KINDS)}, got {kind!r}")
     limit = np.float32(level)  # float32 samples stay float32
     if not limit > 0:
         raise InputError(f"clipping level: expected above 0, got {level}")

@@ -10,13 +10,14 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import scipy  # and a part of it, such as scipy.fft, at its first use: they take a second
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ
-from telephone_asr.channel.pink import pink_noise
 from telephone_asr.channel.portable import amplitude, random_numbers
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
 LOWEST_RMS = 1e-3
+LOWEST_PINK_HZ = 50.0  # below it the spectrum is flat; no telephone carries it
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +53,18 @@ def noise_track(colour: str) -> Track:
     An utterance takes its noise from a random point of it: fresh Gaussian numbers would cost two
     fifths of the whole line.
     """
-    rng = random_numbers(len(colour))
-    if colour == "pink":
-        track = pink_noise(rng, TRACK_SAMPLES)
-    else:
-        track = rng.standard_normal(TRACK_SAMPLES).astype(np.float32)
-    return Track.of(track)
+    white = random_numbers(len(colour)).standard_normal(TRACK_SAMPLES).astype(np.float32)
+    return Track.of(_pink(white) if colour == "pink" else white)
+
+
+def _pink(white: np.ndarray) -> np.ndarray:
+    """Shapes white noise at 16 kHz to a power that falls by 3.01 dB an octave from 50 Hz on, rms 1:
+    in one FFT of its own length, so its end goes on into its beginning."""
+    spectrum = scipy.fft.rfft(white)
+    frequency_hz = scipy.fft.rfftfreq(len(white), 1 / WIDEBAND_RATE_HZ)
+    spectrum *= (1 / np.sqrt(np.maximum(frequency_hz, LOWEST_PINK_HZ))).astype(np.float32)
+    noise = scipy.fft.irfft(spectrum, n=len(white), overwrite_x=True)
+    return noise * np.float32(1 / np.sqrt(np.mean(noise**2, dtype=np.float64)))
 
 
 @lru_cache(maxsize=8)

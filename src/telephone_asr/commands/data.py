@@ -1,7 +1,8 @@
-"""What became of each utterance, from the manifests: `telephone-asr data ...`."""
+"""`telephone-asr data`: what became of each utterance, from the manifests."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,13 +10,11 @@ from pathlib import Path
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, SHARDS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
-SOURCES = ("wideband", "simulated", "telecall")
 
-
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("data", help="what became of the corpora's utterances")
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("why", help="what happened to an utterance")
@@ -36,28 +35,28 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def why(manifests: Path, id_: str) -> list[str]:
-    """What happened to an utterance, a line for each corpus that it is in.
+    """Tells what happened to an utterance, a line for each corpus that it is in.
 
     Raises InputError for an id that none of the manifests has.
     """
     from telephone_asr.shards import simulated_id  # it imports NumPy, for which no --help waits
 
-    found = []
-    for source in SOURCES:
+    fates: list[str] = []
+    for source in SHARDS:
         # What was simulated has a prefix; an id of the corpus may begin with it too.
         names = (simulated_id(id_), id_) if source == "simulated" else (id_,)
         for own in names:
-            found += _fates(manifests / source, own)
-    if not found:
+            fates += _fates(manifests / source, own)
+    if not fates:
         raise InputError(
             f"{id_}: no manifest names it; ids are those of the corpus, or file:line of its list "
             "where a line could not be used."
         )
-    return found
+    return fates
 
 
 def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
-    """Lines of source, id, reason and detail, tab between them; of one reason, if it is named.
+    """Yields source, id, reason and detail, tab between them; of one reason, if it is named.
 
     Raises InputError for a reason that there is not.
     """
@@ -65,7 +64,7 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
 
     if reason is not None and reason not in REASONS:
         raise InputError(f"--reason {reason}: expected one of {', '.join(REASONS)}.")
-    for source in SOURCES:
+    for source in SHARDS:
         for entry in entries(manifests / source / "rejected.jsonl"):
             if reason in (None, entry["reason"]):
                 yield f"{source}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
@@ -116,7 +115,7 @@ def _entries(path: Path, id_: str) -> Iterator[dict]:
 
 
 def entries(path: Path) -> Iterator[dict]:
-    """The lines of one of the manifests' files; raises InputError where there is no such file."""
+    """Yields the lines of one of the manifests' files; raises InputError where there is none."""
     yield from json_lines(_there(path), "run `dvc repro manifests`")
 
 

@@ -1,7 +1,8 @@
-"""Is everything here that a long run needs? `telephone-asr doctor` looks before it starts."""
+"""`telephone-asr doctor`: is everything here that a long run needs?"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -24,12 +25,14 @@ ENOUGH_GB = 20  # of free disk; less is worth a word
 
 @dataclass(frozen=True)
 class Finding:
+    """A line of what doctor says."""
+
     subject: str
     ok: bool
     text: str
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="check model, data and devices before a long run")
     parser.set_defaults(run=lambda _: consult())
 
@@ -45,7 +48,7 @@ def consult() -> None:
 
 
 def examine() -> Iterator[Finding]:
-    """One finding after the other; the later ones need valid params."""
+    """Yields one finding after the other; the later ones need valid params."""
     from telephone_asr.params import load_params
 
     try:
@@ -75,7 +78,7 @@ def _finding(subject: str, check: Callable[[Params], str], params: Params) -> Fi
 
 
 def _forecast(params: Params) -> Iterator[Finding]:
-    """What each stage will take, a line each; nothing that could be wrong."""
+    """Yields what each stage will take, a line each; nothing that could be wrong."""
     import torch
 
     from telephone_asr.commands import forecast
@@ -98,11 +101,11 @@ def _devices(params: Params) -> str:
 
     from telephone_asr.processes import check_processes
 
-    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in found]
+    devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    gpus = [f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in devices]
     check_processes(params.train, len(gpus))
     # As torch.cuda.is_bf16_supported has it, for each GPU; older ones emulate it, slowly.
-    old = [gpu.name for gpu in found if gpu.major < 8 and not torch.version.hip]
+    old = [gpu.name for gpu in devices if gpu.major < 8 and not torch.version.hip]
     if params.train.precision == "bf16" and old:
         raise InputError(
             f"params.yaml: train.precision: {old[0]} does not compute in bf16: set it to fp32."

@@ -9,11 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import printable, read_lines
 
@@ -28,7 +29,7 @@ CORPORA = ("calls", "kaldi", "lhotse")
 SHOWN = 12  # of the most frequent errors
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="score a model directory on a corpus")
     parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
     corpus = parser.add_mutually_exclusive_group(required=True)
@@ -65,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _decode(decode: Decode, arguments: argparse.Namespace) -> Decode:
-    """params.yaml's, with what the command line says."""
+    """Returns params.yaml's decoding, with what the command line says."""
     from dataclasses import replace
 
     if arguments.batch_size:
@@ -96,7 +97,6 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     from telephone_asr.decoding.corpus import score_items
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.devices import allow_tf32
-    from telephone_asr.shards import whole_file
 
     layout.check_directory(model, "--model")
     items = _items(kind, path)
@@ -113,7 +113,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
         options=params.scoring,
     )
     started = time.perf_counter()
-    with whole_file(output) if output else nullcontext() as file:
+    with _written(output) as file:
         bar = tqdm(results, f"{model.name} on {path.name}", len(items), unit=" utterances")
         lines, rejected = _gather(bar, path.name, file)
         if not lines:
@@ -130,6 +130,15 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     rate = len(lines) / (time.perf_counter() - started)
     print(f"left out: {counted or 'none'}; {rate:.1f} utterances a second")
     _print_frequent(lines, params.scoring)
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[IO[bytes] | None]:
+    if output is None:
+        yield None
+        return
+    with new_out(output) as new, open(new, "wb") as file:
+        yield file
 
 
 def _items(kind: str, path: Path) -> list[Item]:
@@ -151,7 +160,7 @@ def _items(kind: str, path: Path) -> list[Item]:
 def _gather(
     results: Iterable[Scored | Rejected], source: str, file: IO[bytes] | None
 ) -> tuple[list[dict], list[Rejected]]:
-    """What was scored, as lines of the file; and what was not."""
+    """Returns what was scored, as lines of the file, which it writes; and what was not."""
     from telephone_asr.shards import Rejected
 
     lines, rejected = [], []
@@ -166,41 +175,36 @@ def _gather(
 
 
 def _line(result: Scored, source: str) -> dict:
-    """The fields of data/transcripts/*.jsonl."""
     from telephone_asr.measures import measure
     from telephone_asr.scoring.cut_off import CutOff
+    from telephone_asr.scoring.transcripts import transcript_line
 
-    utterance, error = result.utterance, result.error
-    return {
-        "key": utterance.id,
-        "source": source,
-        "speaker": utterance.speaker,
-        "scene": utterance.scene,
-        "duration": round(len(utterance.samples) / utterance.sample_rate_hz, 4),
-        "snr_db": measure(utterance.samples, utterance.sample_rate_hz)["snr_db"],
-        "codec": None,  # a recording does not tell
-        "lost_packets": None,
-        "reference": utterance.text,
-        "text": result.text,
-        "cut_off": isinstance(result.text, CutOff),
-        "substitutions": error.substitutions,
-        "deletions": error.deletions,
-        "insertions": error.insertions,
-        "characters": error.length,
-    }
+    utterance = result.utterance
+    return transcript_line(
+        key=utterance.id,
+        source=source,
+        speaker=utterance.speaker,
+        scene=utterance.scene,
+        duration_s=round(len(utterance.samples) / utterance.sample_rate_hz, 4),
+        snr_db=measure(utterance.samples, utterance.sample_rate_hz)["snr_db"],
+        reference=utterance.text,
+        text=result.text,
+        cut_off=isinstance(result.text, CutOff),
+        error=result.error,
+    )
 
 
 def _print_rates(lines: Sequence[dict], params: Params) -> None:
-    """The CER with its interval, and where it is better and where worse: docs/scoring.md."""
+    """Prints the CER with its interval, and that of some slices: docs/scoring.md."""
     from telephone_asr.scoring.cer import ErrorRate, errors_of
     from telephone_asr.scoring.slices import summary
 
     total, n = sum(map(errors_of, lines), ErrorRate()), len({line["speaker"] for line in lines})
-    found = {}
+    rates: dict[str, Any] = {}
     if total.length:
-        found = summary(lines, params.seed, params.scoring.fillers, params.scoring.erhua)
+        rates = summary(lines, params.seed, params.scoring.fillers, params.scoring.erhua)
         by = "speaker" if n > 1 else "utterance, of one speaker"
-        between = f"{found['cer_low']:.2%} to {found['cer_high']:.2%}"
+        between = f"{rates['cer_low']:.2%} to {rates['cer_high']:.2%}"
         print(f"CER {total.rate:.2%}, 95 % interval {between} (by {by})")
     print(
         f"{len(lines)} utterances, {n} speakers, {total.length} characters: "
@@ -213,13 +217,13 @@ def _print_rates(lines: Sequence[dict], params: Params) -> None:
             "decode.max_tokens in params.yaml if they are not loops"
         )
     for kind in ("scene", "duration_s", "snr_db"):
-        slices = found.get(kind, {}).items()
+        slices = rates.get(kind, {}).items()
         if slices:
-            rates = (f"{name} {part['cer']:.1%} of {part['characters']}" for name, part in slices)
-            print(f"CER by {kind}: {', '.join(rates)}")
+            parts = (f"{name} {part['cer']:.1%} of {part['characters']}" for name, part in slices)
+            print(f"CER by {kind}: {', '.join(parts)}")
     for kind in ("digits", "amounts", "dates", "names"):
-        if found.get(kind):
-            print(f"{kind} recognised as a whole: {found[kind]['exact']:.1%} of {found[kind]['n']}")
+        if rates.get(kind):
+            print(f"{kind} recognised as a whole: {rates[kind]['exact']:.1%} of {rates[kind]['n']}")
 
 
 def _print_frequent(lines: Sequence[dict], options: Scoring) -> None:
@@ -228,5 +232,5 @@ def _print_frequent(lines: Sequence[dict], options: Scoring) -> None:
     counts = [c for c in confusions(lines, options).most_common() if len(set(c[0])) > 1]
     if counts:
         print("most frequent errors:")
-    for (expected, found), count in counts[:SHOWN]:
-        print(f"{count:6}  {expected or '(nothing)'} → {found or '(nothing)'}")
+    for (said, heard), count in counts[:SHOWN]:
+        print(f"{count:6}  {said or '(nothing)'} → {heard or '(nothing)'}")

@@ -1,4 +1,4 @@
-"""What a long run will take: steps, hours, memory and disk of each stage, before it starts.
+"""Guesses what a long run will take: steps, hours, memory and disk of each stage.
 
 The rates are those that bench/training.py and bench/gpu.py measured and noted in bench/rates.yaml,
 on the machine that is named there.
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 RATES = Path("bench/rates.yaml")
 ROW_S = 0.06
 # Of Fun-ASR-Nano (tests/test_full_size.py counts them), with the CTC branch in stage 1.
-TRAINED = {"encoder": 221_136_992 + 51_620_195, "adapter": 12_604_928, "lora": 2_293_760}
-WIDTH = {"encoder": 0, "adapter": 512, "lora": 1024}  # values a row of what is kept of frozen parts
-GIVEN_ON = {"encoder": 1.0, "adapter": 1.0, "lora": 1 / 8}  # of the rows
+TRAINED = {"encoder": 221_136_992 + 51_620_195, "adaptor": 12_604_928, "lora": 2_293_760}
+WIDTH = {"encoder": 0, "adaptor": 512, "lora": 1024}  # values a row of what is kept of frozen parts
+GIVEN_ON = {"encoder": 1.0, "adaptor": 1.0, "lora": 1 / 8}  # of the rows
 WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
 NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
 PADDING = 1.1  # of batches of similar length
-DATA = {"encoder": ("wideband",), "adapter": ("wideband", "calls"), "lora": ("calls",)}
+DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
 
 @dataclass(frozen=True)
 class Speech:
-    """What one corpus has to train and to test on."""
+    """The speech that one corpus has to train and to test on."""
 
     utterances: int
     hours: float
@@ -48,7 +48,7 @@ class Speech:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of one stage. Hours and memory are None where no rate is known for such a machine."""
+    """The forecast of one stage; hours and memory are None where no rate is known."""
 
     stage: str
     speech: Speech
@@ -137,7 +137,7 @@ def _decoding_hours(hours: float, rates: Mapping[str, Any] | None, processes: in
 
 
 def _start_hours(rates: Mapping[str, Any] | None) -> float:
-    """Of a process, until the model is there."""
+    """Returns how long a process takes until the model is there."""
     return (rates or {}).get("start_s", 0.0) / 3600
 
 
@@ -159,9 +159,9 @@ def read_rates(machine: str, gpu: bool, path: Path = RATES) -> tuple[dict[str, A
             None,
             f"no rate of a {what} is known: `python {command} --rates {path}` measures them",
         )
-    found = next((entry for entry in kind if entry["machine"].startswith(machine)), kind[0])
-    said = f"by rates that {command} measured on {found['machine']} ({found['precision']})"
-    return found, said
+    rates = next((entry for entry in kind if entry["machine"].startswith(machine)), kind[0])
+    said = f"by rates that {command} measured on {rates['machine']} ({rates['precision']})"
+    return rates, said
 
 
 def corpus_speech(part: str, params: Params) -> Speech:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from telephone_asr.errors import InputError
@@ -9,7 +10,7 @@ from telephone_asr.errors import InputError
 MAIN = "main"
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("gate", help="check CER against the limits of params.yaml's gate")
     parser.add_argument("--base", metavar="REV", help=f"compare with this revision, not {MAIN}")
     parser.set_defaults(run=lambda a: guard(a.base))
@@ -26,26 +27,26 @@ def guard(base: str | None) -> None:
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report.evidence import lacks
-    from telephone_asr.report.gate import check, passed
-    from telephone_asr.report.words import plain
+    from telephone_asr.scoring.evidence import lacks
+    from telephone_asr.scoring.gate import check, passed
+    from telephone_asr.textfiles import one_line
 
     params = load_params()
     revisions.require_revision(base or "HEAD")
     if base is None and not revisions.is_revision(MAIN):
         raise InputError(f"there is no {MAIN} to compare with: name a revision with --base REV.")
     base = base or MAIN
-    before, after = revisions.read(base), revisions.read(None)
-    there, missing = revisions.results(before, base)
-    here, missing_here = revisions.results(after, None)
-    found = lacks(before, after)
-    checks = check(here, there, **vars(params.gate), seed=params.seed, lacks=found)
+    there, here = revisions.read(base), revisions.read(None)
+    before, missing_there = revisions.results(there, base)
+    after, missing_here = revisions.results(here, None)
+    limits = vars(params.gate)
+    checks = check(after, before, **limits, seed=params.seed, lacks=lacks(there, here))
     words = {True: "ok    ", False: "BROKEN", None: "-     "}
     for one in checks:
         print(words[one.ok], one.sentence)
-    if sentence := revisions.stand_in(before, after):
-        print(words[None], plain(sentence))
-    if missing or missing_here:
+    if sentence := revisions.stand_in(there, here):
+        print(words[None], one_line(sentence))
+    if missing_there or missing_here:
         print(f"{words[None]} not all transcripts are at hand (`dvc pull`), so intervals are wide.")
     if not passed(checks):
         sys.exit(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
@@ -10,7 +12,7 @@ from telephone_asr.textfiles import read_text
 PROFILES = Path("profiles")
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("profile", help="write a profile's keys into params.yaml")
     parser.add_argument("name", help="a file of profiles/, without .yaml")
     parser.set_defaults(run=lambda a: write_profile(PROFILES / f"{a.name}.yaml"))
@@ -22,7 +24,8 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     Raises:
         InputError: there is no such profile, or it has a key that params.yaml does not know.
     """
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     from telephone_asr.params import load_params, refuse_old_keys
 
@@ -53,7 +56,7 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     print(f"{params}: now with the keys of {profile}")
 
 
-def _merge(tree, changes, place: str) -> None:
+def _merge(tree: Any, changes: Any, place: str) -> None:
     if not (isinstance(tree, dict) and isinstance(changes, dict)):
         raise InputError(f"{place}: expected what params.yaml has there, a section or a value.")
     for key, value in changes.items():

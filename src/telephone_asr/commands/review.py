@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telephone_asr.errors import InputError
+from telephone_asr.names import CHECKPOINTS, FINAL
 from telephone_asr.paths import METRICS, SLICES
+
+if TYPE_CHECKING:
+    from telephone_asr.report.review import Review
+    from telephone_asr.scoring.evidence import Side
 
 DATA = f"{METRICS}/data.json"
 REPORT = Path("report")
 PICTURES = {"CER by stage": "cer.png", "Loss and validation CER by step": "curves.png"}
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("review", help="what a change did, as a pull request's comment")
     parser.add_argument("base", metavar="BASE", help="what to compare with: main, an experiment")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
@@ -43,25 +50,25 @@ def write_review(base: str, output: Path | None) -> None:
         raise InputError(f"{first}{f' (and {len(more)} more)' if more else ''}: the gate fails.")
 
 
-def gather(base: str, place: Path):
-    """The `Review` of this checkout against `base`.
+def gather(base: str, place: Path) -> Review:
+    """Returns the review of this checkout against `base`.
 
     Args:
         place: the directory of the comment; its pictures' paths are relative to it.
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.report import changes, evidence, gate, review
-    from telephone_asr.report.findings import CHECKPOINTS, FINAL
-    from telephone_asr.report.words import plain
+    from telephone_asr.report import changes, review
+    from telephone_asr.scoring import evidence, gate
+    from telephone_asr.textfiles import one_line
 
     params = load_params()
     revisions.require_revision(base)
     there, here = revisions.read(base), revisions.read(None)
     before, _ = revisions.results(there, base)
     after, _ = revisions.results(here, None)
-    found = review.differences(before, after, params.seed)
-    changed = {name for (_, name), one in found.items() if one and one.verdict != "unchanged"}
+    differences = review.compare_all(before, after, params.seed)
+    changed = {name for (_, name), one in differences.items() if one and not one.unchanged}
     remeasured = [name for name in CHECKPOINTS if name in changed]
     lacks = evidence.lacks(there, here)
     return review.Review(
@@ -70,17 +77,17 @@ def gather(base: str, place: Path):
         before=before,
         after=after,
         stand_in=revisions.stand_in(there, here),
-        found=found,
+        differences=differences,
         checks=gate.check(after, before, **vars(params.gate), seed=params.seed, lacks=lacks),
         unreadable=[
-            plain(f"{one.name} {one.why}")
+            one_line(f"{one.name} {one.why}")
             for one in lacks
             if one.name not in params.gate.accept or not one.acceptable
         ],
         slices=changes.slice_changes(before, after, FINAL, params.seed),
         remeasured=changes.remeasured(there.stages, here.stages, remeasured),
         params=_differences(there.params, here.params),
-        data=tuple(_counts(evidence.flat(side.metrics.get(DATA, {}))) for side in (there, here)),
+        data=(_counts(there), _counts(here)),
         stages=changes.changed_stages(there.stages, here.stages),
         others=_others(there.metrics, here.metrics),
         pictures={
@@ -91,12 +98,15 @@ def gather(base: str, place: Path):
     )
 
 
-def _counts(data: Mapping) -> dict[str, float]:
+def _counts(side: Side) -> dict[str, float]:
+    from telephone_asr.scoring.evidence import flat
+
+    data = flat(side.metrics.get(DATA, {}))
     return {key: value for key, value in data.items() if isinstance(value, int | float)}
 
 
 def _differences(before: Mapping, after: Mapping) -> dict[str, tuple]:
-    """What changed: before, after; None where it is not there."""
+    """Returns what changed: before, after; None where it is not there."""
     return {
         key: (before.get(key), after.get(key))
         for key in sorted(before.keys() | after.keys(), key=str)
@@ -105,9 +115,8 @@ def _differences(before: Mapping, after: Mapping) -> dict[str, tuple]:
 
 
 def _others(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, tuple]:
-    """The numbers of the other files that changed: time and memory, the export's equality."""
-    from telephone_asr.report.evidence import flat
-    from telephone_asr.report.findings import CHECKPOINTS
+    """Returns the numbers of other files that changed: time and memory, the export's equality."""
+    from telephone_asr.scoring.evidence import flat
 
     told = {DATA, *(f"{place}/{name}.json" for name in CHECKPOINTS for place in (METRICS, SLICES))}
 

@@ -1,4 +1,4 @@
-"""What another revision of this repository holds, asked of git: for gate and review."""
+"""Asks git what another revision of this repository holds: for gate and review."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.names import CHECKPOINTS, FINAL, UNMERGED
 from telephone_asr.paths import METRICS, SLICES, TRANSCRIPTS
-from telephone_asr.report import evidence
-from telephone_asr.report.evidence import Side
-from telephone_asr.report.findings import CHECKPOINTS, FINAL, UNMERGED
+from telephone_asr.scoring import evidence
+from telephone_asr.scoring.evidence import Side
 
 if TYPE_CHECKING:
-    from telephone_asr.report.differences import Results
+    from telephone_asr.scoring.difference import Results
 
 LOCK = Path("dvc.lock")
 
 
 def is_revision(name: str) -> bool:
-    """Whether there is a branch, tag, commit or experiment of this name."""
+    """Says whether there is a branch, tag, commit or experiment of this name."""
     return bool(_commit(name))
 
 
@@ -40,20 +40,20 @@ def require_revision(name: str) -> None:
 
 
 def title(name: str) -> str:
-    """The revision's name with its commit, as in `main (1a2b3c4)`."""
+    """Returns the revision's name with its commit, as in `main (1a2b3c4)`."""
     commit = _git("rev-parse", "--short", _commit(name)).stdout.strip()
     return commit if name.startswith(commit) else f"{name} ({commit})"
 
 
 def title_here() -> str:
-    """What is checked out: branch or commit, and whether its results are committed."""
+    """Says what is checked out: branch or commit, and whether its results are committed."""
     branch = _git("branch", "--show-current").stdout.strip()
     changed = _git("status", "--porcelain", "--", str(METRICS), str(LOCK), "params.yaml").stdout
     return title(branch or "HEAD") + (" with uncommitted changes" if changed.strip() else "")
 
 
 def read(base: str | None) -> Side:
-    """What git has of a revision; of this checkout, what lies in it.
+    """Reads what git has of a revision; of this checkout, what lies in it.
 
     Every file that dvc.lock says is made in metrics/ must be there, and those that the gate needs.
     """
@@ -72,7 +72,7 @@ def read(base: str | None) -> Side:
     files = {one for one in outs if one.startswith(f"{METRICS}/") and one.endswith(".json")}
     files |= {(METRICS / f"{one}.json").as_posix() for one in (*CHECKPOINTS, "data")}
     metrics = {file: parsed(file, partial(evidence.read_metrics, file)) for file in sorted(files)}
-    metrics = {file: found for file, found in metrics.items() if file not in unreadable}
+    metrics = {file: tree for file, tree in metrics.items() if file not in unreadable}
     params = parsed("params.yaml", evidence.read_params)
     if base is not None and not metrics:
         raise InputError(
@@ -83,25 +83,14 @@ def read(base: str | None) -> Side:
 
 
 def _text(file: str, base: str | None) -> str:
-    """A file of a revision or of this checkout. Raises ValueError where it is none that can be."""
+    """Reads a file of a revision or of this checkout. Raises ValueError for what is no text file,
+    with words that follow its name."""
     if ".." in Path(file).parts:
         raise ValueError("is outside")
     try:
-        if base is not None:
-            # Told apart from a link and a directory, which `git show` shows as well.
-            kind = _git("ls-tree", _commit(base), "--", file).stdout[:6]
-            found = _git("show", f"{_commit(base)}:./{file}", encoding=None) if kind else None
-            content = found.stdout if kind.startswith("100") and not found.returncode else None
-        else:
-            path = Path(file)
-            kind = "file" if path.exists() or path.is_symlink() else ""
-            regular = path.is_file() and not path.is_symlink()
-            small = regular and path.stat().st_size <= evidence.LARGEST_BYTES
-            content = path.read_bytes() if small else None
+        content = _committed(file, base) if base is not None else _lying_here(Path(file))
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
-    if not kind:
-        raise ValueError("is missing")
     if content is None or len(content) > evidence.LARGEST_BYTES:
         raise ValueError("is no file, or too large a one")
     try:
@@ -110,13 +99,30 @@ def _text(file: str, base: str | None) -> str:
         raise ValueError(f"is not UTF-8 (byte {error.start})") from None
 
 
+def _committed(file: str, base: str) -> bytes | None:
+    """Returns a file of a revision; None for a link or a directory, which `git show` shows too."""
+    kind = _git("ls-tree", _commit(base), "--", file).stdout[:6]
+    if not kind:
+        raise ValueError("is missing")
+    shown = _git("show", f"{_commit(base)}:./{file}", encoding=None)
+    return shown.stdout if kind.startswith("100") and not shown.returncode else None
+
+
+def _lying_here(path: Path) -> bytes | None:
+    if not path.exists() and not path.is_symlink():
+        raise ValueError("is missing")
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > evidence.LARGEST_BYTES:
+        return None
+    return path.read_bytes()
+
+
 def has_final(side: Side) -> bool:
-    """Whether the exported model was scored; revisions from before that are still about."""
+    """Says whether the exported model was scored; older revisions are still about."""
     return f"{METRICS}/{FINAL}.json" in side.metrics
 
 
 def stand_in(there: Side, here: Side) -> str:
-    """A sentence where a revision's lora stands in for the final that it has not; else empty."""
+    """Says it where a revision's lora stands in for the final that it has not; else empty."""
     if has_final(there) or not has_final(here):
         return ""
     file = f"{METRICS}/{FINAL}.json"
@@ -124,7 +130,7 @@ def stand_in(there: Side, here: Side) -> str:
 
 
 def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
-    """Rates by checkpoint and test set, and the transcripts that can be had.
+    """Returns rates by checkpoint and test set, and the transcripts that can be had.
 
     Args:
         base: the revision, whose lora stands in for a final that it has not; None: this checkout.
@@ -132,7 +138,7 @@ def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
     Returns:
         The results, and the checkpoints whose transcripts are not at hand.
     """
-    from telephone_asr.report.differences import Results
+    from telephone_asr.scoring.difference import Results
 
     sources = {name: name for name in CHECKPOINTS}
     if base is not None and not has_final(side):
@@ -143,8 +149,8 @@ def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
         sets: dict[str, dict] = {}
         for tree in trees:
             for test_set, part in tree.items():
-                found = evidence.flat(part) if isinstance(part, dict) else {}
-                known = {key: value for key, value in found.items() if value is not None}
+                values = evidence.flat(part) if isinstance(part, dict) else {}
+                known = {key: value for key, value in values.items() if value is not None}
                 sets.setdefault(test_set, {}).update(known)
         by_checkpoint[name] = sets
     with _files_of(base) as files:
@@ -158,7 +164,7 @@ def results(side: Side, base: str | None) -> tuple[Results, list[str]]:
 
 @contextmanager
 def _files_of(base: str | None) -> Iterator[Any]:
-    """All files of a revision, DVC's too, as a file system; None where DVC cannot read it."""
+    """Opens all files of a revision, DVC's too, as a file system; None where DVC cannot read it."""
     from dvc.api import DVCFileSystem
 
     with ExitStack() as stack:
@@ -168,8 +174,8 @@ def _files_of(base: str | None) -> Iterator[Any]:
         yield files
 
 
-def _transcripts(files, checkpoint: str) -> list[dict] | None:
-    """From the working directory, DVC's cache or its remote; None where none of them has it."""
+def _transcripts(files: Any, checkpoint: str) -> list[dict] | None:
+    """Reads them from the working directory, DVC's cache or its remote; None if none has them."""
     try:
         text = files.read_text(f"{TRANSCRIPTS}/{checkpoint}.jsonl", encoding="utf-8")
         return evidence.read_transcripts(text)
@@ -178,7 +184,7 @@ def _transcripts(files, checkpoint: str) -> list[dict] | None:
 
 
 def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
-    """Whether the transcripts are those that the metrics were counted on."""
+    """Says whether the transcripts are those that the metrics were counted on."""
     counts = ("substitutions", "deletions", "insertions", "characters")
     for test_set in {line["source"] for line in lines}:
         own = [line for line in lines if line["source"] == test_set]
@@ -188,11 +194,12 @@ def _belong(lines: Sequence[dict], sets: Mapping[str, dict]) -> bool:
 
 
 def _commit(name: str) -> str:
-    """The hash of the commit that a name stands for; empty where there is none."""
-    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout
-    # An experiment is refs/exps/<its baseline>/<name>, where git does not look for names.
-    found = found or _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout
-    return found.partition("\n")[0]
+    """Returns the hash of the commit that a name stands for; empty where there is none."""
+    commits = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout
+    if not commits:
+        # An experiment is refs/exps/<its baseline>/<name>, where git does not look for names.
+        commits = _git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{name}").stdout
+    return commits.partition("\n")[0]
 
 
 def _git(*arguments: str, encoding: str | None = "utf-8") -> subprocess.CompletedProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ COLOURS = {"S": "bold red", "D": "bold blue", "I": "bold green", " ": ""}
 LABEL = 5  # cells before each line of an alignment
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "score", help="error rate of a text file against a reference, both lines of `id text`"
     )
@@ -44,7 +45,7 @@ def add(commands) -> None:
     parser.set_defaults(run=_run)
 
 
-def _run(arguments) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     from telephone_asr.scoring.options import Scoring
 
     fillers = tuple(word for word in arguments.fillers.split(",") if word.strip())
@@ -83,7 +84,7 @@ def score_files(
 def totals(
     errors: Mapping[str, ErrorRate], groups: Sequence[str], options: Scoring, drawn: str
 ) -> list[str]:
-    """The rate of all utterances, and what it is made of."""
+    """Says the rate of all utterances, and what it is made of."""
     from telephone_asr.scoring.cer import ErrorRate
     from telephone_asr.scoring.compare import FEWEST_GROUPS, bootstrap_interval
     from telephone_asr.scoring.normalise import VERSION
@@ -104,7 +105,7 @@ def totals(
 def print_alignment(
     console: Console, key: str, reference: str, hypothesis: str, error: ErrorRate, options: Scoring
 ) -> None:
-    """Both texts, normalised, under each other, with a line of S, D and I below them."""
+    """Prints both texts, normalised, under each other, with a line of S, D and I below them."""
     from rich.text import Text
 
     from telephone_asr.scoring.alignment import blocks, columns
@@ -136,11 +137,12 @@ def print_alignment(
 
 
 def read_text(path: Path) -> dict[str, str]:
-    """A Kaldi text file: an id, white space, the text; a line with an id alone has no text.
+    """Reads a Kaldi text file: an id, white space, the text; a line with an id alone has no text.
 
     Raises InputError for a file that is missing or not UTF-8, and for an id that is there twice.
     """
-    texts, places = {}, {}
+    texts: dict[str, str] = {}
+    places: dict[str, int] = {}
     for number, line in read_lines(path):
         key, *rest = line.split(maxsplit=1)
         if key in texts:
@@ -159,8 +161,8 @@ def _check_same_ids(
     _check_has_ids(reference, references, hypotheses, "a reference")
 
 
-def _check_has_ids(path: Path, found: Mapping, wanted: Mapping, needed: str) -> None:
-    missing = [key for key in wanted if key not in found]
+def _check_has_ids(path: Path, there: Mapping, wanted: Mapping, needed: str) -> None:
+    missing = [key for key in wanted if key not in there]
     if missing:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise InputError(f"{path} lacks {missing[0]}{more}: every utterance needs {needed}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.paths import RAW
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("simulate", help="put one file through the telephone line")
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ MAX_TOKENS = 200  # of a text, and
 MAX_TOKENS_PER_S = 8  # where that is more: faster than anybody speaks
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("transcribe", help="print the text of sound files")
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--model", type=Path, default=MODELS / "final")
@@ -29,19 +30,21 @@ def transcribe_files(files: list[Path], model: Path) -> None:
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.scoring.cut_off import CutOff
-    from telephone_asr.shards import Rejected
+    from telephone_asr.shards import Rejected, Utterance
 
     layout.check_directory(model, "telephone-asr transcribe: --model")
     nano = pretrained.load(model)
     frontend = Frontend(nano.config["frontend_conf"])
     failed = False
     for first in range(0, len(files), BATCH_SIZE):
-        sounds = [(path, load(Item(path.stem, path))) for path in files[first:][:BATCH_SIZE]]
-        for _, sound in sounds:
+        sounds: list[tuple[Path, Utterance]] = []
+        for path in files[first:][:BATCH_SIZE]:
+            sound = load(Item(path.stem, path))
             if isinstance(sound, Rejected):
                 print(f"error: {sound.detail}", file=sys.stderr)
                 failed = True
-        sounds = [(path, sound) for path, sound in sounds if not isinstance(sound, Rejected)]
+            else:
+                sounds.append((path, sound))
         own = [sound for _, sound in sounds]
         longest_s = max((len(u.samples) / u.sample_rate_hz for u in own), default=0.0)
         limit = max(MAX_TOKENS, math.ceil(MAX_TOKENS_PER_S * longest_s))

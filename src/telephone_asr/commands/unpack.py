@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from telephone_asr.errors import InputError
@@ -9,7 +10,7 @@ from telephone_asr.manifests.split import SPLITS
 from telephone_asr.paths import MANIFESTS, SHARDS, UNPACKED
 
 
-def add(commands) -> None:
+def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "unpack", help="write the sound of the manifests to the files they name"
     )
@@ -39,8 +40,8 @@ def unpack_sound() -> None:
 
 
 def _place(line: dict, manifest: Path) -> Path:
-    """Where the sound of a manifest's line belongs, which is nowhere but below data/unpacked: a
-    manifest may come from anybody."""
+    """Returns where the sound of a manifest's line belongs, which is nowhere but below
+    data/unpacked: a manifest may come from anybody."""
     try:
         user = line["messages"][1]["content"]
         place = Path(user.split("<|startofspeech|>!")[1].removesuffix("<|endofspeech|>"))

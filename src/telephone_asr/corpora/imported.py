@@ -16,8 +16,9 @@ from telephone_asr.corpora.kaldi import kaldi_items
 from telephone_asr.corpora.lhotse_sets import manifest_items, recipe_items
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.outs import new_out
 from telephone_asr.sameness import SOUND, as_text, words
-from telephone_asr.shards import REJECTED, Rejected, Utterance, whole_file, write_shard
+from telephone_asr.shards import REJECTED, Rejected, Utterance, write_shard
 from telephone_asr.textfiles import json_object, read_lines
 
 
@@ -84,8 +85,8 @@ def import_shard(
 
     write_shard(directory, index, usable())
     lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
-    with whole_file(_rejected_path(directory, index)) as file:
-        file.write("".join(lines).encode(errors="replace"))  # names that are no UTF-8
+    with new_out(_rejected_path(directory, index)) as new:
+        new.write_bytes("".join(lines).encode(errors="replace"))  # names that are no UTF-8
     return len(items), rejected
 
 

@@ -15,7 +15,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
 PARTS = ("wideband", "calls")
-KINDS = ("turns", "content", "sentences")
+SENTENCE_KINDS = ("turns", "content", "sentences")
 
 _DIGITS = "零一二三四五六七八九"
 _UNITS = ((10_000, "万"), (1_000, "千"), (100, "百"), (10, "十"))
@@ -59,16 +59,17 @@ class Grammar:
     words: dict[str, list[str]]
     turns: list[str]
     content: list[str]
-    sentences: dict[str, list[str]]  # by scene
-    calls: dict[str, list[str]]  # by scene
+    scenes: dict[str, dict[str, list[str]]]  # "sentences", and "calls" that only calls have
 
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
         """Draws a (scene, sentence); the sentence may be one that belongs to the other part."""
-        scene = _choice(list(self.sentences), rng)
-        kind = KINDS[rng.choice(len(KINDS), p=[self.mix[kind] for kind in KINDS])]
+        scene = _choice(list(self.scenes), rng)
+        shares = [self.mix[kind] for kind in SENTENCE_KINDS]
+        kind = SENTENCE_KINDS[rng.choice(len(SENTENCE_KINDS), p=shares)]
         templates = {"turns": self.turns, "content": self.content}.get(kind)
         if templates is None:
-            templates = self.sentences[scene] + (self.calls[scene] if part == "calls" else [])
+            parts = self.scenes[scene]
+            templates = parts["sentences"] + (parts["calls"] if part == "calls" else [])
         return scene, self.fill(_choice(templates, rng), rng)
 
     def fill(self, template: str, rng: np.random.Generator) -> str:
@@ -84,8 +85,10 @@ class Grammar:
     def characters(self) -> list[str]:
         """Returns every character that a sentence can hold, sorted."""
         texts = [*self.turns, *self.content, *_DIGITS, "两", *(unit for _, unit in _UNITS)]
-        for templates in (*self.words.values(), *self.sentences.values(), *self.calls.values()):
+        for templates in self.words.values():
             texts += templates
+        for parts in self.scenes.values():
+            texts += parts["sentences"] + parts["calls"]
         return sorted(set(_SLOT.sub("", "".join(texts))))
 
 
@@ -118,8 +121,10 @@ def grammar(path: Path, spec: dict) -> Grammar:
     """Checks the grammar of a loaded specification; `path` is named in the errors."""
     mix = spec["mix"]
     numbers = isinstance(mix, dict) and all(isinstance(v, int | float) for v in mix.values())
-    if not numbers or set(mix) != set(KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
-        raise InputError(f"{path}: 'mix' must give {', '.join(KINDS)} shares that add up to 1.")
+    if not numbers or set(mix) != set(SENTENCE_KINDS) or abs(sum(mix.values()) - 1) > 1e-6:
+        raise InputError(
+            f"{path}: 'mix' must give {', '.join(SENTENCE_KINDS)} shares that add up to 1."
+        )
     words = _mapping(path, "words", spec["words"])
     lists = {f"words.{name}": templates for name, templates in words.items()}
     lists |= {"turns": spec["turns"], "content": spec["content"]}
@@ -129,14 +134,7 @@ def grammar(path: Path, spec: dict) -> Grammar:
         lists |= {f"scenes.{scene}.{key}": parts.get(key) for key in ("sentences", "calls")}
     for key, templates in lists.items():
         _check(path, key, templates, words)
-    return Grammar(
-        mix,
-        words,
-        spec["turns"],
-        spec["content"],
-        {scene: parts["sentences"] for scene, parts in scenes.items()},
-        {scene: parts["calls"] for scene, parts in scenes.items()},
-    )
+    return Grammar(mix, words, spec["turns"], spec["content"], scenes)
 
 
 def _mapping(path: Path, key: str, value: object) -> dict:

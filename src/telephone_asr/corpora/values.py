@@ -10,6 +10,7 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
@@ -57,20 +58,14 @@ def seconds(value: object, field: str) -> float | None:
     >>> seconds("０.5", "start"), seconds(2, "start"), seconds("", "end")
     (0.5, 2.0, None)
     """
-    number = _number(value, field, "a time in seconds")
-    if number is not None and abs(number) > 1e300:  # times a sample rate, it would be infinite
-        raise ValueError(f"expected '{field}' with a time in seconds, got {_shown(value)}")
-    return number
+    # Beyond, times a sample rate, it would be infinite.
+    return _number(value, field, "a time in seconds", lambda number: abs(number) <= 1e300)
 
 
 def channel(value: object, field: str) -> int | None:
     """Returns the number of a channel, None where it is missing; pandas writes 1 as 1.0."""
-    number = _number(value, field, "the number of a channel")
-    if number is None:
-        return None
-    if not number.is_integer():
-        raise ValueError(f"expected '{field}' with the number of a channel, got {_shown(value)}")
-    return int(number)
+    number = _number(value, field, "the number of a channel", float.is_integer)
+    return None if number is None else int(number)
 
 
 def flag(value: object, field: str) -> bool:
@@ -124,7 +119,7 @@ def same_id(id_: str) -> str:
     return unicodedata.normalize("NFKC", id_).casefold()
 
 
-def _number(value: object, field: str, what: str) -> float | None:
+def _number(value: object, field: str, what: str, usable: Callable[[float], bool]) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     number = math.nan
@@ -134,7 +129,7 @@ def _number(value: object, field: str, what: str) -> float | None:
     elif isinstance(value, SupportsFloat) and not isinstance(value, bool):
         with suppress(TypeError, OverflowError):
             number = float(value)
-    if not math.isfinite(number):
+    if not (math.isfinite(number) and usable(number)):
         raise ValueError(f"expected '{field}' with {what}, got {_shown(value)}")
     return number
 

@@ -7,10 +7,9 @@ case): what stands here, the model learns to write. Change a rule and raise `VER
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Literal
 
-from telephone_asr.tags import without_emoji, without_tags
+from telephone_asr.tags import without_emoji, without_invisible, without_tags
 
 VERSION = 2  # 2: the list of tags that scoring has too, and emoji
 English = Literal["keep", "lower", "upper"]
@@ -58,18 +57,11 @@ def clean_transcript(text: str, english: English = "keep") -> tuple[str, tuple[s
         apply("tags", without_tags(text))
         apply("emoji", without_emoji(text))
         apply("full_width", text.translate(_FULL_WIDTH))
-        apply("invisible", _visible(text))
+        apply("invisible", without_invisible(text))
         apply("spaces", " ".join(_SPACE.sub("", text).split()))
     if english != "keep":
         apply("english", text.lower() if english == "lower" else text.upper())
     return text, tuple(changed)
-
-
-def _visible(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    kept = (c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Co"))
-    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def syllables(text: str) -> int:

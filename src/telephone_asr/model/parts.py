@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from telephone_asr.errors import InputError
 from telephone_asr.model import allowed
 from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, load
+from telephone_asr.names import STACKED
 
 if TYPE_CHECKING:
     import torch
 
     from telephone_asr.model.frontend import Filters
 
-CHECKPOINTS = ("base", "encoder", "adapter", "lora")  # each stands on those before it
 WEIGHTS: dict[str, str] = {
     "base": "model.pt",
     "encoder": "encoder.safetensors",
-    "adapter": "adapter.safetensors",
+    "adaptor": "adaptor.safetensors",
     "lora": "adapter_model.safetensors",  # PEFT's own name
 }
 WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
@@ -34,7 +34,7 @@ WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the l
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": ["q_proj"]}
 PREFIXES: dict[str, tuple[str, ...]] = {
     "encoder": ("audio_encoder.",),
-    "adapter": ("audio_adaptor.",),
+    "adaptor": ("audio_adaptor.",),
     "lora": ("llm.",),
 }
 
@@ -135,7 +135,7 @@ def save_checkpoint(
         path = directory / (WHOLE_LLM if stage == "lora" else WEIGHTS[stage])
         save_file({k: v.contiguous() for k, v in weights.items()}, path)
     models = directory.parent
-    below = CHECKPOINTS[: CHECKPOINTS.index(stage)]
+    below = STACKED[: STACKED.index(stage)]
     content = {
         "stage": stage,
         "sha256": file_sha256(weights_path(directory, stage)),
@@ -159,7 +159,7 @@ def _settle_config(path: Path) -> None:
 def load_checkpoint(
     models: Path, name: str, fs: int, filters: Filters = "native", dither: float | None = None
 ) -> FunASRNano:
-    """Loads the base model and puts the checkpoints up to `name` (of CHECKPOINTS) on it.
+    """Loads the base model and puts the checkpoints up to `name` (of STACKED) on it.
 
     The model is in eval mode, behind a front end at `fs` Hz with these filters and this dither
     (None: the base's own).
@@ -170,7 +170,7 @@ def load_checkpoint(
     """
     nano = load(models / "base", fs, filters, dither)
     hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
-    for stage in CHECKPOINTS[1 : CHECKPOINTS.index(name) + 1]:
+    for stage in STACKED[1 : STACKED.index(name) + 1]:
         directory = models / stage
         path = weights_path(directory, stage)
         if not path.is_file() or not (directory / "checkpoint.json").is_file():

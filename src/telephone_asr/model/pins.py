@@ -36,20 +36,20 @@ def check(files: Mapping[str, Path], pins: Path) -> dict[str, str]:
     """
     known = _read(pins)
     sums = {name: file_sha256(path) for name, path in files.items()}
-    for name, found in sums.items():
-        if known.get(name, found) != found:
+    for name, own in sums.items():
+        if known.get(name, own) != own:
             raise InputError(
-                f"{files[name]} is not the file that {pins} pins: its SHA-256 is {found}, not "
+                f"{files[name]} is not the file that {pins} pins: its SHA-256 is {own}, not "
                 f"{known[name]}: get the version that is pinned, or name another file in base.pins "
                 "in params.yaml, which is then written."
             )
-    return {name: found for name, found in sums.items() if name not in known}
+    return {name: own for name, own in sums.items() if name not in known}
 
 
 def record(sums: Mapping[str, str], pins: Path) -> None:
     """Adds sums to a file of pins, and says so."""
     with open(pins, "a", encoding="utf-8") as file:
-        file.writelines(f"{found}  {name}\n" for name, found in sums.items())
+        file.writelines(f"{own}  {name}\n" for name, own in sums.items())
     print(f"{pins}: now pins {', '.join(sums)} as found here; commit it")
 
 
@@ -60,8 +60,8 @@ def _read(pins: Path) -> dict[str, str]:
     for number, line in enumerate(pins.read_text(encoding="utf-8").split("\n"), 1):
         if not line or line.startswith("#"):
             continue
-        found, _, name = line.partition("  ")
-        if len(found) != 64 or not name:
+        own, _, name = line.partition("  ")
+        if len(own) != 64 or not name:
             raise InputError(f"{pins} line {number}: expected a SHA-256, two spaces and a file.")
-        known[name] = found
+        known[name] = own
     return known

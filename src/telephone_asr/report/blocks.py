@@ -1,17 +1,15 @@
-"""What the report is made of: sections of blocks, which markdown.py and page.py write out.
+"""The blocks and sections that the report is made of; markdown.py and page.py write them out.
 
 Prose and the cells of tables are inline Markdown: **bold**, `code` and backslash escapes. Text from
-the corpora goes through `literal`.
+the corpora goes through `markdown.literal`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from telephone_asr.report.figures import Panel
-from telephone_asr.report.words import plain
 from telephone_asr.scoring.confusion import Pair
 
 FEW_CHARACTERS = 50  # with fewer in a reference, an error rate says next to nothing
@@ -27,7 +25,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a heat map: errors among the characters of so many utterances."""
+    """A cell of a heat map: errors among the characters of so many utterances."""
 
     errors: int
     characters: int
@@ -44,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """CER by two properties; None where no utterance has both."""
+    """A table of CERs by two properties; None where no utterance has both."""
 
     caption: str
     corner: str  # what the rows and the columns are
@@ -75,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said and what was recognised, character by character, with its sound."""
+    """An utterance with what was recognised, character by character, and its sound."""
 
     key: str
     about: str  # scene, duration, line
@@ -110,32 +108,3 @@ class Document:
     answers: Sequence[Answer]
     notes: Sequence[str] = ()
     sections: Sequence[Section] = field(default_factory=list)
-
-
-def literal(text: str) -> str:
-    """Text that is to be shown as it is, whatever characters are in it.
-
-    >>> print(literal("<a*b|c_d _e_>"))
-    \\<a\\*b\\|c_d \\_e\\_\\>
-    """
-    return re.sub(r"([\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w))", r"\\\1", plain(text))
-
-
-def inert(text: str) -> str:
-    """The same where a forge shows it, which makes mentions, references and links of plain text,
-    and headings of how a line begins: a word joiner, which nobody sees, keeps it from that.
-
-    >>> inert("@all #1 http://x www.y").split("\\u2060")
-    ['@', 'all #', '1 http:', '//x www.', 'y']
-    """
-    text = re.sub(r"^(#|[+-] |\d+(?=[.)]))", lambda start: f"\u2060{start[0]}", literal(text))
-    return re.sub(r"([@#!](?=\w)|\b\w+:(?=//)|\bwww\.)", "\\1\u2060", text, flags=re.I)
-
-
-def code(name: str) -> str:
-    """A name as code, or as inert text where code could not hold it.
-
-    >>> code("evaluate@final"), code("a`b")
-    ('`evaluate@final`', 'a\\\\`b')
-    """
-    return f"`{name}`" if re.fullmatch(r"[\w@./:,+ -]+", name) else inert(name)

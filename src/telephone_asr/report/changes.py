@@ -1,19 +1,24 @@
-"""What a change did besides the error rate of whole test sets: slices, params, data, stages."""
+"""Says what a change did besides the rates of whole test sets: slices, params, data, stages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.report.blocks import code, inert
-from telephone_asr.report.differences import Difference, Results, of_metrics, of_transcripts
-from telephone_asr.report.findings import SETS
-from telephone_asr.report.markdown import table
-from telephone_asr.report.slices import KINDS as WORDS
-from telephone_asr.report.slices import name_of
-from telephone_asr.report.words import minus, percent, signed
+from telephone_asr.names import TEST_SETS
+from telephone_asr.report.markdown import code, inert, table
+from telephone_asr.report.slices import SLICE_TITLES, name_of
 from telephone_asr.scoring.compare import FEWEST_GROUPS
-from telephone_asr.scoring.slices import KINDS
+from telephone_asr.scoring.difference import (
+    Difference,
+    Results,
+    of_metrics,
+    of_transcripts,
+    percent,
+    signed,
+)
+from telephone_asr.scoring.slices import SLICE_KINDS
+from telephone_asr.titles import TITLES
 
 COUNTS = ("in", "kept", "train", "valid", "test", "annotation_errors", "hours", "speakers")
 # Shares that an evaluation counts besides CER, and whether more of it is better.
@@ -24,7 +29,7 @@ SHOWN = 8  # slices
 
 @dataclass(frozen=True)
 class SliceChange:
-    """One slice of a test set, such as calls under 1 s, before and after."""
+    """A slice of a test set, such as calls under 1 s, before and after."""
 
     test_set: str
     words: str
@@ -32,64 +37,72 @@ class SliceChange:
 
 
 def slice_changes(before: Results, after: Results, checkpoint: str, seed: int) -> list[SliceChange]:
-    """Every slice that both sides have a CER of, on the same speech."""
-    found = []
-    for test_set in SETS:
-        sides = [side.metrics_of(checkpoint, test_set) for side in (before, after)]
-        lines = [side.lines_of(checkpoint, test_set) for side in (before, after)]
-        for key in sides[1]:
+    """Compares every slice that both sides have a CER of, on the same speech."""
+    slices = []
+    for test_set in TEST_SETS:
+        old, new = (side.metrics_of(checkpoint, test_set) for side in (before, after))
+        lines = before.lines_of(checkpoint, test_set), after.lines_of(checkpoint, test_set)
+        for key in new:
             kind, _, name = key.removesuffix(".cer").partition(".")
-            if kind not in KINDS or not key.endswith(".cer") or key not in sides[0]:
+            if kind not in SLICE_KINDS or not key.endswith(".cer") or key not in old:
                 continue
-            if None in lines:
-                change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in sides))
+            if lines[0] is None or lines[1] is None:
+                change = of_metrics(*(_below(side, f"{kind}.{name}.") for side in (old, new)))
             else:
-                own = [[x for x in side if KINDS[kind](x) == name] for side in lines]
-                # As in metrics/slices, where so few speakers have no interval.
-                if len({line["speaker"] for line in own[1]}) < FEWEST_GROUPS:
-                    continue
-                change = of_transcripts(*own, seed)
+                change = _slice_change(lines[0], lines[1], kind, name, seed)
             if change is not None:
-                words = f"{WORDS[kind][0]} {name_of(kind, name)}"
-                found.append(SliceChange(test_set, words, change))
-    return found
+                words = f"{SLICE_TITLES[kind][0]} {name_of(kind, name)}"
+                slices.append(SliceChange(test_set, words, change))
+    return slices
+
+
+def _slice_change(
+    before: Sequence[dict], after: Sequence[dict], kind: str, name: str, seed: int
+) -> Difference | None:
+    """Compares a slice by its transcripts; None where speakers are so few that metrics/slices has
+    no interval either."""
+    old, new = ([x for x in side if SLICE_KINDS[kind](x) == name] for side in (before, after))
+    if len({line["speaker"] for line in new}) < FEWEST_GROUPS:
+        return None
+    return of_transcripts(old, new, seed)
 
 
 def _below(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
     return {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
 
 
-def slice_section(found: Sequence[SliceChange]) -> str:
-    """The slices that got worse beyond noise, the worst first."""
-    if not found:
+def slice_section(slices: Sequence[SliceChange]) -> str:
+    """Returns the slices that got worse beyond noise, the worst first."""
+    if not slices:
         return "There are no slices of the same speech before and after."
-    worse = [one for one in found if one.change.verdict == "worse"]
+    worse = [one for one in slices if one.change.verdict == "worse"]
     if not worse:
-        return (
-            f"None of {len(found)} slices (scene, duration, noise, codec …) got worse beyond noise."
-        )
+        kinds = "scene, duration, noise, codec …"
+        return f"None of {len(slices)} slices ({kinds}) got worse beyond noise."
     rows = []
-    for one in sorted(worse, key=lambda one: -one.change.difference)[:SHOWN]:
-        value, between = signed(one.change)
+    for one in sorted(worse, key=lambda one: -one.change.value)[:SHOWN]:
+        value, between = one.change.in_points()
         rates = [percent(one.change.before), percent(one.change.after)]
-        where = [SETS[one.test_set], inert(one.words)]
+        where = [TITLES[one.test_set], inert(one.words)]
         rows.append([*where, *rates, f"▲ {value}", between])
     heads = ["test set", "slice", "before", "after", "difference", "95 % interval"]
     shown = f"; the worst {SHOWN}" if len(worse) > SHOWN else ""
-    chance = f"by chance alone it would be about {0.025 * len(found):.1g}"
-    text = f"{len(worse)} of {len(found)} slices got worse beyond noise ({chance}){shown}:"
+    chance = f"by chance alone it would be about {0.025 * len(slices):.1g}"
+    text = f"{len(worse)} of {len(slices)} slices got worse beyond noise ({chance}){shown}:"
     return f"{text}\n\n{table(heads, rows, left=2)}"
 
 
 def content_section(before: Results, after: Results, checkpoint: str) -> str:
-    """Digits, names, repetitions and words made up of silence that got worse, noise or not."""
+    """Returns digits, names, loops and words made up of silence that got worse, noise or not."""
     rows = []
-    for test_set, title in SETS.items():
+    for test_set in TEST_SETS:
         old, new = (side.metrics_of(checkpoint, test_set) for side in (before, after))
         for key, more_is_better in CONTENT.items():
-            pair = (old.get(key), new.get(key))
-            if None not in pair and (pair[1] < pair[0] if more_is_better else pair[1] > pair[0]):
-                rows.append([title, f"{key.replace('.', ', ')} (%)", *map(percent, pair)])
+            was, now = old.get(key), new.get(key)
+            if was is None or now is None or was == now or (now > was) is more_is_better:
+                continue
+            name = f"{key.replace('.', ', ')} (%)"
+            rows.append([TITLES[test_set], name, percent(was), percent(now)])
     old, new = (side.metrics_of(checkpoint, "no_speech") for side in (before, after))
     for key in new:
         if new[key] > old.get(key, new[key]):
@@ -103,7 +116,7 @@ def content_section(before: Results, after: Results, checkpoint: str) -> str:
 def remeasured(
     before: Mapping[str, dict], after: Mapping[str, dict], changed: Sequence[str]
 ) -> list[str]:
-    """Of the checkpoints whose CER changed, those that are the same model as before.
+    """Returns those of the checkpoints whose CER changed that are the same model as before.
 
     Then it is the test speech, the decoding or the scoring that changed, and no comparison across
     the change says anything of a model.
@@ -128,7 +141,7 @@ def param_section(changed: Mapping[str, tuple]) -> str:
 
 
 def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    """Counts of each corpus that changed, those of rejected utterances by reason among them.
+    """Returns the counts of each corpus that changed, rejected utterances by reason among them.
 
     Args:
         before, after: metrics/data.json with dotted keys.
@@ -138,35 +151,35 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
         corpus, _, name = key.partition(".")
         old, new = before.get(key, 0), after.get(key, 0)
         if old != new and (name in COUNTS or name.startswith("rejected.")):
-            what = [SETS.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
+            what = [TITLES.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
             what = [inert(text) for text in what]
-            rows.append([*what, f"{old:,}", f"{new:,}", minus(new - old, "+,.10g")])
+            rows.append([*what, f"{old:,}", f"{new:,}", signed(new - old, "+,.10g")])
     if not rows:
         return "**Data:** the same counts of utterances, kept and rejected."
     return "**Data:**\n\n" + table(["corpus", "count", "before", "after", "change"], rows, left=2)
 
 
 def _place(key: str) -> tuple:
-    """DVC gives the keys in any order: by corpus, then as COUNTS has them, then by reason."""
+    """Puts the keys in order, which DVC has in any: by corpus, as COUNTS has them, by reason."""
     corpus, _, name = key.partition(".")
     return corpus, COUNTS.index(name) if name in COUNTS else len(COUNTS), name
 
 
 def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, list[str]]:
-    """The stages whose entries in dvc.lock differ, each with what of its inputs did.
+    """Returns the stages whose entries in dvc.lock differ, each with what of its inputs did.
 
     >>> one = {"cmd": "x", "deps": [{"path": "a", "md5": "1"}], "outs": []}
     >>> two = {**one, "deps": [{"path": "a", "md5": "2"}], "params": {"params.yaml": {"seed": 0}}}
     >>> changed_stages({"train": one, "gone": one, "same": one}, {"train": two, "same": one})
     {'train': ['a', 'params'], 'gone': ['the stage is gone']}
     """
-    found = {}
+    stages = {}
     for name in dict.fromkeys([*after, *before]):
         old, new = before.get(name, {}), after.get(name, {})
         if old == new:
             continue
         if not old or not new:
-            found[name] = ["the stage is gone" if old else "a new stage"]
+            stages[name] = ["the stage is gone" if old else "a new stage"]
             continue
         hashes = [{d["path"]: d.get("md5") for d in one.get("deps", ())} for one in (old, new)]
         causes = [
@@ -175,8 +188,8 @@ def changed_stages(before: Mapping[str, dict], after: Mapping[str, dict]) -> dic
             if hashes[0].get(path) != hashes[1].get(path)
         ]
         causes += [part for part in ("cmd", "params") if old.get(part) != new.get(part)]
-        found[name] = causes or ["the same inputs, but another result"]
-    return found
+        stages[name] = causes or ["the same inputs, but another result"]
+    return stages
 
 
 def stage_section(changed: Mapping[str, Sequence[str]]) -> str:
@@ -187,7 +200,7 @@ def stage_section(changed: Mapping[str, Sequence[str]]) -> str:
 
 
 def other_section(changed: Mapping[str, tuple]) -> str:
-    """Numbers of other metrics, before and after, without a judgement of theirs."""
+    """Returns the numbers of other metrics, before and after, without judging them."""
     rows = [[code(key), *map(_value, pair)] for key, pair in changed.items()]
     return table(["metric", "before", "after"], rows) if rows else ""
 

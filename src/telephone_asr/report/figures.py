@@ -1,4 +1,4 @@
-"""The pictures of the report, drawn by matplotlib once and written twice.
+"""Draws the pictures of the report by matplotlib, once for the page and once for the Markdown.
 
 A picture is some panels. In `report/index.html` each is an SVG of its own, so that a telephone
 shows them below each other, its words in the reader's font and its colours those of the page,
@@ -16,32 +16,22 @@ from html import escape
 
 import matplotlib.style
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from telephone_asr.report.findings import COLUMNS, SETS
+from telephone_asr.names import COLUMNS, TEST_SETS
+from telephone_asr.titles import TITLES
 
 PANEL_IN = (3.6, 2.5)  # a telephone is 3.6 inches of CSS wide
 PNG_DPI = 130
 RASTER_DPI = 110  # of the spectrograms in an SVG
-INK, MUTED, GRID, ACCENT, SECOND, PAPER = (
-    "#1c2024",
-    "#5b6169",
-    "#d9dce0",
-    "#0b62a4",
-    "#b34700",
-    "#fefefe",
-)
+INK, MUTED, GRID = "#1c2024", "#5b6169", "#d9dce0"
+ACCENT, SECOND, PAPER = "#0b62a4", "#b34700", "#fefefe"
 # Each colour of a picture is a variable of page.css, which has a light and a dark value for it.
-VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    GRID: "var(--grid)",
-    ACCENT: "var(--accent)",
-    SECOND: "var(--second)",
-    PAPER: "var(--paper)",
-}
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+VARIABLES |= {ACCENT: "var(--accent)", SECOND: "var(--second)", PAPER: "var(--paper)"}
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -51,7 +41,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=[ACCENT, SECOND]),
+    "axes.prop_cycle": cycler(color=[ACCENT, SECOND]),
     "legend.frameon": False,
     "legend.fontsize": 9,
     "svg.fonttype": "none",
@@ -61,12 +51,12 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "axes.edgecolor"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
 }
-SHORT = {"base": "base", "encoder": "stage 1", "adapter": "stage 2", "final": "final"}
+SHORT = {"base": "base", "encoder": "stage 1", "adaptor": "stage 2", "final": "final"}
 TRAININGS = {
     "base_ctc": "Base: encoder (CTC)",
-    "base_llm": "Base: adapter and LLM",
+    "base_llm": "Base: adaptor and LLM",
     "encoder": "Stage 1: encoder",
-    "adapter": "Stage 2: adapter",
+    "adaptor": "Stage 2: adaptor",
     "lora": "Stage 3: LoRA",
 }
 
@@ -75,7 +65,7 @@ Curve = Sequence[tuple[int, float]]  # step, value
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture, with the words for who cannot see it."""
+    """A picture, with the words for who cannot see it."""
 
     name: str  # unique in the report
     title: str
@@ -85,7 +75,7 @@ class Panel:
 
 
 def svg(panel: Panel) -> str:
-    """The panel as an SVG element to stand in a page, its ids starting with the panel's name."""
+    """Returns the panel as an SVG element for a page, its ids starting with the panel's name."""
     with matplotlib.style.context(["default", STYLE, {"svg.hashsalt": panel.name}]):
         figure = Figure(figsize=(PANEL_IN[0], panel.height_in), layout="constrained")
         panel.draw(figure)
@@ -107,7 +97,7 @@ def svg(panel: Panel) -> str:
 
 
 def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
-    """The panels in rows of so many, each under its title."""
+    """Returns the panels in rows of so many, each under its title."""
     rows = -(-len(panels) // columns)
     heights = [max(p.height_in for p in panels[i * columns :][:columns]) for i in range(rows)]
     with matplotlib.style.context(["default", STYLE]):
@@ -125,9 +115,10 @@ def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
 
 
 def cer(metrics: Mapping[str, dict]) -> list[Panel]:
-    """CER with its interval, a panel for each test set, a point for each checkpoint."""
+    """Draws CERs with their intervals, a panel for each test set, a point for each checkpoint."""
     panels = []
-    for name, title in SETS.items():
+    for name in TEST_SETS:
+        title = TITLES[name]
         ones = {checkpoint: metrics[checkpoint][name] for checkpoint in COLUMNS}
         known = {label: one for label, one in ones.items() if one["cer"] is not None}
         alt = "; ".join(
@@ -161,13 +152,12 @@ def _cer_drawer(ones: Mapping[str, dict]) -> Callable[[FigureBase], None]:
 
 
 def label(axes: Axes, text: str, place: tuple[float, float]) -> None:
-    """A number above what it belongs to."""
-    look = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
-    axes.annotate(text, place, (0, 5), **look)
+    """Writes a number above what it belongs to."""
+    axes.annotate(text, place, (0, 5), textcoords="offset points", ha="center", fontsize=9)
 
 
 def curves(trainings: Mapping[str, Mapping[str, Curve]]) -> list[Panel]:
-    """Loss above and validation CER below of each training that left curves, by step.
+    """Draws loss above and validation CER below, by step, of each training that left curves.
 
     Args:
         trainings: of TRAININGS, each with its "loss" and "cer".
@@ -217,7 +207,7 @@ def _draw_loss(axes: Axes, curve: Curve) -> None:
 
 
 def _draw_valid_cer(axes: Axes, curve: Curve) -> None:
-    """Says the first and the best value; what is far above 100 % would squeeze the rest."""
+    """Draws and names the first and the best; what is far above 100 % would squeeze the rest."""
     if not curve:
         return
     steps, values = zip(*((step, 100 * value) for step, value in curve), strict=True)

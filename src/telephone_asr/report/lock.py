@@ -1,18 +1,28 @@
-"""What dvc.lock tells of the stages: which ran, and what they made."""
+"""Reads from dvc.lock which stages ran, and what they made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from telephone_asr.report.findings import StageState
-
 _YAML = YAML(typ="safe")
 
 
+@dataclass(frozen=True)
+class StageState:
+    """A stage of the pipeline as its lock file knows it."""
+
+    name: str
+    about: str
+    ran: bool
+    outs: Mapping[str, int]  # path: bytes
+
+
 def read_states(pipeline: Path, lock: Path) -> list[StageState]:
-    """Every stage of dvc.yaml that comes before the report, in its order.
+    """Returns every stage of dvc.yaml that comes before the report, in its order.
 
     Empty where there is no lock file, since nothing is known then. The report is no stage of its
     own account: DVC writes down that it ran once it has.

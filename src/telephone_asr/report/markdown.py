@@ -1,7 +1,9 @@
-"""The report as Markdown, for README.md: its pictures are PNG files beside it."""
+"""Writes the report as Markdown, for README.md, whose pictures are PNG files beside it; and keeps
+texts that others chose from being taken for Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -14,15 +16,15 @@ from telephone_asr.report.blocks import (
     Table,
     Utterance,
     Utterances,
-    literal,
 )
-from telephone_asr.report.words import percent
+from telephone_asr.scoring.difference import percent
+from telephone_asr.textfiles import one_line
 
 SIGNS = {"good": "✓", "bad": "✗", "neutral": "≈", "unknown": "?"}
 
 
 def markdown(document: Document) -> str:
-    """The whole README.md."""
+    """Returns the whole README.md."""
     parts = [f"# {document.title}", document.lead, *map(_answer, document.answers)]
     parts.append("\n".join(f"- {note}" for note in document.notes))
     for section in document.sections:
@@ -52,13 +54,13 @@ def _block(block: Block) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; all but the first `left` columns are aligned to the right."""
+    """Returns a Markdown table; all but the first `left` columns are aligned to the right."""
     aligned = [":--" if column < left else "--:" for column in range(len(heads))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, aligned, *rows))
 
 
 def heat_map(block: HeatMap) -> str:
-    """CERs with the characters behind them; in brackets what rests on too few."""
+    """Returns CERs with the characters behind them, in brackets what rests on too few."""
     rows = []
     for name, cells in block.rows:
         texts = [f"{percent(c.rate)} of {c.characters:,}" if c else "" for c in cells]
@@ -86,7 +88,7 @@ def utterances(shown: Sequence[Utterance]) -> str:
 
 
 def _marked(characters: Iterable[tuple[str, str]]) -> str:
-    """The text with its errors in bold.
+    """Returns a text with its errors in bold.
 
     >>> _marked([("还", ""), ("款", "D"), ("3", "S"), ("", "I"), ("0", "")])
     '还**款3**0'
@@ -96,3 +98,35 @@ def _marked(characters: Iterable[tuple[str, str]]) -> str:
         part = literal("".join(character for character, _ in run))
         text += f"**{part}**" if wrong and part else part
     return text or "(empty)"
+
+
+# --- Words that others chose
+
+
+def literal(text: str) -> str:
+    """Returns Markdown that shows a text as it is, whatever characters are in it.
+
+    >>> print(literal("<a*b|c_d _e_>"))
+    \\<a\\*b\\|c_d \\_e\\_\\>
+    """
+    return re.sub(r"([\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w))", r"\\\1", one_line(text))
+
+
+def inert(text: str) -> str:
+    """Returns the same for where a forge shows it, which makes mentions, references and links of
+    plain text, and headings of how a line begins: a word joiner, which nobody sees, prevents that.
+
+    >>> inert("@all #1 http://x www.y").split("\\u2060")
+    ['@', 'all #', '1 http:', '//x www.', 'y']
+    """
+    text = re.sub(r"^(#|[+-] |\d+(?=[.)]))", lambda start: f"\u2060{start[0]}", literal(text))
+    return re.sub(r"([@#!](?=\w)|\b\w+:(?=//)|\bwww\.)", "\\1\u2060", text, flags=re.I)
+
+
+def code(name: str) -> str:
+    """Returns a name as code, or as inert text where code could not hold it.
+
+    >>> code("evaluate@final"), code("a`b")
+    ('`evaluate@final`', 'a\\\\`b')
+    """
+    return f"`{name}`" if re.fullmatch(r"[\w@./:,+ -]+", name) else inert(name)

@@ -1,4 +1,4 @@
-"""The report as one page that opens offline: page.html.j2 and page.css, everything inside."""
+"""Writes the report as one page that opens offline, by page.html.j2 and page.css."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAT_TOP = 0.6  # CER of the darkest
 
 
 def html(document: Document) -> str:
-    """The whole index.html. The same document gives the same bytes."""
+    """Returns the whole index.html; the same document gives the same bytes."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -42,7 +42,7 @@ def html(document: Document) -> str:
 
 
 def inline(text: str) -> Markup:
-    """Inline Markdown to HTML.
+    """Turns inline Markdown to HTML.
 
     >>> print(inline("**3 < 4** `a_b` \\\\<b\\\\>"))
     <strong>3 &lt; 4</strong> <code>a_b</code> &lt;b&gt;
@@ -51,7 +51,7 @@ def inline(text: str) -> Markup:
 
 
 def shade(rate: float) -> int:
-    """The shade of a CER in a heat map, 0 the lightest.
+    """Returns the shade of a CER in a heat map, 0 the lightest.
 
     >>> [shade(rate) for rate in (0, 0.09, 0.1, 0.59, 0.6, 2)]
     [0, 0, 1, 5, 5, 5]

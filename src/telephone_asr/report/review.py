@@ -1,4 +1,4 @@
-"""The comment on a pull request, as Markdown: first what the change did, then all there is to it.
+"""Writes the comment on a pull request: first what the change did, then all there is to it.
 
 Error rates are in per cent of the reference's characters, differences in percentage points.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.report.blocks import inert
+from telephone_asr.names import CHECKPOINTS, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.report.changes import (
     SliceChange,
     content_section,
@@ -18,20 +18,19 @@ from telephone_asr.report.changes import (
     slice_section,
     stage_section,
 )
-from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.findings import CHECKPOINTS, FINAL, SETS, Check
-from telephone_asr.report.gate import TELEPHONE, passed
-from telephone_asr.report.markdown import table
-from telephone_asr.report.tables import SIGNS as CHANGES
-from telephone_asr.report.words import percent, signed
+from telephone_asr.report.markdown import inert, table
+from telephone_asr.report.tables import VERDICTS
+from telephone_asr.scoring.difference import Difference, Results, compare, percent
+from telephone_asr.scoring.gate import Check, passed
+from telephone_asr.titles import TITLES
 
-SIGNS = {**CHANGES, "unchanged": "= unchanged", "not comparable": "? not comparable"}
+SIGNS = {**VERDICTS, "unchanged": "= unchanged", "not comparable": "? not comparable"}
 LEGEND = (
     "CER in %. ▼ lower is better, ▲ higher is worse; ≈ within noise: the 95 % interval of the "
     "difference holds 0."
 )
 
-Found = Mapping[tuple[str, str], Difference | None]  # by test set and checkpoint
+Differences = Mapping[tuple[str, str], Difference | None]  # by test set and checkpoint
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Review:
     before: Results
     after: Results
     stand_in: str  # a sentence where another checkpoint is compared with final; empty: none is
-    found: Found
+    differences: Differences
     checks: Sequence[Check]
     unreadable: Sequence[str]  # what fails the gate since it cannot be read or is not there
     slices: Sequence[SliceChange]
@@ -55,28 +54,28 @@ class Review:
     pictures: Mapping[str, str]  # what one shows: its path
 
 
-def differences(before: Results, after: Results, seed: int) -> Found:
-    """Every checkpoint on every test set, after against before."""
+def compare_all(before: Results, after: Results, seed: int) -> Differences:
+    """Compares every checkpoint on every test set, after against before."""
     return {
         (test_set, checkpoint): compare(test_set, (before, checkpoint), (after, checkpoint), seed)
-        for test_set in SETS
+        for test_set in TEST_SETS
         for checkpoint in CHECKPOINTS
     }
 
 
 def comment(review: Review) -> str:
-    """The whole comment; its pictures are expected where their paths say."""
+    """Returns the whole comment; its pictures are expected where their paths say."""
     gate = "passed" if passed(review.checks) else "**not passed**"
     sections = [
-        f"## {verdict(review.found)}; gate {gate}",
-        f"{CHECKPOINTS[FINAL]} of {inert(review.here)} against {inert(review.base)}. {LEGEND}",
+        f"## {verdict(review.differences)}; gate {gate}",
+        f"{TITLES[FINAL]} of {inert(review.here)} against {inert(review.base)}. {LEGEND}",
         inert(review.stand_in),
         _warning(review.remeasured),
-        cer_table(review.found, [FINAL]),
+        cer_table(review.differences, [FINAL]),
         gate_list(review.checks),
-        _folded("Every checkpoint on every test set", cer_table(review.found, CHECKPOINTS)),
+        _folded("Every checkpoint on every test set", cer_table(review.differences, CHECKPOINTS)),
         "### What it cost elsewhere",
-        _wideband(review.found["wideband", FINAL]),
+        _wideband(review.differences["wideband", FINAL]),
         slice_section(review.slices),
         _folded(
             "Digits, names, repetitions, words where nobody speaks: what is worse, noise or not",
@@ -93,8 +92,8 @@ def comment(review: Review) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def verdict(found: Found) -> str:
-    """What became of telephone speech; the model that ships speaks for the change.
+def verdict(differences: Differences) -> str:
+    """Says what became of telephone speech; the model that ships speaks for the change.
 
     >>> calls, simulated = Difference(0.3, 0.2, -0.2, -0.05), Difference(0.2, 0.21, -0.01, 0.03)
     >>> verdict({("telecall", "final"): calls, ("simulated", "final"): simulated})
@@ -103,18 +102,18 @@ def verdict(found: Found) -> str:
     order = ("worse", "better", "within noise", "unchanged", "not comparable")
     sets: dict[str, list[str]] = {word: [] for word in order}
     for test_set in TELEPHONE:
-        sets[_verdict(found[test_set, FINAL])].append(SETS[test_set])
+        sets[_verdict(differences[test_set, FINAL])].append(TITLES[test_set])
     parts = [
         f"{SIGNS[word][0]} {word} on {' and '.join(names)}" for word, names in sets.items() if names
     ]
     return parts[0][:2] + parts[0][2].upper() + ", ".join(parts)[3:]
 
 
-def cer_table(found: Found, checkpoints: Sequence[str]) -> str:
-    """After against before; p is the chance of as large a difference by noise alone."""
+def cer_table(differences: Differences, checkpoints: Sequence[str]) -> str:
+    """Returns after against before; p is the chance of as large a difference by noise alone."""
     rows = [
-        [SETS[test_set], CHECKPOINTS[name], *_cells(found[test_set, name])]
-        for test_set in SETS
+        [TITLES[test_set], TITLES[name], *_cells(differences[test_set, name])]
+        for test_set in TEST_SETS
         for name in checkpoints
     ]
     heads = ["test set", "checkpoint", "change", "before", "after", "difference"]
@@ -132,16 +131,16 @@ def gate_list(checks: Sequence[Check]) -> str:
 
 
 def interval_note(review: Review) -> str:
-    """How the intervals were come by, which decides how far they can be trusted."""
+    """Says how the intervals were come by, which decides how far they can be trusted."""
     notes, changed = [], []
-    for (test_set, name), one in review.found.items():
-        if one is None or one.verdict == "unchanged":
+    for (test_set, name), one in review.differences.items():
+        if one is None or one.unchanged:
             continue
         changed.append(one)
         size = review.after.metrics_of(name, test_set)["utterances"]
         if one.utterances is not None and one.utterances < size:
             notes.append(
-                f"{CHECKPOINTS[name]} on {SETS[test_set]} is compared on the {one.utterances:,} of "
+                f"{TITLES[name]} on {TITLES[test_set]} is compared on the {one.utterances:,} of "
                 f"{size:,} utterances that are the same before and after."
             )
     if any(one.utterances is not None for one in changed):
@@ -157,15 +156,15 @@ def interval_note(review: Review) -> str:
 def _wideband(one: Difference | None) -> str:
     if one is None:
         return "Wideband speech: not comparable."
-    value, _ = signed(one)
+    value, _ = one.in_points()
     rates = f"{percent(one.before)} → {percent(one.after)} % ({value} points)"
-    return f"Wideband speech: {SIGNS[one.verdict]}, {rates}."
+    return f"Wideband speech: {SIGNS[_verdict(one)]}, {rates}."
 
 
 def _warning(remeasured: Sequence[str]) -> str:
     if not remeasured:
         return ""
-    names = " and ".join(CHECKPOINTS[name] for name in remeasured)
+    names = " and ".join(TITLES[name] for name in remeasured)
     return (
         f"**Caution:** {names} is the same model as before and yet has another CER. So the test "
         "speech, the decoding or the scoring was changed, and not the models alone."
@@ -173,7 +172,9 @@ def _warning(remeasured: Sequence[str]) -> str:
 
 
 def _verdict(one: Difference | None) -> str:
-    return "not comparable" if one is None else one.verdict
+    if one is None:
+        return "not comparable"
+    return "unchanged" if one.unchanged else one.verdict
 
 
 def _cells(one: Difference | None) -> list[str]:
@@ -181,13 +182,13 @@ def _cells(one: Difference | None) -> list[str]:
     if one is None:
         return [sign, *["–"] * 5]
     rates = [percent(one.before), f"**{percent(one.after)}**"]
-    if one.verdict == "unchanged":
+    if one.unchanged:
         return [sign, *rates, *["–"] * 3]
-    return [sign, *rates, *signed(one), "–" if one.p is None else f"{one.p:.3f}"]
+    return [sign, *rates, *one.in_points(), "–" if one.p is None else f"{one.p:.3f}"]
 
 
 def _folded(title: str, text: str) -> str:
-    """Folded away until it is clicked on, as GitHub and GitLab show it."""
+    """Folds a text away until it is clicked on, as GitHub and GitLab show it."""
     if not text:
         return ""
     return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"

@@ -1,4 +1,4 @@
-"""Pictures of sound: spectrograms, and what the simulated line did."""
+"""Draws sound: spectrograms, and what the simulated line did."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENTS = {  # what happens to some utterances only, and the key of it in a cut's
 def spectrograms(
     name: str, sounds: Sequence[tuple[str, np.ndarray, int]], top_khz: float
 ) -> list[Panel]:
-    """A spectrogram of each sound, from its loudest level down RANGE_DB.
+    """Draws a spectrogram of each sound, from its loudest level down RANGE_DB.
 
     Args:
         name: starts the name of each panel.
@@ -65,7 +65,8 @@ def _spectrogram_drawer(samples: np.ndarray, rate_hz: int, top_khz: float) -> Ca
 
 
 def spectrogram_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Level in dB against a full-scale sine (frequencies × frames), comparable between rates."""
+    """Returns the level in dB against a full-scale sine (frequencies × frames), comparable between
+    rates."""
     size, hop = round(WINDOW_S * rate_hz), round(HOP_S * rate_hz)
     scaled = samples.astype(np.float64) / 32768
     scaled = np.pad(scaled, size // 2 + 1)  # also a sound shorter than a window has a frame
@@ -76,7 +77,7 @@ def spectrogram_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def line_caption(done: Mapping) -> str:
-    """What a line did to an utterance, in a few words.
+    """Says what a line did to an utterance, in a few words.
 
     >>> line_caption({"codec": "gsm+alaw", "level_db": -24.6, "babble_snr_db": 14.2})
     'gsm+alaw, level −25 dB, babble 14 dB'
@@ -97,7 +98,7 @@ def line_caption(done: Mapping) -> str:
 
 
 def channel(cuts: Sequence[Mapping]) -> list[Panel]:
-    """What was done to the simulated utterances: distributions and shares."""
+    """Draws what was done to the simulated utterances: distributions and shares."""
     done = [cut.get("custom") or {} for cut in cuts]
     lost = [100 * one["lost_packets"] or None for one in done if "lost_packets" in one]
     panels = [
@@ -105,7 +106,7 @@ def channel(cuts: Sequence[Mapping]) -> list[Panel]:
         _histogram("level", "Speech level", "dBov", [one.get("level_db") for one in done]),
         _histogram("lost", "Lost packets, where any are", "% of the packets", lost),
     ]
-    codecs = Counter(codec_family(one["codec"]) for one in done if one)
+    codecs = Counter(codec_family(one["codec"]) or "none" for one in done if one)
     panels.append(_shares("codecs", "Codecs", dict(codecs.most_common()), len(done)))
     events = {name: sum(bool(one.get(key)) for one in done) for name, key in EVENTS.items()}
     panels.append(_shares("events", "What else happened", events, len(done)))
@@ -131,15 +132,15 @@ def _histogram(name: str, title: str, label: str, values: Sequence[float | None]
 
 
 def _shares(name: str, title: str, counts: Mapping[str, int], total: int) -> Panel:
-    """A bar for each name, from top to bottom."""
+    """Draws a bar for each name, from top to bottom."""
     shares = {key: 100 * n / max(total, 1) for key, n in counts.items()}
 
     def draw(figure: FigureBase) -> None:
         axes = figure.subplots()
         axes.barh(list(shares)[::-1], list(shares.values())[::-1], color=ACCENT)
         for place, value in enumerate(list(shares.values())[::-1]):
-            look = {"textcoords": "offset points", "va": "center"}
-            axes.annotate(f"{value:.0f}", (value, place), (4, 0), **look)
+            at, offset = (value, place), "offset points"
+            axes.annotate(f"{value:.0f}", at, (4, 0), textcoords=offset, va="center")
         axes.margins(x=0.12)
         axes.set_xlabel("% of utterances")
         axes.tick_params(axis="y", length=0)

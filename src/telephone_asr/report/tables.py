@@ -1,50 +1,41 @@
-"""The tables of the report from plain metrics.
-
-Rates are shown in per cent of the reference's characters.
-"""
+"""Tables of error rates, changes, trainings, costs and stages; rates are in per cent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from telephone_asr.names import CHECKPOINTS, TEST_SETS
 from telephone_asr.report.blocks import Table
-from telephone_asr.report.findings import (
-    CHECKPOINTS,
-    SETS,
-    Change,
-    StageState,
-    speakers_of,
-)
-from telephone_asr.report.words import interval, percent, signed, size, time
+from telephone_asr.report.findings import Changes, Transcripts, speakers_of
+from telephone_asr.report.lock import StageState
 from telephone_asr.scoring.compare import FEWEST_GROUPS
+from telephone_asr.scoring.difference import between, percent
+from telephone_asr.titles import TITLES
 
-TRAINED_ON = {
-    "encoder": "simulated",
-    "adapter": "simulated, calls",
-    "lora": "calls",
-}
-SIGNS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
+TRAINED_ON = {"encoder": "simulated", "adaptor": "simulated, calls", "lora": "calls"}
+VERDICTS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
 
 
-def cer_table(metrics: Mapping[str, dict], transcripts: Mapping[str, Sequence[dict]]) -> Table:
-    """CER of every checkpoint on every test set, its interval, and the errors behind it."""
+def cer_table(metrics: Mapping[str, dict], transcripts: Transcripts) -> Table:
+    """Returns the CER of every checkpoint on every test set, its interval, and its errors."""
     rows = []
-    for name, title in SETS.items():
+    for name in TEST_SETS:
         speakers = len(speakers_of(transcripts, name))
-        for checkpoint, label in CHECKPOINTS.items():
+        for checkpoint in CHECKPOINTS:
             one = metrics[checkpoint][name]
             counts = [one[key] for key in ("substitutions", "deletions", "insertions")]
             sizes = (one["utterances"], one["characters"], speakers)
-            rate = [f"**{percent(one['cer'])}**", interval(one)]
-            rows.append([title, label, *rate, *(f"{value:,}" for value in (*counts, *sizes))])
+            rate = [f"**{percent(one['cer'])}**", between(one["cer_low"], one["cer_high"])]
+            names = TITLES[name], TITLES[checkpoint]
+            rows.append([*names, *rate, *(f"{value:,}" for value in (*counts, *sizes))])
     heads = ["test set", "checkpoint", "CER %", "95 % interval"]
     heads += ["subst.", "del.", "ins.", "utterances", "characters", "speakers"]
     return Table(heads, rows, "CER of every checkpoint on every test set", left=2)
 
 
-def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
-    """How far the intervals can be trusted: they are drawn by speaker."""
-    counts = {title: len(speakers_of(transcripts, name)) for name, title in SETS.items()}
+def interval_note(transcripts: Transcripts) -> str:
+    """Says how far the intervals can be trusted: they are drawn by speaker."""
+    counts = {TITLES[name]: len(speakers_of(transcripts, name)) for name in TEST_SETS}
     sizes = ", ".join(f"{n:,} in {title}" for title, n in counts.items())
     note = f"Intervals are bootstrapped by speaker ({sizes})."
     if few := [title for title, n in counts.items() if 1 < n < FEWEST_GROUPS]:
@@ -60,45 +51,63 @@ def interval_note(transcripts: Mapping[str, Sequence[dict]]) -> str:
     return note
 
 
-def change_table(found: Sequence[Change]) -> Table:
-    """The paired differences and whether each is more than noise."""
+def change_table(changes: Changes) -> Table:
+    """Returns the paired differences and whether each is more than noise."""
     rows = []
-    for one in found:
-        before = "base" if one.before == "base" else CHECKPOINTS[one.before].split(" (")[0]
-        pair = [SETS[one.test_set], f"{CHECKPOINTS[one.after]} against {before}"]
-        p = f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
-        rows.append([*pair, SIGNS[one.verdict], *signed(one), p])
+    for (test_set, before, after), one in changes.items():
+        pair = [TITLES[test_set], f"{TITLES[after]} against {TITLES[before].split(' (')[0]}"]
+        p = "–" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
+        rows.append([*pair, VERDICTS[one.verdict], *one.in_points(), p])
     heads = ["test set", "comparison", "beyond noise?", "difference", "95 % interval", "p"]
     return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=3)
 
 
 def training_table(checkpoints: Mapping[str, dict]) -> Table:
-    """What each stage trained, for how long, and which of its steps was kept."""
-    rows = [
-        [
-            CHECKPOINTS[name],
-            TRAINED_ON[name],
-            f"{one['trainable_parameters']:,}",
-            f"{one['lr']:g}",
-            f"{one['steps']:,}",
-            f"{one['step']:,}",
-            percent(one["valid_cer"]),
-        ]
-        for name, one in checkpoints.items()
-    ]
+    """Returns what each stage trained, for how long, and which of its steps was kept."""
+    rows = []
+    for name, one in checkpoints.items():
+        trained = [TITLES[name], TRAINED_ON[name], f"{one['trainable_parameters']:,}"]
+        steps = [f"{one['lr']:g}", f"{one['steps']:,}", f"{one['step']:,}"]
+        rows.append([*trained, *steps, percent(one["valid_cer"])])
     heads = ["stage", "trained on", "trainable parameters", "lr", "steps", "best step"]
     return Table([*heads, "validation CER %"], rows, "What each stage trained", left=2)
 
 
 def idle_note(checkpoints: Mapping[str, dict]) -> str:
-    """The stages that brought nothing; empty where there are none."""
-    idle = [CHECKPOINTS[name] for name, one in checkpoints.items() if one["step"] == 0]
+    """Names the stages that brought nothing; empty where there are none."""
+    idle = [TITLES[name] for name, one in checkpoints.items() if one["step"] == 0]
     if not idle:
         return ""
     return (
         f"No step of {' and '.join(idle)} was better than the state before training: that "
         "checkpoint is the one before it, unchanged."
     )
+
+
+def size(n_bytes: float) -> str:
+    """Returns a number of bytes in the unit that suits it.
+
+    >>> size(1_234), size(5_600_000), size(3_200_000_000)
+    ('1.2 kB', '5.6 MB', '3.2 GB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= scale:
+            return f"{n_bytes / scale:.1f} {unit}"
+    return f"{n_bytes / 1e3:.1f} kB"
+
+
+def time(seconds: float) -> str:
+    """Returns a time in the units that suit it.
+
+    >>> time(7.4), time(95), time(100_000)
+    ('7 s', '1 min 35 s', '27 h 46 min')
+    """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
 COSTS = {  # key of metrics/cost: head of the column, and how its numbers are written
@@ -111,7 +120,7 @@ COSTS = {  # key of metrics/cost: head of the column, and how its numbers are wr
 
 
 def cost_table(costs: Mapping[str, dict]) -> Table | None:
-    """Time, memory and disk as far as they were measured; None where nothing was.
+    """Returns time, memory and disk as far as they were measured; None where nothing was.
 
     Args:
         costs: what each file of metrics/cost says, by the file's name.
@@ -129,7 +138,7 @@ def cost_table(costs: Mapping[str, dict]) -> Table | None:
 
 
 def disk_table(stages: Sequence[StageState]) -> Table | None:
-    """How large the models are: a checkpoint is the part that was trained, alone."""
+    """Returns how large the models are: a checkpoint is the part that was trained, alone."""
     rows = [
         [f"`{path}`", size(n_bytes)]
         for one in stages
@@ -140,14 +149,9 @@ def disk_table(stages: Sequence[StageState]) -> Table | None:
 
 
 def stage_table(stages: Sequence[StageState]) -> Table | None:
-    """Every stage of the pipeline, and whether it ran; None where no lock file tells."""
-    rows = [
-        [
-            f"`{one.name}`",
-            "✓ ran" if one.ran else "✗ **not run**",
-            one.about,
-            size(sum(one.outs.values())) if one.ran else "–",
-        ]
-        for one in stages
-    ]
+    """Returns every stage of the pipeline, and whether it ran; None where no lock file tells."""
+    rows = []
+    for one in stages:
+        ran, made = ("✓ ran", size(sum(one.outs.values()))) if one.ran else ("✗ **not run**", "–")
+        rows.append([f"`{one.name}`", ran, one.about, made])
     return Table(["stage", "status", "what for", "made"], rows, "Every stage", 3) if rows else None

@@ -1,4 +1,4 @@
-"""The utterances that the report shows: the worst and some at random, to be read and heard."""
+"""Chooses the utterances that the report shows, the worst and some at random, and their sound."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 import soundfile
 
 from telephone_asr.report.blocks import Utterance, Utterances
-from telephone_asr.report.words import percent
 from telephone_asr.scoring.cer import errors_of
 from telephone_asr.scoring.confusion import aligned
+from telephone_asr.scoring.difference import percent
 from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
-# Of the sound of one list, as it stands in the page: with both lists the page stays below 8 MB.
+# Bytes of sound of one list, as it stands in the page: with both the page stays below 8 MB.
 MAX_SOUND_BYTES = 2_500_000
 
 Read = Callable[[str], tuple[np.ndarray, int]]  # key: int16 samples, sample rate in Hz
 
 
 def worst(lines: Sequence[dict], count: int = SHOWN) -> list[dict]:
-    """The utterances with the highest CER, those with more errors first among equals."""
+    """Returns the utterances with the highest CER, those with more errors first among equals."""
 
     def badness(line: dict) -> tuple:
         errors = errors_of(line)
@@ -34,23 +34,23 @@ def worst(lines: Sequence[dict], count: int = SHOWN) -> list[dict]:
 
 
 def drawn(lines: Sequence[dict], seed: int, count: int = SHOWN) -> list[dict]:
-    """Utterances drawn at random, the same ones whatever the order of the lines."""
+    """Draws utterances at random, the same ones whatever the order of the lines."""
     in_order = sorted(lines, key=lambda line: line["key"])
     return random.Random(seed).sample(in_order, min(count, len(in_order)))
 
 
 def shown(lines: Sequence[dict], read: Read, options: Scoring) -> Utterances | str:
-    """The utterances with their sound, as far as there is room for it in one page."""
+    """Returns the utterances with their sound, as far as there is room for it in one page."""
     if not lines:
         return "None: every utterance is without an error."
-    found, room = [], MAX_SOUND_BYTES
+    utterances, room = [], MAX_SOUND_BYTES
     for line in lines:
         audio = wav_uri(*read(line["key"]))
         if len(audio) > room:
             audio = ""
         room -= len(audio)
         errors = errors_of(line)
-        found.append(
+        utterances.append(
             Utterance(
                 key=line["key"],
                 about=about(line),
@@ -62,11 +62,11 @@ def shown(lines: Sequence[dict], read: Read, options: Scoring) -> Utterances | s
                 audio=audio,
             )
         )
-    return Utterances(found)
+    return Utterances(utterances)
 
 
 def about(line: dict) -> str:
-    """What is known of an utterance.
+    """Says what is known of an utterance.
 
     >>> about({"scene": "telesales", "duration": 2.345, "snr_db": 14.2, "codec": "gsm"})
     'telesales, 2.3 s, SNR 14 dB, gsm'
@@ -83,7 +83,7 @@ def about(line: dict) -> str:
 
 
 def wav_uri(samples: np.ndarray, rate_hz: int) -> str:
-    """A WAV of 16-bit samples, which every browser plays, as a data: URI."""
+    """Returns a WAV of 16-bit samples, which every browser plays, as a data: URI."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate_hz, format="WAV", subtype="PCM_16")
     return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()

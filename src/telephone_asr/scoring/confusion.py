@@ -12,7 +12,7 @@ from telephone_asr.scoring.options import Scoring
 # What was said, what was recognised, and the kind of error: "", "S", "D" or "I" as in sclite.
 Pair = tuple[str, str, str]
 
-_KINDS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
+_MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 
 
 def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
@@ -23,7 +23,7 @@ def pairs(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
         heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
         for i in range(max(len(said), len(heard))):
             pair = ("".join(said[i : i + 1]), "".join(heard[i : i + 1]))
-            found.append((*pair, _KINDS[chunk.type]))
+            found.append((*pair, _MARKS[chunk.type]))
     return found
 
 

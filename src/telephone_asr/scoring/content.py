@@ -43,17 +43,17 @@ _NAMES = re.compile(
     rf"|(姓[{SURNAMES}])"
 )
 
-KINDS = (*_PATTERNS, "names")
+CONTENT_KINDS = (*_PATTERNS, "names")
 
 
-def found(kind: str, text: str) -> list[str]:
-    """Finds what there is of a kind (one of KINDS) in a normalised text.
+def find(kind: str, text: str) -> list[str]:
+    """Finds what there is of a kind (one of CONTENT_KINDS) in a normalised text.
 
-    >>> found("digits", "尾号4625的卡欠款80000元"), found("amounts", "尾号4625的卡欠款80000元")
+    >>> find("digits", "尾号4625的卡欠款80000元"), find("amounts", "尾号4625的卡欠款80000元")
     (['4625'], ['80000元'])
-    >>> found("dates", "3月15号到路320号"), found("amounts", "每月3块5毛")
+    >>> find("dates", "3月15号到路320号"), find("amounts", "每月3块5毛")
     (['3月15号'], ['3块5毛'])
-    >>> found("names", "王先生我是华信银行的李伟丽"), found("names", "我不方便")
+    >>> find("names", "王先生我是华信银行的李伟丽"), find("names", "我不方便")
     (['王先生', '李伟丽'], [])
     """
     if kind != "names":
@@ -71,9 +71,9 @@ def exact(kind: str, reference: str, hypothesis: str) -> tuple[int, int]:
     >>> exact("digits", "尾号4625和113", "尾号46251和113"), exact("names", "我叫王伟", "叫我王伟")
     ((2, 1), (1, 1))
     """
-    wanted = Counter(found(kind, reference))
+    wanted = Counter(find(kind, reference))
     if kind == "names":
         heard = Counter({name: hypothesis.count(name) for name in wanted})
     else:
-        heard = Counter(found(kind, hypothesis))
+        heard = Counter(find(kind, hypothesis))
     return wanted.total(), (wanted & heard).total()

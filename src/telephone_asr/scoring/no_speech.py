@@ -18,7 +18,7 @@ from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.cut_off import count_cut_off
 from telephone_asr.scoring.options import Scoring
 
-KINDS = ("silence", "noise", "hold_music")
+NO_SPEECH_KINDS = ("silence", "noise", "hold_music")
 CLIPS_S = tuple(round(1 + 8 * i / 11, 2) for i in range(12))  # 1 to 9 s: a minute of each kind
 _LINES = {
     # White and pink noise, 10 to 30 dB below where speech would be, and a little hum.
@@ -42,9 +42,9 @@ class Clips:
 
 
 def clips() -> Clips:
-    """Makes a clip of each of CLIPS_S for each of KINDS; keys are such as "noise-3"."""
+    """Makes a clip of each of CLIPS_S for each of NO_SPEECH_KINDS; keys are such as "noise-3"."""
     samples = {}
-    for kind in KINDS:
+    for kind in NO_SPEECH_KINDS:
         for i, duration_s in enumerate(CLIPS_S):
             key = f"{kind}-{i}"
             if kind == "silence":  # a muted line
@@ -62,7 +62,7 @@ def insertions_per_minute(
 ) -> dict[str, dict]:
     """Counts the characters recognised in a minute of each kind, from the texts of all clips."""
     found = {}
-    for kind in KINDS:
+    for kind in NO_SPEECH_KINDS:
         own = [text for key, text in zip(keys, texts, strict=True) if key.startswith(kind)]
         total = sum(score([""] * len(own), own, **vars(options)), ErrorRate())
         per_minute = total.insertions * 60 / sum(CLIPS_S)

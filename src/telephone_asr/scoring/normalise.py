@@ -12,11 +12,11 @@ from functools import lru_cache
 from cn2an import an2cn, cn2an
 
 from telephone_asr.scoring.options import Erhua
-from telephone_asr.tags import without_emoji, without_tags
+from telephone_asr.tags import without_emoji, without_invisible, without_tags
 
 # 2: formal numerals, fillers, erhua. 3: digits of what is no number, too. 4: more tags, spelled
-# letters, numbers said one after another.
-VERSION = 4
+# letters, numbers said one after another. 5: what nobody sees hides no tag and no accent.
+VERSION = 5
 
 # Character classes, without their brackets. 幺 is 一 as it is said in telephone numbers.
 _HANZI_DIGIT = "零一二三四五六七八九幺"
@@ -77,7 +77,7 @@ _WHOLE = re.compile(
 
 
 def normalise_for_scoring(text: str, fillers: Sequence[str] = (), erhua: Erhua = "keep") -> str:
-    """The text as it is scored: lower case, no punctuation, numbers in Arabic digits.
+    """Returns the text as it is scored: lower case, no punctuation, numbers in Arabic digits.
 
     Args:
         fillers: taken out wherever they stand, Latin ones as whole words. Name only what is never a
@@ -167,8 +167,12 @@ def normalise_for_scoring(text: str, fillers: Sequence[str] = (), erhua: Erhua =
     Not covered: ￥, fractions (1/3), minus signs, dates as 2024-03-15, ranges (3-5), traditional
     characters.
     """
-    text = unicodedata.normalize("NFKC", without_emoji(text)).lower().replace("〇", "零")
-    text = without_tags(text)
+    before = None
+    while before != text:  # one may hide another; in the order of clean_transcript
+        before = text
+        text = unicodedata.normalize("NFKC", without_emoji(without_tags(text)))
+        text = without_invisible(text)
+    text = text.lower().replace("〇", "零")
     text = _PERCENT.sub(r"百分之\1", text)
     text = _POINT.sub("点", text)
     text = _characters(_JOINER.sub("", text))
@@ -183,20 +187,21 @@ def normalise_for_scoring(text: str, fillers: Sequence[str] = (), erhua: Erhua =
 
 
 def _characters(text: str) -> str:
-    """Without punctuation, and without white space but between Latin words."""
+    """Returns the text without punctuation, and without white space but between Latin words."""
     return _SPACE_NOT_INSIDE_LATIN.sub("", _NOT_A_CHARACTER.sub(" ", text))
 
 
 @lru_cache(maxsize=8)
 def _fillers(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Any of the words, the longest first."""
+    """Returns a pattern of the words, the longest first."""
     plain = [_characters(unicodedata.normalize("NFKC", word).lower()).strip() for word in words]
     longest_first = sorted(filter(None, plain), key=len, reverse=True)
     return re.compile("|".join(map(_whole_word, longest_first)) or "(?!)")  # (?!) is never found
 
 
 def _whole_word(word: str) -> str:
-    """Between Latin letters a word has no beginning and no end; between hanzi nobody can tell."""
+    """Returns a pattern of a word, which neither begins nor ends between Latin letters; between
+    hanzi nobody can tell."""
     start = f"(?<![{LATIN}])" if re.match(f"[{LATIN}]", word) else ""
     end = f"(?![{LATIN}])" if re.match(f"[{LATIN}]", word[-1]) else ""
     return start + re.escape(word) + end
@@ -218,7 +223,7 @@ def _in_digits(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=10_000)
 def _number(numeral: str) -> str:
-    """A run of numeral characters in Arabic digits; if it is not one number, its digits alone."""
+    """Writes a run of numerals in Arabic digits; if it is not one number, its digits alone."""
     if numeral == "幺":  # alone it is a word: 老幺, 幺妹
         return numeral
     digits_alone = numeral.translate(_TO_ARABIC)
@@ -237,7 +242,7 @@ def _number(numeral: str) -> str:
 
 
 def _series(numeral: str) -> list[str]:
-    """Whole numbers said one after another, none of them a digit alone: 三四百 is no 3, 400.
+    """Cuts up whole numbers said one after another, none a digit alone: 三四百 is no 3, 400.
 
     Empty where it is none. The longest number that leaves numbers behind it comes first.
     """
@@ -254,7 +259,8 @@ def _series(numeral: str) -> list[str]:
 
 
 def _value(numeral: str) -> str | None:
-    """Of a number with 十, 百, 千, 万 or 亿 in it, as digits; None where it is not well formed."""
+    """Returns the value of a number with 十, 百, 千, 万 or 亿 in it, as digits; None where it is
+    not well formed."""
     # cn2an takes 三百零, a number cut off, for 300.
     if re.search(r"[0-9]{5}|[0-9]{2}[十百千]|(?<![0-9])0[0-9]|幺|零$", numeral):
         return None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import StrictStr
-
-from telephone_asr.sections import section
+from telephone_asr.sections import Texts, section
 
 Unit = Literal["character", "mixed"]
 Erhua = Literal["keep", "fold"]
@@ -17,5 +15,5 @@ class Scoring:
     """The options of scoring; rates under different ones cannot be compared."""
 
     unit: Unit = "character"  # mixed: an English word counts as one, as a hanzi does
-    fillers: tuple[StrictStr, ...] = ()  # taken out of both texts before they are compared
+    fillers: Texts = ()  # taken out of both texts before they are compared
     erhua: Erhua = "keep"  # fold: 这儿 and 这 are the same

@@ -50,10 +50,10 @@ def summary(
         **rates(lines, seed),
         "utterances": len(lines),
         "cut_off": sum(line.get("cut_off", False) for line in lines),  # older lines do not tell
-        **{kind: by(lines, seed, name_of) for kind, name_of in KINDS.items()},
+        **{kind: by(lines, seed, name_of) for kind, name_of in SLICE_KINDS.items()},
         "short_turns": _slice([x for x in lines if 0 < x["characters"] <= SHORT], seed),
         "speaker": speakers(lines),
-        **{kind: exact_matches(kind, texts) for kind in content.KINDS},
+        **{kind: exact_matches(kind, texts) for kind in content.CONTENT_KINDS},
         "loops": loops(texts),
     }
 
@@ -111,7 +111,7 @@ def codec_family(codec: str | None) -> str | None:
 
 
 # What names the slice of each kind that a line is in.
-KINDS: dict[str, Callable[[Mapping], str | None]] = {
+SLICE_KINDS: dict[str, Callable[[Mapping], str | None]] = {
     "scene": lambda line: line["scene"] or None,
     "duration_s": lambda line: band(line["duration"], DURATION_S),
     "snr_db": lambda line: band(line["snr_db"], SNR_DB),
@@ -126,11 +126,11 @@ def speakers(lines: Lines) -> dict[str, float | int]:
     totals: defaultdict[str, ErrorRate] = defaultdict(ErrorRate)
     for line in lines:
         totals[line["speaker"]] += errors_of(line)
-    found = [total.rate for total in totals.values() if total.length]
-    if not found:
+    rates_ = [total.rate for total in totals.values() if total.length]
+    if not rates_:
         return {}
-    median, p90 = np.quantile(found, [0.5, 0.9])
-    return {"n": len(found), "median": round(float(median), 6), "p90": round(float(p90), 6)}
+    median, p90 = np.quantile(rates_, [0.5, 0.9])
+    return {"n": len(rates_), "median": round(float(median), 6), "p90": round(float(p90), 6)}
 
 
 def exact_matches(kind: str, texts: Sequence[tuple[str, str]]) -> dict[str, float | int]:
@@ -165,11 +165,11 @@ def _slice(lines: Lines, seed: int) -> dict[str, float | int | None]:
     """
     if not sum(line["characters"] for line in lines):
         return {}
-    found = rates(lines, seed)
+    whole = rates(lines, seed)
     keys = ["cer", "characters"]
-    if len({line["speaker"] for line in lines}) >= FEWEST_GROUPS and found["cer"]:
+    if len({line["speaker"] for line in lines}) >= FEWEST_GROUPS and whole["cer"]:
         keys += ["cer_low", "cer_high"]
-    return {key: found[key] for key in keys}
+    return {key: whole[key] for key in keys}
 
 
 def _natural(name: str) -> tuple:

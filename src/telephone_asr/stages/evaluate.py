@@ -1,6 +1,6 @@
 """evaluate: how well one checkpoint recognises calls, simulated and wideband test speech.
 
-Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adapter, lora and
+Run as `python -m telephone_asr.stages.evaluate CHECKPOINT`, one of base, encoder, adaptor, lora and
 final: the exported directory as it ships, loaded anew and heard through its own front end.
 docs/scoring.md says what every number means.
 """
@@ -23,6 +23,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano, load
+from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
@@ -32,6 +33,7 @@ from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
 from telephone_asr.scoring.timestamps import displacement
+from telephone_asr.scoring.transcripts import transcript_line
 from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
 
 if TYPE_CHECKING:
@@ -39,9 +41,6 @@ if TYPE_CHECKING:
     from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
-TEST_SETS = ("telecall", "simulated", "wideband")
-FINAL = "final"
-CHECKPOINTS = (*parts.CHECKPOINTS, FINAL)
 
 
 def main() -> None:
@@ -139,28 +138,25 @@ def transcript_lines(
     sounds: SoundIndex,
     shards: Path,
 ) -> list[dict]:
-    """Returns what slices, report and comparisons of checkpoints need of each utterance."""
+    """Returns the lines of data/transcripts of a test set."""
     keys = {example.key for example in examples}
     customs = {cut["id"]: cut["custom"] for cut in read_cuts(shards) if cut["id"] in keys}
     return [
-        {
-            "key": example.key,
-            "source": example.source,
-            "speaker": example.speaker,
-            "scene": example.scene,
-            "duration": example.duration_s,
+        transcript_line(
+            key=example.key,
+            source=example.source,
+            speaker=example.speaker,
+            scene=example.scene,
+            duration_s=example.duration_s,
             # Measured here, since a simulated cut has the measures of the speech it was made from.
-            "snr_db": measure(*sounds.read(example.key))["snr_db"],
-            "codec": customs[example.key].get("codec"),
-            "lost_packets": customs[example.key].get("lost_packets"),
-            "reference": example.text,
-            "text": text,
-            "cut_off": isinstance(text, CutOff),
-            "substitutions": error.substitutions,
-            "deletions": error.deletions,
-            "insertions": error.insertions,
-            "characters": error.length,
-        }
+            snr_db=measure(*sounds.read(example.key))["snr_db"],
+            reference=example.text,
+            text=text,
+            cut_off=isinstance(text, CutOff),
+            error=error,
+            codec=customs[example.key].get("codec"),
+            lost_packets=customs[example.key].get("lost_packets"),
+        )
         for example, text, error in zip(examples, texts, errors, strict=True)
     ]
 

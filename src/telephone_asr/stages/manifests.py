@@ -57,9 +57,9 @@ def main() -> None:
         sorting.leave_out_test_sentences(_cuts(source, "compares"), rules, verdicts, sentences)
     _check_sets(sorted_, params.split)
     metrics = {}
-    for source, (found, verdicts) in sorted_.items():
+    for source, (corpus, verdicts) in sorted_.items():
         with new_out(MANIFESTS / source) as new:
-            metrics[source] = make_manifests(new, source, rules, found, verdicts)
+            metrics[source] = make_manifests(new, source, rules, corpus, verdicts)
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
@@ -118,11 +118,11 @@ def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
         {simulated_id(key): [simulated_id(t) for t in twins[key]] for key in twins}
     )
     sorted_ = {}
-    for source, found in surveys.items():
-        found.sounds.clear()
+    for source, corpus in surveys.items():
+        corpus.sounds.clear()
         wideband, judge = source != "telecall", _cuts(source, "judges")
-        verdicts = sorting.decide(judge, rules, found, frozen[source], wideband, kept[source])
-        sorted_[source] = found, verdicts
+        verdicts = sorting.decide(judge, rules, corpus, frozen[source], wideband, kept[source])
+        sorted_[source] = corpus, verdicts
     return sorted_
 
 
@@ -134,24 +134,24 @@ def _reader(source: str) -> sorting.Read:
 
 def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
     prefix = SIMULATED_PREFIX if source == "simulated" else ""
-    found = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
-    if frozen and not found.frozen_speakers:
+    survey = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
+    if frozen and not survey.frozen_speakers:
         raise InputError(
             f"{FROZEN[source]} names {len(frozen)} utterances, and none of them is in {source}: "
             "set split.frozen to false, or freeze this corpus's test set "
             "(`telephone-asr data freeze`)."
         )
-    return found
+    return survey
 
 
 def make_manifests(
-    directory: Path, source: str, rules: Rules, found: Survey, verdicts: Verdicts
+    directory: Path, source: str, rules: Rules, corpus: Survey, verdicts: Verdicts
 ) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
     rejected = list(json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`"))
     total = len(verdicts.sets) + len(rejected)
     directory.mkdir(parents=True)
-    share = sorting.share_written(found, verdicts)
+    share = sorting.share_written(corpus, verdicts)
     prompt = prompt_for(share)
     tally, changed = Tally(), []
     cuts = _cuts(source, "writes")
@@ -161,7 +161,7 @@ def make_manifests(
             for name in SPLITS
         }
         for place, (cut, example, how) in enumerate(
-            sorting.examples(cuts, rules, found, prompt, source)
+            sorting.examples(cuts, rules, corpus, prompt, source)
         ):
             before = cut["supervisions"][0]["text"]
             if how:
@@ -179,7 +179,7 @@ def make_manifests(
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
     reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
     said = {"prompt": prompt, "share_written": round(share, 4)}
-    return _metrics(source, total, tally, reasons, found, verdicts) | said
+    return _metrics(source, total, tally, reasons, corpus, verdicts) | said
 
 
 @dataclass
@@ -232,7 +232,7 @@ def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) ->
 
 def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str:
     """Names seeds with which every set has its share of the speakers of each corpus."""
-    every = [v.speakers for found, v in sorted_.values() if found.split_by == "speaker"]
+    every = [v.speakers for corpus, v in sorted_.values() if corpus.split_by == "speaker"]
     even = (s for s in range(1000) if _is_even(every, replace(split, seed=s)))
     seeds = ", ".join(str(seed) for seed in islice(even, 3))
     return f"another, such as {seeds}" if seeds else "other shares (split.valid, split.test)"
@@ -255,7 +255,7 @@ def _write_lines(path: Path, entries: Iterable[dict]) -> None:
 
 
 def _metrics(
-    source: str, total: int, tally: Tally, reasons: dict, found: Survey, verdicts: Verdicts
+    source: str, total: int, tally: Tally, reasons: dict, corpus: Survey, verdicts: Verdicts
 ) -> dict:
     """Returns what metrics/data.json says of one corpus."""
     kept, usual = tally.kept, verdicts.usual
@@ -268,17 +268,17 @@ def _metrics(
         "annotation_errors": reasons.get("annotation_error", 0),
         "hours": round(tally.seconds / 3600, 4),
         "speakers": len(tally.speakers),
-        "split_by": found.split_by,
+        "split_by": corpus.split_by,
         "min_frames": usual.min_frames,
         "max_frames": usual.max_frames,
         "s_per_syllable": round(usual.s_per_syllable, 4),
         "pitch_hz": round(usual.pitch_hz, 1),
-        "text": {"version": text.VERSION, **dict(sorted(found.changed.items()))},
+        "text": {"version": text.VERSION, **dict(sorted(corpus.changed.items()))},
         "mean_speech_length": round(tally.frames / kept, 2),
         "mean_text_length": round(tally.tokens / kept, 2),
         "share_all_fields": round(tally.complete / kept, 4),
         "share_audio_exists": round(tally.exist / kept, 4),
-        "mb_per_hour": round(stored_bytes / 1e6 / (found.seconds / 3600), 2),
+        "mb_per_hour": round(stored_bytes / 1e6 / (corpus.seconds / 3600), 2),
     }
 
 

@@ -14,23 +14,26 @@ import numpy as np
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.names import CHECKPOINTS, TEST_SETS, TRAINED
 from telephone_asr.outs import new_out
 from telephone_asr.params import Params, load_params
 from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
 from telephone_asr.program import run
-from telephone_asr.report import corpora, data_tables, figures, plots, sound
+from telephone_asr.report import corpora, figures, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
-from telephone_asr.report.content import document, titled
-from telephone_asr.report.differences import Results
-from telephone_asr.report.evidence import read_metrics
-from telephone_asr.report.findings import CHECKPOINTS, SETS, STAGES, Findings
-from telephone_asr.report.gate import check
+from telephone_asr.report.document import document, titled
+from telephone_asr.report.findings import Findings
 from telephone_asr.report.lock import read_states
 from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
+from telephone_asr.report.slices import write_plots
+from telephone_asr.scoring.difference import Results
+from telephone_asr.scoring.evidence import read_metrics
+from telephone_asr.scoring.gate import check
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, simulated_id, sound_index
 from telephone_asr.textfiles import json_lines
+from telephone_asr.titles import TITLES
 
 REPORT = Path("report")
 SHOWN_S = 3.0  # about so long are the utterances whose spectrograms are shown
@@ -50,7 +53,7 @@ def main() -> None:
     )
     with new_out(REPORT) as new:
         write_report(whole, new)
-        plots.write(new / "plots", findings)
+        write_plots(new / "plots", findings.metrics, findings.transcripts, findings.scoring)
     print(f"{REPORT / 'index.html'}: open it to see what the run brought")
 
 
@@ -71,8 +74,8 @@ def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:
     return [
         Pictures("data", title, corpora.panels(contents), columns=2),
         corpora.scene_table(contents),
-        data_tables.rejection_table(read_accounts("rejected", tuple(SHARDS))),
-        data_tables.change_table(read_accounts("changed", tuple(corpora.SHOWN)), version),
+        corpora.rejection_table(read_accounts("rejected", tuple(SHARDS))),
+        corpora.change_table(read_accounts("changed", tuple(corpora.SHOWN)), version),
         "`telephone-asr data why ID` says what happened to an utterance; docs/data.md has the "
         "limits behind each reason.",
     ]
@@ -81,14 +84,14 @@ def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:
 def blocks_of_line(findings: Findings) -> list[Block]:
     cuts = list(read_cuts(SHARDS["simulated"]))
     shown = {
-        f"{SETS[name]}: {e.key}": sound_index(SHARDS[name]).read(e.key)
+        f"{TITLES[name]}: {e.key}": sound_index(SHARDS[name]).read(e.key)
         for name, e in choose_shown().items()
     }
     three = sound.spectrograms("three", [(title, *s) for title, s in shown.items()], 8)
     lines = sound.spectrograms("sheet", examples_of_lines(cuts), 4)
 
     def title(text: str, *sets: str) -> str:
-        return titled(text, findings.synthetic, sets or tuple(SETS))
+        return titled(text, findings.synthetic, sets or TEST_SETS)
 
     return [
         Pictures("channel", title("The simulated line", "simulated"), sound.channel(cuts)),
@@ -112,7 +115,7 @@ def read_findings(params: Params) -> Findings:
         # Of this run alone: what it did to another one is for the review of the change.
         gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
         data=_numbers(METRICS / "data.json"),
-        checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in STAGES},
+        checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in TRAINED},
         export=_numbers(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
@@ -142,7 +145,7 @@ def read_curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
 
 def choose_shown() -> dict[str, Example]:
     """Chooses a test utterance, as wideband and as simulated speech, and a call."""
-    tests = {name: read_manifest(MANIFESTS / name / "test.jsonl") for name in SETS}
+    tests = {name: read_manifest(MANIFESTS / name / "test.jsonl") for name in TEST_SETS}
     simulated = {example.key: example for example in tests["simulated"]}
     # The simulation of an utterance can be missing: each corpus has its own limits of length.
     both = [e for e in tests["wideband"] if simulated_id(e.key) in simulated] or tests["wideband"]

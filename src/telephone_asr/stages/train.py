@@ -3,7 +3,7 @@
 Run as `python -m telephone_asr.stages.train PART`:
 
 - encoder, the whole audio encoder, on simulated telephone speech;
-- adapter, between encoder and language model, on simulated speech and calls;
+- adaptor, between encoder and language model, on simulated speech and calls;
 - lora, LoRA on the language model (or all of it), on calls.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from telephone_asr.errors import InputError
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import CTC_BRANCH
+from telephone_asr.names import STACKED
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params, stage_lr, stage_options
 from telephone_asr.paths import COST, MODELS
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 # What each is trained on, and how far the frozen parts before it are computed beforehand.
 SOURCES: dict[str, tuple[str, ...]] = {
     "encoder": ("simulated",),
-    "adapter": ("simulated", "telecall"),
+    "adaptor": ("simulated", "telecall"),
     "lora": ("telecall",),
 }
 INPUT_STAGES: dict[str, InputStage] = {
     "encoder": "features",
-    "adapter": "encoded",
+    "adaptor": "encoded",
     "lora": "adapted",
 }
 
@@ -51,7 +52,7 @@ def main() -> None:
 
 def train(part: str, params: Params) -> None:
     """Trains one part on top of those before it, and writes its checkpoint."""
-    below = parts.CHECKPOINTS[parts.CHECKPOINTS.index(part) - 1]
+    below = STACKED[STACKED.index(part) - 1]
     nano = parts.load_checkpoint(MODELS, below, **vars(params.frontend))
     plan = stage_plan(part, params)
     if plan.ctc_weight and not nano.has_ctc:

@@ -1,4 +1,4 @@
-"""What gate and review go by: a revision's files in git, each held against what it must be.
+"""Reads what gate and review go by: a revision's files in git, each held against what it must be.
 
 Anybody may have written them, and a merge may have left half of two in one. What is not what it
 must be is a `Lack`: it fails the gate, however little of it was needed.
@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from telephone_asr.report.findings import CHECKPOINTS, SETS
-from telephone_asr.report.words import plain
-from telephone_asr.textfiles import key_twice
+from telephone_asr.names import CHECKPOINTS, TEST_SETS
+from telephone_asr.textfiles import key_twice, one_line
 
 LARGEST_BYTES = 20_000_000  # of one file; the embedded default's are below 100 kB
 COUNTS = ("substitutions", "deletions", "insertions", "characters", "utterances")
@@ -23,7 +22,7 @@ WORDS = ("split_by", "prompt")  # in metrics: those that are words, and the only
 
 @dataclass(frozen=True)
 class Lack:
-    """Something that the gate needs and does not have."""
+    """A thing that the gate needs and does not have."""
 
     name: str  # as gate.accept in params.yaml may have it
     why: str
@@ -32,7 +31,7 @@ class Lack:
 
 @dataclass(frozen=True)
 class Side:
-    """One revision, as far as it can be read."""
+    """A revision, as far as it can be read."""
 
     name: str
     metrics: Mapping[str, dict]  # by file
@@ -42,10 +41,10 @@ class Side:
 
 
 def lacks(there: Side, here: Side) -> list[Lack]:
-    """What cannot be read on either side, or is on one alone."""
-    found = [Lack(name, f"{why}, in {here.name}", False) for name, why in here.unreadable.items()]
+    """Returns what cannot be read on either side, or is on one alone."""
+    lacking = [Lack(name, f"{why}, in {here.name}", False) for name, why in here.unreadable.items()]
     of_base = {name: why for name, why in there.unreadable.items() if name not in here.unreadable}
-    found += [Lack(name, f"{why}, in {there.name}", True) for name, why in of_base.items()]
+    lacking += [Lack(name, f"{why}, in {there.name}", True) for name, why in of_base.items()]
     both = here.metrics.keys() & there.metrics.keys()
     gone = there.metrics.keys() - here.metrics.keys() - here.unreadable.keys()
     new = here.metrics.keys() - there.metrics.keys() - there.unreadable.keys()
@@ -54,22 +53,22 @@ def lacks(there: Side, here: Side) -> list[Lack]:
         old, now = there.metrics[name], here.metrics[name]
         names += [(f"{name}: {key}", there) for key in _only_in(now, old)]
         names += [(f"{name}: {key}", here) for key in _only_in(old, now)]
-    return found + [Lack(name, f"is not there, in {side.name}", True) for name, side in names]
+    return lacking + [Lack(name, f"is not there, in {side.name}", True) for name, side in names]
 
 
 def _only_in(a: Mapping, b: Mapping, prefix: str = "") -> list[str]:
-    """The keys of a that b lacks, each with those above it; of a missing section, its own key.
+    """Returns the keys of a that b lacks, each with those above it; of a missing section its own.
 
     >>> _only_in({"x": {"y": 1, "z": 2}, "s": {"t": 1}}, {"x": {"y": 3}})
     ['x.z', 's']
     """
-    found = []
+    keys = []
     for key, value in a.items():
         if key not in b or isinstance(value, dict) is not isinstance(b[key], dict):
-            found.append(prefix + key)
+            keys.append(prefix + key)
         elif isinstance(value, dict):
-            found += _only_in(value, b[key], f"{prefix}{key}.")
-    return found
+            keys += _only_in(value, b[key], f"{prefix}{key}.")
+    return keys
 
 
 # --- One file each. What is wrong is a ValueError with words that follow the file's name.
@@ -86,14 +85,14 @@ def read_metrics(name: str, text: str) -> dict:
     try:
         tree = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        raise ValueError(f"is no JSON (line {error.lineno}: {plain(error.msg)})") from None
+        raise ValueError(f"is no JSON (line {error.lineno}: {one_line(error.msg)})") from None
     except RecursionError:
         raise ValueError("is nested too deep") from None
     if not isinstance(tree, dict) or not tree:
         raise ValueError("holds no numbers: expected an object with some")
     _check_numbers(tree, "")
     if name in {f"metrics/{checkpoint}.json" for checkpoint in CHECKPOINTS}:
-        for test_set in SETS:
+        for test_set in TEST_SETS:
             _check_rates(test_set, tree.get(test_set))
     return tree
 
@@ -104,7 +103,7 @@ def _no_number(word: str) -> None:
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict:
     if (twice := key_twice(pairs)) is not None:
-        raise ValueError(f"has the key {plain(twice)} twice")
+        raise ValueError(f"has the key {one_line(twice)} twice")
     return dict(pairs)
 
 
@@ -114,10 +113,10 @@ def _check_numbers(value: Any, key: str) -> None:
             _check_numbers(part, f"{key}.{name}" if key else name)
     elif key.rpartition(".")[2] in WORDS:
         if not isinstance(value, str):
-            raise ValueError(f"has no word at {plain(key)}")
+            raise ValueError(f"has no word at {one_line(key)}")
     # None is a rate without a reference. Of whole test sets there is none: _check_rates.
     elif value is not None and not (_is_number(value)):
-        raise ValueError(f"has no number at {plain(key)}: {plain(repr(value))[:40]}")
+        raise ValueError(f"has no number at {one_line(key)}: {one_line(repr(value))[:40]}")
 
 
 def _is_number(value: Any) -> bool:
@@ -125,20 +124,22 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < 1e15 and math.isfinite(value)
 
 
-def _check_rates(test_set: str, found: Any) -> None:
-    """A whole test set of a checkpoint: its counts and the CER that they make."""
-    if not isinstance(found, dict):
+def _check_rates(test_set: str, rates: Any) -> None:
+    """Checks a whole test set of a checkpoint: its counts and the CER that they make."""
+    if not isinstance(rates, dict):
         raise ValueError(f"lacks {test_set}")
-    missing = [key for key in ("cer", *COUNTS) if not _is_number(found.get(key))]
+    missing = [key for key in ("cer", *COUNTS) if not _is_number(rates.get(key))]
     if missing:
         raise ValueError(f"lacks {test_set}.{missing[0]}")
-    counts = [found[key] for key in COUNTS]
-    if not all(type(count) is int and count >= 0 for count in counts) or not found["characters"]:
+    counts = [rates[key] for key in COUNTS]
+    if not all(type(count) is int and count >= 0 for count in counts) or not rates["characters"]:
         raise ValueError(f"has counts at {test_set} that none can be")
-    if abs(found["cer"] - sum(counts[:3]) / found["characters"]) > 2e-6:  # rounded to 6 places
+    if abs(rates["cer"] - sum(counts[:3]) / rates["characters"]) > 2e-6:  # rounded to 6 places
         raise ValueError(f"has a cer at {test_set} that is not that of its counts")
-    limits = found.get("cer_low"), found.get("cer_high")
-    if limits != (None, None) and not (all(map(_is_number, limits)) and limits[0] <= limits[1]):
+    low, high = rates.get("cer_low"), rates.get("cer_high")
+    if low is None and high is None:
+        return
+    if low is None or high is None or not (_is_number(low) and _is_number(high) and low <= high):
         raise ValueError(f"has no interval at {test_set}.cer_low and cer_high")
 
 
@@ -148,12 +149,12 @@ def read_stages(text: str) -> dict[str, dict]:
     if not isinstance(stages, dict) or not stages:
         raise ValueError("names no stages")
     for name, stage in stages.items():
-        files = [stage.get(key) or [] for key in ("deps", "outs")] if type(stage) is dict else [0]
-        if not isinstance(name, str) or not all(isinstance(part, list) for part in files):
-            raise ValueError(f"has a stage that is none, {plain(str(name))}")
-        for one in (one for part in files for one in part):
+        parts = [stage.get(key) or [] for key in ("deps", "outs")] if type(stage) is dict else []
+        if not isinstance(name, str) or not parts or not all(type(part) is list for part in parts):
+            raise ValueError(f"has a stage that is none, {one_line(str(name))}")
+        for one in (one for part in parts for one in part):
             if not isinstance(one, dict) or not isinstance(one.get("path"), str):
-                raise ValueError(f"has files without a path at the stage {plain(name)}")
+                raise ValueError(f"has files without a path at the stage {one_line(name)}")
     return stages
 
 
@@ -163,7 +164,8 @@ def read_params(text: str) -> dict[str, Any]:
 
 
 def _yaml(text: str) -> dict:
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     _refuse_marks(text)
     if not text.strip():
@@ -185,18 +187,18 @@ def _refuse_marks(text: str) -> None:
 
 
 def flat(tree: Mapping, prefix: str = "") -> dict[str, Any]:
-    """The values of a tree by their dotted keys.
+    """Returns the values of a tree by their dotted keys.
 
     >>> flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3})
     {'a.b': 1, 'a.c.d': 2, 'e': 3}
     """
-    found = {}
+    values: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            values |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            values[f"{prefix}{key}"] = value
+    return values
 
 
 # --- Transcripts, which only sharpen a comparison; they come from a remote.

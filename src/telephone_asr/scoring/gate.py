@@ -1,4 +1,4 @@
-"""The gate: what a change may cost in CER before it is stopped.
+"""The gate, which stops a change that costs too much in CER.
 
 A limit is broken when the difference is above it and more than noise: its 95 % interval lies above
 0. A difference within noise stops nobody, however the limit is set. What cannot be read or compared
@@ -8,13 +8,21 @@ stops the change too, unless it is the other revision that lacks it and gate.acc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from telephone_asr.report.differences import Difference, Results, compare
-from telephone_asr.report.evidence import Lack
-from telephone_asr.report.findings import BASE, CHECKPOINTS, FINAL, SETS, Check
-from telephone_asr.report.words import percent, plain, points
+from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
+from telephone_asr.scoring.difference import Difference, Results, compare, percent
+from telephone_asr.scoring.evidence import Lack
+from telephone_asr.textfiles import one_line
+from telephone_asr.titles import TITLES
 
-TELEPHONE = ("telecall", "simulated")
+
+@dataclass(frozen=True)
+class Check:
+    """A limit of the gate and how it was kept, or what is lacking to tell."""
+
+    ok: bool | None  # None: something is lacking, which gate.accept names
+    sentence: str  # plain text
 
 
 def check(
@@ -26,7 +34,7 @@ def check(
     seed: int,
     lacks: Sequence[Lack] = (),
 ) -> list[Check]:
-    """The checks of a revision, those against another one only where `before` is given.
+    """Returns the checks of a revision, those against another one only where `before` is given.
 
     Args:
         max_wideband_loss: CER of the model that ships less that of base, on wideband speech.
@@ -36,12 +44,12 @@ def check(
         lacks: what cannot be read.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
-    labels = (CHECKPOINTS[BASE], CHECKPOINTS[FINAL])
+    labels = (TITLES[BASE], TITLES[FINAL])
     checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
     if before is None:
         return checks
     lacks = list(lacks)
-    for test_set in SETS:
+    for test_set in TEST_SETS:
         increase = compare(test_set, (before, FINAL), (after, FINAL), seed)
         why = _another_test(test_set, increase, before, after)
         if why:
@@ -53,7 +61,7 @@ def check(
     needed = {lack.name for lack in lacks if lack.acceptable}
     unused = [name for name in dict.fromkeys(accept) if name not in needed]
     return checks + [
-        Check(None, f"gate.accept names {plain(name)}, which nothing needs: take it out.")
+        Check(None, f"gate.accept names {one_line(name)}, which nothing needs: take it out.")
         for name in unused
     ]
 
@@ -62,24 +70,24 @@ def passed(checks: Sequence[Check]) -> bool:
     return bool(checks) and all(check.ok is not False for check in checks)
 
 
-def _another_test(test_set: str, found: Difference | None, before: Results, after: Results) -> str:
-    """Why a test set is not the one of before; empty where it is."""
-    if found is None:
-        return f"{SETS[test_set]}: there are no rates of the same test speech"
+def _another_test(test_set: str, change: Difference | None, before: Results, after: Results) -> str:
+    """Says why a test set is not the one of before; empty where it is."""
+    if change is None:
+        return f"{TITLES[test_set]}: there are no rates of the same test speech"
     sizes = [side.metrics_of(FINAL, test_set).get("utterances") for side in (before, after)]
-    if found.utterances is None and len(set(sizes)) == 1:
+    if change.utterances is None and len(set(sizes)) == 1:
         return ""
-    if found.utterances is not None and {found.utterances} == set(sizes):
+    if change.utterances is not None and {change.utterances} == set(sizes):
         return ""
     return (
-        f"{SETS[test_set]}: another test set, of {sizes[0]} utterances before and {sizes[1]} "
-        f"after, of which {found.utterances} are the same"
+        f"{TITLES[test_set]}: another test set, of {sizes[0]} utterances before and {sizes[1]} "
+        f"after, of which {change.utterances} are the same"
     )
 
 
 def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
-    name, why = plain(lack.name), plain(lack.why)
-    what = why if lack.name in SETS else f"{name} {why}"
+    name, why = one_line(lack.name), one_line(lack.why)
+    what = why if lack.name in TEST_SETS else f"{name} {why}"
     if not lack.acceptable:
         return Check(False, f"{what}: mend it here.")
     if lack.name in accept:
@@ -88,17 +96,17 @@ def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
 
 
 def _check(
-    test_set: str, found: Difference | None, labels: tuple[str, str], limit: float, key: str
+    test_set: str, change: Difference | None, labels: tuple[str, str], limit: float, key: str
 ) -> Check:
-    about = f"{SETS[test_set]}, {labels[1]} against {labels[0]}"
-    if found is None:
+    about = f"{TITLES[test_set]}, {labels[1]} against {labels[0]}"
+    if change is None:
         return Check(False, f"{about}: there are no rates of the same test speech ({key}).")
-    if found.verdict == "unchanged":
-        return Check(True, f"{about}: {percent(found.after)} %, unchanged ({key}).")
-    rates = f"{about}: {percent(found.before)} → {percent(found.after)} %, {points(found)}"
+    if change.unchanged:
+        return Check(True, f"{about}: {percent(change.after)} %, unchanged ({key}).")
+    rates = f"{about}: {percent(change.before)} → {percent(change.after)} %, {change}"
     allowed = f"+{100 * limit:g} points allowed ({key})"
-    if found.difference <= limit:
+    if change.value <= limit:
         return Check(True, f"{rates}; up to {allowed}.")
-    if found.low <= 0:
+    if change.low <= 0:
         return Check(True, f"{rates}; more than the {allowed}, but within noise.")
     return Check(False, f"{rates}; more than noise and more than the {allowed}.")
