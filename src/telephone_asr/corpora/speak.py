@@ -34,6 +34,7 @@ from telephone_asr.channel.portable import amplitude
 from telephone_asr.corpora import sentences, speech, spoken, synthetic
 from telephone_asr.corpora.spoken import SAMPLE_RATE_HZ
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 from telephone_asr.program import run
 
 SPEC, VOICES = (Path(__file__).parent / name for name in ("synthetic.yaml", "kokoro.yaml"))
@@ -251,9 +252,8 @@ def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: i
     for one in missing[:limit]:
         assert kokoro is not None
         content = speak_one(kokoro, one, voices[one.speaker], readings, seed)
-        temporary = parts / "unfinished"
-        temporary.write_bytes(content)
-        temporary.replace(paths[one.id])
+        with new_out(paths[one.id]) as new:
+            new.write_bytes(content)
         bar.update()
     bar.close()
     sounds = {id_: path.read_bytes() for id_, path in paths.items() if path.is_file()}

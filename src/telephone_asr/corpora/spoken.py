@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 
 from telephone_asr.errors import InputError
+from telephone_asr.outs import new_out
 
 SAMPLE_RATE_HZ = 16_000
 INDEX = "index.json"
@@ -102,14 +103,12 @@ def read(path: Path) -> Iterator[tuple[Spoken, np.ndarray]]:
 
 def write(path: Path, index: Archive, sounds: dict[str, bytes]) -> None:
     """Writes an archive, of one .opus file for each utterance; it appears whole or not at all."""
-    temporary = path.with_name("." + path.name)
     content = json.dumps(asdict(index), ensure_ascii=False, separators=(",", ":"))
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with new_out(path) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
         packed = zipfile.ZipInfo(INDEX, _LONG_AGO)
         archive.writestr(packed, content, zipfile.ZIP_DEFLATED)
         for one in index.utterances:
             archive.writestr(zipfile.ZipInfo(f"{one.id}.opus", _LONG_AGO), sounds[one.id])
-    temporary.replace(path)
 
 
 def _damaged(path: Path, how: str) -> InputError:
