@@ -40,6 +40,7 @@ from telephone_asr.corpora import spoken
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.paths import SHARDS
 from telephone_asr.scoring.cer import score
+from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.slices import codec_family, rates
 from telephone_asr.shards import read_cuts, sound_index
 
@@ -113,7 +114,7 @@ def judge(lines: Sequence[dict], sounds: Sounds, hear: Hear) -> Iterator[dict]:
 
 def summary(lines: Sequence[Mapping], seed: int = 0) -> dict[str, Any]:
     """Returns the CER with its interval over speakers, and of each voice, line and scene, the worst
-    first. The interval of one voice is that of its own utterances."""
+    first. The interval of one voice is over its own utterances."""
     kinds = {kind: by(lines, name_of, seed) for kind, name_of in KINDS.items()}
     return {**rates(lines, seed), "utterances": len(lines), **kinds}
 
@@ -125,8 +126,17 @@ def by(
     for line in lines:
         if (name := name_of(line)) is not None and line["characters"]:
             parts[name].append(line)
-    found = {name: {**rates(own, seed), "utterances": len(own)} for name, own in parts.items()}
+    found = {name: _slice(own, seed) for name, own in parts.items()}
     return dict(sorted(found.items(), key=lambda item: (-item[1]["cer"], item[0])))
+
+
+def _slice(lines: Sequence[Mapping], seed: int) -> dict[str, Any]:
+    """Returns a part's CER, with an interval where there are enough speakers, or utterances."""
+    found = {**rates(lines, seed), "utterances": len(lines)}
+    speakers = {line["speaker"] for line in lines}
+    if (len(speakers) if len(speakers) > 1 else len(lines)) < FEWEST_GROUPS:
+        del found["cer_low"], found["cer_high"]
+    return found
 
 
 def table(name: str, found: Mapping) -> str:
@@ -139,8 +149,10 @@ def table(name: str, found: Mapping) -> str:
 
 
 def _cells(found: Mapping) -> str:
-    low, high = 100 * found["cer_low"], 100 * found["cer_high"]
-    return f"{100 * found['cer']:.1f} ({low:.1f} to {high:.1f}) | {found['utterances']}"
+    cer = f"{100 * found['cer']:.1f}"
+    if "cer_low" in found:
+        cer += f" ({100 * found['cer_low']:.1f} to {100 * found['cer_high']:.1f})"
+    return f"{cer} | {found['utterances']}"
 
 
 # --- Who hears it
