@@ -16,9 +16,10 @@ from telephone_asr.dataset.batching import (
     low_rate_frames,
     schedule,
 )
-from telephone_asr.dataset.speech import output_bytes
+from telephone_asr.dataset.speech import SpeechDataset, output_bytes
 from telephone_asr.errors import InputError
 from telephone_asr.model import fun_asr_nano
+from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
 from telephone_asr.training.steps import prefetch
 
@@ -118,23 +119,45 @@ def test_features_are_the_same_with_and_without_memory(nano, make_inputs):
         assert torch.equal(kept[i], read_again[i])
 
 
-def test_memory_is_bounded(nano, make_inputs, monkeypatch):
-    inputs = make_inputs(nano, cache_mb=0)
-    inputs._room_bytes = room = 30 * 560 * 4
-    for i in range(len(inputs)):
-        inputs[i]
-    assert 0 < sum(f.numel() * 4 for f in inputs._kept.values()) <= room
+class Counted:
+    """Sound that counts how often it is read."""
+
+    def __init__(self, sounds):
+        self.sounds, self.reads = sounds, 0
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.sounds
+
+    def read(self, key: str):
+        self.reads += 1
+        return self.sounds.read(key)
 
 
-def test_processes_that_read_ahead_keep_nothing(nano, make_inputs):
-    inputs = make_inputs(nano)
+def counted(nano, corpus, cache_mb: float) -> tuple[SpeechDataset, Counted]:
+    sounds, frontend = Counted(corpus.sounds), Frontend(nano.config["frontend_conf"])
+    return SpeechDataset(corpus.examples, {"telecall": sounds}, frontend, cache_mb), sounds
 
-    def kept_after(index: int) -> int:
+
+def test_memory_is_bounded(nano, corpus):
+    room_rows = 30
+    inputs, sounds = counted(nano, corpus, room_rows * 560 * 4 / 2**20)
+    for _ in range(2):
+        for i in range(len(inputs)):
+            inputs[i]
+    kept = 2 * len(inputs) - sounds.reads  # what was not read a second time
+    assert 0 < kept < len(inputs)
+    assert kept * min(inputs.lengths) <= room_rows
+
+
+def test_processes_that_read_ahead_keep_nothing(nano, corpus):
+    inputs, sounds = counted(nano, corpus, cache_mb=100)
+
+    def reads_after(index: int) -> int:
         inputs.batch([index])
-        return len(inputs._kept)
+        return sounds.reads
 
-    assert list(prefetch(kept_after, [0, 1, 2, 3], workers=2)) == [0, 0, 0, 0]
-    assert list(prefetch(kept_after, [0, 1, 2, 3], workers=0)) == [1, 2, 3, 4]
+    assert list(prefetch(reads_after, [0, 0, 0], workers=1)) == [1, 2, 3]
+    assert list(prefetch(reads_after, [0, 0, 0], workers=0)) == [1, 1, 1]
 
 
 def test_features_take_as_much_as_is_said(nano, make_inputs):

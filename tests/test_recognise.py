@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
+from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.decoding import prompts as prompts_module
 from telephone_asr.decoding import recognise as decode
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
+from telephone_asr.model.frontend import Frontend
 from telephone_asr.scoring import confusion
 from telephone_asr.scoring.cut_off import CutOff, count_cut_off
 
@@ -194,7 +196,7 @@ def test_slices_of_a_batch_are_encoded_alike(fitted, make_inputs, monkeypatch):
     batch = make_inputs(fitted).batch(range(12))
     whole, _ = fun_asr_nano.encode(fitted, batch.inputs, batch.lengths)
     monkeypatch.setattr(decode, "CACHE_ROWS", 60)
-    parts, lengths = decode._encode(fitted, batch.inputs, batch.lengths)
+    parts, lengths = decode.encode_in_slices(fitted, batch.inputs, batch.lengths)
     assert lengths.tolist() == batch.lengths.tolist()
     for part, row, length in zip(parts, whole, lengths.tolist(), strict=True):
         torch.testing.assert_close(part[:length], row[:length], atol=1e-4, rtol=1e-4)
@@ -230,9 +232,8 @@ def test_shares_of_several_processes_hold_every_text_once(fitted, make_inputs, p
     assert sum(any(texts) for texts in shares) == min(processes, 6)
 
 
-def test_sound_that_is_missing_is_an_input_error(fitted, make_inputs):
-    inputs = make_inputs(fitted)
-    inputs._sounds = {}
+def test_sound_that_is_missing_is_an_input_error(fitted, corpus):
+    inputs = SpeechDataset(corpus.examples, {}, Frontend(fitted.config["frontend_conf"]), 0)
     with pytest.raises(InputError, match="no shard holds it"):
         transcribe(fitted, inputs, 2, MAX_TOKENS)
 

@@ -142,10 +142,12 @@ def test_borders_lie_between_the_peaks_of_a_clear_ctc_output(monkeypatch):
     path = [0, 0, 1, 1, 0, 0, 2, 0, 0, 2, 0, 0, 3, 0, 0]
     log_probs = torch.full((15, 4), -20.0)
     log_probs[range(15), path] = 0.0
-    own = alignment._borders(log_probs, [1, 2, 2, 3], blank=0)
+    own = alignment.token_borders(log_probs, [1, 2, 2, 3], blank=0)
     assert own == [0, 5, 8, 11, 15]
-    assert alignment._borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
-    assert alignment._borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []  # a blank between 2 and 2
+    assert alignment.token_borders(log_probs[:3], [1, 2, 2, 3], blank=0) == []
+    assert (
+        alignment.token_borders(log_probs[:4], [1, 2, 2, 3], blank=0) == []
+    )  # a blank between 2 and 2
 
 
 class CharactersAndBytes:
@@ -171,7 +173,7 @@ def test_borders_of_tokens_become_borders_of_characters(text, tokens, borders, e
         model=SimpleNamespace(ctc_tokenizer=CharactersAndBytes()),
         config={"dataset_conf": {"ctc_target_normalize": True}},
     )
-    assert alignment._by_character(nano, text, tokens, borders) == expected
+    assert alignment.spread_over_characters(nano, text, tokens, borders) == expected
 
 
 def test_borders_do_not_depend_on_the_batches(fitted, encoded):

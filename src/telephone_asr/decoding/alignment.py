@@ -40,12 +40,14 @@ def character_borders(
         for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
             text = dataset.examples[index].text
             tokens = ctc_tokens(nano, text)
-            by_token = _borders(row[:length], tokens, nano.model.blank_id) if tokens else []
-            borders[index] = _by_character(nano, text, tokens, by_token)
+            by_token = token_borders(row[:length], tokens, nano.model.blank_id) if tokens else []
+            borders[index] = spread_over_characters(nano, text, tokens, by_token)
     return borders
 
 
-def _by_character(nano: FunASRNano, text: str, tokens: list[int], borders: list[int]) -> list[int]:
+def spread_over_characters(
+    nano: FunASRNano, text: str, tokens: list[int], borders: list[int]
+) -> list[int]:
     """Returns the borders of a text's characters from those of its tokens; none of none."""
     if not borders:
         return []
@@ -69,7 +71,7 @@ def _by_character(nano: FunASRNano, text: str, tokens: list[int], borders: list[
     return [*found, borders[-1]]
 
 
-def _borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:
+def token_borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:
     """Sets borders half way between the end of one token and the beginning of the next."""
     from torchaudio.functional import forced_align
 

@@ -128,7 +128,7 @@ def _recognise_batch(
         hidden = inputs.to(device)
         lengths = torch.tensor([len(row) for row in rows], device=device)
         if input_stage == "features":
-            hidden, lengths = _encode(nano, hidden, lengths)
+            hidden, lengths = encode_in_slices(nano, hidden, lengths)
         if by_ctc:
             return ctc_greedy(nano, hidden, lengths)
         if input_stage != "adapted":
@@ -160,7 +160,7 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]
     return batches
 
 
-def _encode(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor) -> Rows:
+def encode_in_slices(nano: FunASRNano, features: torch.Tensor, lengths: torch.Tensor) -> Rows:
     """Encodes a batch by slices that a processor's cache holds, which takes half the time there; a
     GPU is given the whole."""
     step = len(features)
