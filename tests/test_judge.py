@@ -106,7 +106,7 @@ def test_a_manifest_is_judged_with_the_sound_of_its_source(judge, tmp_path, monk
 @pytest.mark.slow
 def test_whisper_hears(judge, tmp_path, monkeypatch):
     pytest.importorskip("faster_whisper")
-    pytest.importorskip("zhconv")
+    pytest.importorskip("zhconv")  # leaves its dictionary open: see pyproject.toml
     monkeypatch.chdir(tmp_path)
     write_shards(Path("calls"), [said("a", "您好", "x"), said("b", "再见", "y")], 5)
     monkeypatch.setattr("sys.argv", ["judge.py", "calls", "--output", "out.json"])
