@@ -64,24 +64,9 @@ LETTERS = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
         (
-            *(
-                "ˈA",
-                "bˈi",
-                "sˈi",
-                "dˈi",
-                "ˈi",
-                "ˈɛf",
-                "ʤˈi",
-                "ˈAʧ",
-                "ˈI",
-                "ʤˈA",
-                "kˈA",
-                "ˈɛl",
-                "ˈɛm",
-            ),
-            *("ˈɛn", "ˈO", "pˈi", "kjˈu", "ˈɑɹ", "ˈɛs", "tˈi", "jˈu", "vˈi", "dˈʌbəlju", "ˈɛks"),
-            *("wˈI", "zˈi"),
-        ),
+            "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm "
+            "ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi dˈʌbəlju ˈɛks wˈI zˈi"
+        ).split(),
         strict=True,
     )
 )
