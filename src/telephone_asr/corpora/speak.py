@@ -60,16 +60,9 @@ READINGS = {
     **{"呃": "e5", "嗯": "en5"},
 }
 # Letters as Kokoro's English spells them: A is the vowel of "day", I of "my", O of "go".
-LETTERS = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        (
-            "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm "
-            "ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi dˈʌbəlju ˈɛks wˈI zˈi"
-        ).split(),
-        strict=True,
-    )
-)
+_SPELLED = "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm"
+_SPELLED += " ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi dˈʌbəlju ˈɛks wˈI zˈi"
+LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz", _SPELLED.split(), strict=True))
 PUNCTUATION = dict(zip("，、。！？；：", ",,.!?;:", strict=True))
 FILLERS = "呃嗯"  # a pause follows
 
