@@ -1,5 +1,6 @@
 """Repositories with corpora that have faults, before and after stages."""
 
+import copy
 import dataclasses
 import shutil
 from pathlib import Path
@@ -40,7 +41,7 @@ def write_params(directory: Path, changes: dict) -> None:
         section = tree
         for part in sections:
             section = section[part]
-        section[name] = value
+        section[name] = copy.deepcopy(value)  # the next change is not to be one of `changes` too
     with open(path, "w", encoding="utf-8") as file:
         yaml.dump(tree, file)
 
