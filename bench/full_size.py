@@ -37,7 +37,7 @@ with open({log!r}, "a") as file:
     file.write(json.dumps(row) + "\\n")
 sys.exit(os.waitstatus_to_exitcode(status) and 1)
 """
-SYNTHETIC = {"kind": "synthetic", "path": "src/telephone_asr/corpora/synthetic.yaml"}
+SYNTHETIC = {"kind": "synthetic", "path": "src/telephone_asr/corpora/synthetic.zip"}
 METRICS = ("data", "export")
 # What differs from the profile fun-asr-nano.
 ON_A_CPU = {

@@ -76,7 +76,7 @@ def read_corpus(path: Path) -> tuple[list[dict], Sounds]:
 
 def _read_archive(path: Path) -> tuple[list[dict], Sounds]:
     lines, samples = [], {}
-    for one, sound in spoken.read(path):
+    for one, sound in spoken.read(path, spoken.read_index(path).utterances):
         samples[one.id] = sound
         lines.append({**vars(one), "reference": one.text, "codec": None})
     return lines, lambda id_: (samples[id_], spoken.SAMPLE_RATE_HZ)

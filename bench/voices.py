@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--judged", type=Path, help="what bench/judge.py wrote of the archive")
     arguments = parser.parse_args()
     found = defaultdict(list)
-    for one, samples in tqdm(spoken.read(arguments.archive)):
+    utterances = spoken.read_index(arguments.archive).utterances
+    for one, samples in tqdm(spoken.read(arguments.archive, utterances)):
         found[one.speaker].append(measured(samples, len(one.said)))
     names = sorted(found)
     values = np.array([np.median(found[name], axis=0) for name in names])

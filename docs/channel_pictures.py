@@ -15,13 +15,13 @@ from PIL import Image
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.line import generator, simulate
 from telephone_asr.channel.options import Babble, Clipping, Echo, Hum, Line, Loss, Music
-from telephone_asr.corpora import synthetic
+from telephone_asr.corpora import spoken
 from telephone_asr.report.figures import png
 from telephone_asr.report.sound import spectrograms
 
 HERE = Path(__file__).parent
-SPEC = HERE.parent / "src/telephone_asr/corpora/synthetic.yaml"
-SENTENCE = 40  # of the plan: long enough to show, short enough to see
+ARCHIVE = HERE.parent / "src/telephone_asr/corpora/synthetic.zip"
+SENTENCE = 40  # of the archive: long enough to show, short enough to see
 FAR = (60.0, 60.0)  # an SNR at which nothing is seen
 CLEAN = Line(
     level_db=(-20.0, -20.0),
@@ -71,16 +71,16 @@ PICTURES: dict[str, dict[str, Line]] = {
 
 
 def main() -> None:
-    plan = synthetic.plan(SPEC, "wideband", 6.0, seed=0)
-    spoken = [samples for _, samples in synthetic.speak(SPEC, plan, seed=0, workers=2)]
-    voices = ((u.speaker, s / np.float32(32768)) for u, s in zip(plan, spoken, strict=True))
+    utterances = spoken.first(spoken.read_index(ARCHIVE).utterances, "wideband", 6.0)
+    speech = [samples for _, samples in spoken.read(ARCHIVE, utterances)]
+    voices = ((u.speaker, s / np.float32(32768)) for u, s in zip(utterances, speech, strict=True))
     pool = BabblePool.build(voices)
     (HERE / "channel").mkdir(exist_ok=True)
     for name, lines in PICTURES.items():
         sounds = []
         for caption, line in lines.items():
-            rng, speaker = generator(0, "docs"), plan[SENTENCE].speaker
-            samples, _ = simulate(spoken[SENTENCE], 16000, line, pool, rng, speaker)
+            rng, speaker = generator(0, "docs"), utterances[SENTENCE].speaker
+            samples, _ = simulate(speech[SENTENCE], 16000, line, pool, rng, speaker)
             sounds.append((caption, samples, 8000))
         path = HERE / "channel" / f"{name}.png"
         panels = spectrograms("sheet", sounds, top_khz=4)

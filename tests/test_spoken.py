@@ -37,6 +37,10 @@ OPUS = base64.b64decode(
 SHA256 = "d8fff3bae6a8ad00e4c93482e8d90bc9de91777c73c05b1c2a0cf1a19208693c"
 
 
+def read_all(archive: Path) -> list:
+    return list(spoken.read(archive, spoken.read_index(archive).utterances))
+
+
 def decoded_where(**environment: str) -> str:
     program = (
         "import sys; from telephone_asr.corpora import spoken;"
@@ -103,8 +107,8 @@ def test_what_is_not_the_same_everywhere_is_refused(content, how):
 
 @pytest.fixture
 def archive(tmp_path) -> Path:
-    own = spoken.Spoken("syn-w-1", "您好", "您好", "sales", "f01", False, SHA256)
-    wrong = spoken.Spoken("syn-c-1", "再见", "您好", "sales", "m01", True, SHA256)
+    own = spoken.Spoken("syn-w-1", "您好", "您好", "sales", "f01", False, 6400, SHA256)
+    wrong = spoken.Spoken("syn-c-1", "再见", "您好", "sales", "m01", True, 6400, SHA256)
     index = spoken.Archive("MIT", {"av": "18"}, [own, wrong])
     spoken.write(tmp_path / "speech.zip", index, {"syn-w-1": OPUS, "syn-c-1": OPUS})
     return tmp_path / "speech.zip"
@@ -113,7 +117,7 @@ def archive(tmp_path) -> Path:
 def test_an_archive_is_read_as_it_was_written(archive):
     index = spoken.read_index(archive)
     assert (index.licence, index.made_with) == ("MIT", {"av": "18"})
-    read = list(spoken.read(archive))
+    read = read_all(archive)
     assert [one for one, _ in read] == index.utterances
     assert [one.said for one, _ in read] == ["您好", "您好"]
     assert all(spoken.fingerprint(samples) == SHA256 for _, samples in read)
@@ -127,18 +131,29 @@ def test_an_archive_has_the_same_bytes_whenever_it_is_written(archive):
     assert list(archive.parent.iterdir()) == [archive]
 
 
+def test_the_first_minutes_of_a_part_are_taken():
+    own = [
+        spoken.Spoken(f"syn-{p}-{i}", "", "", "", "", False, 30 * spoken.SAMPLE_RATE_HZ, "")
+        for i in range(4)
+        for p in "wc"
+    ]
+    taken = [one.id for one in spoken.first(own, "calls", 1.2)]
+    assert taken == ["syn-c-0", "syn-c-1", "syn-c-2"]
+    assert len(spoken.first(own, "wideband", 60)) == 4
+
+
 def test_other_sound_than_the_index_promises_is_refused(archive):
     index = spoken.read_index(archive)
     spoken.write(archive, index, {"syn-w-1": OPUS, "syn-c-1": encode(np.zeros(800, np.int16))})
     with pytest.raises(InputError, match="syn-c-1 decodes to other samples"):
-        list(spoken.read(archive))
+        read_all(archive)
 
 
 @pytest.mark.parametrize("keep", [0, 10, -10, -4000])
 def test_a_cut_archive_is_refused(archive, keep):
     archive.write_bytes(archive.read_bytes()[:keep])
     with pytest.raises(InputError, match="restore it by git"):
-        list(spoken.read(archive))
+        read_all(archive)
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path):

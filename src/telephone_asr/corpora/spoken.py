@@ -15,8 +15,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,12 @@ class Spoken:
     scene: str
     speaker: str
     annotation_error: bool
-    sha256: str  # of its samples: int16, little endian
+    samples: int
+    sha256: str  # of them: int16, little endian
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,20 @@ def read_index(path: Path) -> Archive:
         raise _damaged(path, str(error)) from None
 
 
-def read(path: Path) -> Iterator[tuple[Spoken, np.ndarray]]:
-    """Yields the utterances with their samples, int16 at SAMPLE_RATE_HZ, in the index's order.
+def first(utterances: Sequence[Spoken], part: str, minutes: float) -> list[Spoken]:
+    """Returns the first utterances of a part ("wideband" or "calls"): `minutes` of them, or all."""
+    own = [one for one in utterances if one.id.startswith(f"syn-{part[0]}-")]
+    starts_s = accumulate((one.seconds for one in own), initial=0.0)
+    return [one for one, start_s in zip(own, starts_s, strict=False) if start_s < 60 * minutes]
+
+
+def read(path: Path, utterances: Sequence[Spoken]) -> Iterator[tuple[Spoken, np.ndarray]]:
+    """Yields utterances of the archive with their samples, int16 at SAMPLE_RATE_HZ.
 
     Raises InputError where one does not decode to the bytes that the index promises.
     """
-    index = read_index(path)
     with zipfile.ZipFile(path) as archive:
-        for one in index.utterances:
+        for one in utterances:
             try:
                 samples = decode(archive.read(f"{one.id}.opus"))
             except (KeyError, ValueError, zipfile.BadZipFile) as error:

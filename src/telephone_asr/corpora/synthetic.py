@@ -1,32 +1,35 @@
-"""The embedded corpus: synthetic Mandarin telephone business, spoken by espeak-ng.
+"""The plan of the embedded corpus: synthetic Mandarin telephone business, who says what.
 
-Two parts share their templates and nothing else: `wideband` is read speech for the telephone
-simulation, `calls` stands for recorded calls. No sentence and no voice is in both.
+Two parts share their templates and little else: `wideband` is read speech for the telephone
+simulation, `calls` stands for recorded calls. No sentence and no voice is in both. `corpora/speak`
+speaks it.
 """
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from telephone_asr.channel.portable import rounded
-from telephone_asr.corpora import sentences, speech
+from telephone_asr.corpora import sentences
 from telephone_asr.corpora.sentences import Grammar
-from telephone_asr.corpora.speech import SAMPLE_RATE_HZ
 from telephone_asr.errors import InputError
 
-__all__ = ["SAMPLE_RATE_HZ", "Utterance", "plan", "speak"]
-
 # Mean length of an utterance over all voices, measured: seconds a character, and beyond them.
-CHARACTER_S = 0.265
-OVERHEAD_S = 0.34
-MARGIN_S = (0.05, 0.2)  # silence before and after the speech
-LEVEL_DB = (-12.0, -2.0)  # peak of an utterance, relative to full scale
-RATE_JITTER = 0.06
-PITCH_JITTER = 4  # of espeak's 99
-TRACT_JITTER = 0.02
-VOICE_LIMITS = {"pitch": (0, 99), "range": (0, 99), "rate": (80, 450), "tract": (0.8, 1.25)}
+CHARACTER_S = 0.187
+OVERHEAD_S = 0.385
+VOICE_LIMITS = {"speed": (0.5, 2), "pitch_hz": (60, 400), "tract": (0.8, 1.25)}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A speaker: a blend of the synthesiser's voices, and what is changed of it."""
+
+    blend: dict[str, float]  # shares by name, which add up to 1
+    speed: float
+    pitch_hz: float  # median
+    tract: float  # factor on the formants; > 1 is a shorter vocal tract
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def plan(
     """
     spec = sentences.load_spec(spec_path)
     grammar = sentences.grammar(spec_path, spec)
-    speakers = sorted(_voices(spec_path, spec, part))
+    speakers = sorted(voices(spec_path, spec, part))
     used: set[str] = set()
     utterances: list[Utterance] = []
     duration_s = 0.0
@@ -69,20 +72,6 @@ def plan(
         utterances.append(Utterance(id, text, said, scene, speakers[order[place]], wrong))
         duration_s += OVERHEAD_S + CHARACTER_S * len(said)
     return utterances
-
-
-def speak(
-    spec_path: Path, utterances: Sequence[Utterance], seed: int, workers: int = 1
-) -> Iterator[tuple[Utterance, np.ndarray]]:
-    """Yields each utterance with its audio, in the order given: mono int16 at SAMPLE_RATE_HZ.
-
-    An utterance's bytes depend on the specification, the utterance and `seed`, on nothing else.
-    """
-    spec = sentences.load_spec(spec_path)
-    voices = {**_voices(spec_path, spec, "wideband"), **_voices(spec_path, spec, "calls")}
-    readings = _readings(spec_path, spec)
-    requests = (_request(u, voices[u.speaker], readings, seed) for u in utterances)
-    yield from zip(utterances, speech.synthesise(requests, workers), strict=True)
 
 
 def _unused(
@@ -118,51 +107,39 @@ def _wrong_transcript(
             return wrong
 
 
-def _request(
-    utterance: Utterance, voice: dict, readings: dict[str, str], seed: int
-) -> speech.Request:
-    """Draws how the voice says it: its settings, varied a little from one to the next."""
-    rng = sentences.generator(seed, f"{utterance.id} voice")
-    before_s, after_s = rng.uniform(*MARGIN_S, size=2)
-    return speech.Request(
-        pinyin=" ".join(speech.pinyin(utterance.said, readings)),
-        variant=voice["variant"],
-        pitch=int(np.clip(voice["pitch"] + rng.integers(-PITCH_JITTER, PITCH_JITTER + 1), 0, 99)),
-        pitch_range=voice["range"],
-        rate=round(voice["rate"] * rng.uniform(1 - RATE_JITTER, 1 + RATE_JITTER)),
-        tract=rounded(voice["tract"] * rng.uniform(1 - TRACT_JITTER, 1 + TRACT_JITTER)),
-        level_db=rounded(rng.uniform(*LEVEL_DB)),
-        before_s=before_s,
-        after_s=after_s,
-    )
-
-
-def _voices(path: Path, spec: dict, part: str) -> dict[str, dict]:
-    """Returns the voices of a part by speaker id, checked."""
+def voices(path: Path, spec: dict, part: str) -> dict[str, Voice]:
+    """Returns the voices of a part by speaker id, checked; their file is named in the errors."""
     if part not in sentences.PARTS:
         raise ValueError(f"part is {part!r}, not one of {', '.join(sentences.PARTS)}.")
-    voices = spec["voices"].get(part) if isinstance(spec["voices"], dict) else None
-    if not isinstance(voices, dict) or not voices:
+    own = spec["voices"].get(part) if isinstance(spec["voices"], dict) else None
+    if not isinstance(own, dict) or not own:
         raise InputError(f"{path}: 'voices.{part}' must name at least one voice.")
-    for name, voice in voices.items():
-        key = f"voices.{part}.{name}"
-        if not isinstance(voice, dict) or set(voice) != {"variant", *VOICE_LIMITS}:
-            raise InputError(f"{path}: '{key}' must give variant, {', '.join(VOICE_LIMITS)}.")
-        if voice["variant"] not in speech.variants():
-            raise InputError(f"{path}: '{key}.variant' {voice['variant']!r} is not in espeak-ng.")
-        for number, (low, high) in VOICE_LIMITS.items():
-            value = voice[number]
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise InputError(f"{path}: '{key}.{number}' must be from {low} to {high}.")
-    return {f"syn-{part[0]}-{name}": voice for name, voice in voices.items()}
+    return {
+        f"syn-{part[0]}-{name}": _voice(path, f"voices.{part}.{name}", voice)
+        for name, voice in own.items()
+    }
 
 
-def _readings(path: Path, spec: dict) -> dict[str, str]:
+def _voice(path: Path, key: str, voice: object) -> Voice:
+    if not isinstance(voice, dict) or set(voice) != {"blend", *VOICE_LIMITS}:
+        raise InputError(f"{path}: '{key}' must give blend, {', '.join(VOICE_LIMITS)}.")
+    blend = voice["blend"]
+    shares = list(blend.values()) if isinstance(blend, dict) else []
+    if not all(isinstance(one, float | int) for one in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise InputError(f"{path}: '{key}.blend' must give names shares that add up to 1.")
+    for number, (low, high) in VOICE_LIMITS.items():
+        value = voice[number]
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise InputError(f"{path}: '{key}.{number}' must be from {low} to {high}.")
+    return Voice(**voice)
+
+
+def readings(path: Path, spec: dict) -> dict[str, str]:
     """Returns the readings, each with one syllable a character, checked."""
-    readings = spec["readings"]
-    if not isinstance(readings, dict):
+    own = spec["readings"]
+    if not isinstance(own, dict):
         raise InputError(f"{path}: 'readings' must be a mapping of phrases to pinyin.")
-    for phrase, reading in readings.items():
+    for phrase, reading in own.items():
         if not isinstance(reading, str) or len(reading.split()) != len(phrase):
             raise InputError(f"{path}: 'readings.{phrase}' must be one syllable a character.")
-    return readings
+    return own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +15,7 @@ import telephone_asr
 from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
-from telephone_asr.corpora import imported, synthetic, unwatched
+from telephone_asr.corpora import imported, spoken, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
@@ -30,7 +29,7 @@ from telephone_asr.workers import run_jobs
 # What the shards depend on.
 CODE: tuple[str, ...] = ("channel/level.py", "channel/portable.py", "corpora", "measures.py")
 CODE += ("sameness.py", "shards.py")
-BABBLE_UTTERANCES = 150  # of the calls, spoken once more to talk in the background of the others
+BABBLE_UTTERANCES = 150  # of the calls, which talk in the background of the others, too
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
     scratches = []
     for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
         if source.kind == "synthetic":
-            _speak_all(params, part, Path(source.path))
+            _unpack_all(params, part, Path(source.path))
         else:
             scratches.append((part, *_import_all(params, part, source, taken)))
     # Only now: what was interrupted before has all of its scratch to go on from.
@@ -97,53 +96,47 @@ def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
     )
 
 
-def _speak_all(params: Params, part: str, spec: Path) -> None:
-    total, utterances = _synthetic(params, part, spec)
-    bar = tqdm(utterances, f"{part} speech", total, unit="utterance")
+def _unpack_all(params: Params, part: str, path: Path) -> None:
+    """Takes the embedded corpus out of its archive; calls go over a telephone line each."""
+    if not path.is_file():
+        raise InputError(
+            f"params.yaml: corpus.{part}.path: {path} is no file; name the archive of the embedded "
+            f"corpus (git has it), or set corpus.{part}.kind."
+        )
+    options = params.corpus.synthetic
+    minutes = options.wideband_minutes if part == "wideband" else options.calls_minutes
+    utterances = _sample(spoken.first(spoken.read_index(path).utterances, part, minutes), params)
+    if not utterances:
+        raise InputError(f"params.yaml: corpus.{part}.path: {path} holds no utterance of {part}.")
+    sound = _unpacked(params, part, path, utterances)
+    bar = tqdm(sound, f"{part} speech", len(utterances), unit="utterance")
     with new_out(RAW / part) as new:
         write_shards(new, map(with_measures, bar), params.corpus.shard_size)
         (new / REJECTED).write_text("", encoding="utf-8")
-    print(f"{RAW / part}: {total} utterances, spoken here")
+    print(f"{RAW / part}: {len(utterances)} utterances of {path}")
 
 
-def _synthetic(params: Params, part: str, spec: Path) -> tuple[int, Iterator[Utterance]]:
-    options = params.corpus.synthetic
-    if not spec.is_file():
-        raise InputError(
-            f"params.yaml: corpus.{part}.path: {spec} is no file; name the synthetic corpus's "
-            f"description, or set corpus.{part}.kind."
-        )
-    if part == "wideband":
-        plan = synthetic.plan(spec, part, options.wideband_minutes, params.seed)
-    else:
-        wrong = options.wrong_transcripts
-        plan = synthetic.plan(spec, part, options.calls_minutes, params.seed, wrong)
-    plan = _sample(plan, params)
-    return len(plan), _speak(params, part, spec, plan)
-
-
-def _speak(params: Params, part: str, spec: Path, plan: list) -> Iterator[Utterance]:
-    """Yields the plan's utterances; calls come over a telephone line of their own."""
-    line, seed, workers = params.corpus.synthetic.line, params.seed, os.cpu_count() or 1
+def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterator[Utterance]:
+    line, seed = params.corpus.synthetic.line, params.seed
     pool = None
     if part == "calls":
-        talking = synthetic.speak(spec, plan[:BABBLE_UTTERANCES], seed, workers)
-        voices = ((p.speaker, samples / np.float32(32768)) for p, samples in talking)
+        talking = spoken.read(path, utterances[:BABBLE_UTTERANCES])
+        voices = ((one.speaker, samples / np.float32(32768)) for one, samples in talking)
         pool = BabblePool.build(voices, line.babble.talkers, seed)
-    for planned, samples in synthetic.speak(spec, plan, seed, workers):
-        rate_hz, custom = synthetic.SAMPLE_RATE_HZ, dict[str, Any]()
+    for one, samples in spoken.read(path, utterances):
+        rate_hz, custom = spoken.SAMPLE_RATE_HZ, dict[str, Any]()
         if part == "calls":
-            rng = channel.generator(seed, f"{planned.id}/line")
-            samples, custom = channel.simulate(samples, rate_hz, line, pool, rng, planned.speaker)
+            rng = channel.generator(seed, f"{one.id}/line")
+            samples, custom = channel.simulate(samples, rate_hz, line, pool, rng, one.speaker)
             rate_hz = TELEPHONE_RATE_HZ
         yield Utterance(
-            id=planned.id,
+            id=one.id,
             samples=samples,
             sample_rate_hz=rate_hz,
-            text=planned.text,
-            speaker=planned.speaker,
-            scene=planned.scene,
-            annotation_error=planned.annotation_error,
+            text=one.text,
+            speaker=one.speaker,
+            scene=one.scene,
+            annotation_error=one.annotation_error,
             custom=custom,
         )
 
