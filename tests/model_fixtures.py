@@ -10,10 +10,9 @@ import pytest
 
 from repository_fixtures import ROOT
 from speech_fixtures import FS, TEXTS
-from telephone_asr.dataset.options import Augment
 from telephone_asr.model.parts import LoraSize
 from telephone_asr.names import STACKED
-from telephone_asr.params import TinyModel, TinyTraining, Train, load_params
+from telephone_asr.params import Augment, TinyModel, TinyTraining, Train, load_params
 from telephone_asr.training.plan import Plan
 
 LORA = LoraSize(r=4, alpha=8, dropout=0.1)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from telephone_asr.dataset.augment import STACKED, STEP, augmented
-from telephone_asr.dataset.options import Augment
 from telephone_asr.errors import InputError
 from telephone_asr.model.frontend import Frontend
+from telephone_asr.params import Augment
 
 CONFIG = {
     **{"fs": 16000, "window": "hamming", "n_mels": 80, "frame_length": 25, "frame_shift": 10},

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from telephone_asr.channel.options import Line
-from telephone_asr.dataset.options import Augment
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
@@ -95,6 +94,16 @@ class TinyTraining:
     lr: LearningRate
     epochs: Natural
     max_batch_rows: Count  # of 60 ms, padding counted
+
+
+@section
+class Augment:
+    """The most that features are changed by, drawn anew for each utterance in each epoch."""
+
+    speed: Share  # so much faster or slower
+    tract: Share  # filters moved so far along the mel scale, as by another vocal tract
+    hidden_filters: Natural  # in one band
+    hidden_frames: Natural  # in one stretch, of 10 ms each
 
 
 @section

@@ -120,10 +120,10 @@ class Kokoro:
     def speak(self, phonemes: str, voice: Voice, speed: float) -> np.ndarray:
         """Returns float32 samples at KOKORO_RATE_HZ."""
         tokens = [self._vocabulary[one] for one in phonemes][:MOST_TOKENS]
-        styles = sum(share * self._styles[name] for name, share in voice.blend.items())
+        rows = [share * self._styles[name][len(tokens)] for name, share in voice.blend.items()]
         feed = {
             "tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
-            "style": styles[len(tokens)].astype(np.float32).reshape(1, 256),
+            "style": np.sum(rows, axis=0, dtype=np.float32).reshape(1, 256),
             "speed": np.array([speed], dtype=np.float32),
         }
         return self._session.run(None, feed)[0].ravel()
@@ -257,8 +257,8 @@ def _pack(directory: Path, plan: Sequence[synthetic.Utterance], paths: dict[str,
     by_speaker: dict[str, list[spoken.Spoken]] = {}
     for one in sorted(plan, key=lambda one: one.id):
         samples = spoken.decode(paths[one.id].read_bytes())
-        known = {"samples": len(samples), "sha256": spoken.fingerprint(samples)}
-        by_speaker.setdefault(one.speaker, []).append(spoken.Spoken(**vars(one), **known))
+        entry = spoken.Spoken(**vars(one), samples=len(samples), sha256=spoken.fingerprint(samples))
+        by_speaker.setdefault(one.speaker, []).append(entry)
     n_bytes = 0
     for speaker, entries in by_speaker.items():
         sounds = {one.id: paths[one.id].read_bytes() for one in entries}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from telephone_asr.dataset.options import Augment
+    from telephone_asr.params import Augment
 
 STACKED, STEP = 7, 6  # frames of a row, and from one row to the next (LFR 7/6)
 LONGEST_SHARE = 0.15  # of an utterance, that is hidden

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from telephone_asr.dataset.options import Augment
     from telephone_asr.dataset.speech import InputStage
+    from telephone_asr.params import Augment
 
 
 @dataclass(frozen=True)
