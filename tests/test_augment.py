@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from telephone_asr.dataset.augment import STACKED, STEP, augmented
+from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.errors import InputError
-from telephone_asr.model.frontend import Frontend
+from telephone_asr.manifests.messages import PROMPT, Example
+from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.params import Augment
 
 CONFIG = {
@@ -85,3 +87,38 @@ def test_an_utterance_of_one_row_stays_one():
 def test_more_than_all_is_refused():
     with pytest.raises(InputError, match="speed"):
         Augment(speed=1.5, tract=0.0, hidden_filters=0, hidden_frames=0)
+
+
+class Sound:
+    """Gives one sound for every key."""
+
+    def __init__(self, samples: np.ndarray):
+        self._samples = samples
+
+    def __contains__(self, key: str) -> bool:
+        return True
+
+    def read(self, key: str) -> tuple[np.ndarray, int]:
+        return self._samples, 16000
+
+
+def test_copies_of_an_utterance_differ_and_are_the_same_again(speech):
+    sound = Sound(speech(1.5, seed=6, rate_hz=16000).astype(np.int16))
+    frames_of = fbank_frames(24000, 16000, 16000)
+    examples = [
+        Example(key, "您好", PROMPT, frames_of, 2, 1.5, "f01", "sales", "wideband") for key in "ab"
+    ]
+    options = Augment(0.1, 0.08, 10, 10)
+
+    def change(index: int, rows: torch.Tensor) -> torch.Tensor:
+        return augmented(rows, options, np.random.default_rng([7, index]))
+
+    def dataset() -> SpeechDataset:
+        return SpeechDataset(examples, {"wideband": sound}, Frontend(CONFIG), 10, 3, change)
+
+    copies = dataset()
+    assert [example.key for example in copies.examples] == list("ababab")
+    assert len({copies[i].numpy().tobytes() for i in range(6)}) == 6
+    again = dataset()
+    assert all(torch.equal(copies[i], again[i]) for i in reversed(range(6)))
+    assert all(torch.equal(copies[i], again[i]) for i in range(6))  # from memory, too

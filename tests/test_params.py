@@ -58,7 +58,7 @@ def test_the_committed_file():
     assert isinstance(params, Params)
     assert isinstance(params.channel, Line)
     assert isinstance(params.corpus.synthetic.line, Line)
-    assert (COMMITTED.parent / params.corpus.wideband.path).is_file()
+    assert (COMMITTED.parent / params.corpus.wideband.path).is_dir()
     values = leaves(params)
     assert len(values) > 60
     kinds = (int, float, str, bool, tuple, dict)

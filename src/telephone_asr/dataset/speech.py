@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Where in the model its input enters: what comes before has been computed already.
 InputStage = Literal["features", "encoded", "adapted"]
-Change = Callable[[torch.Tensor], torch.Tensor]
+Change = Callable[[int, torch.Tensor], torch.Tensor]  # of an utterance's features, by its place
 
 
 class Sounds(Protocol):
@@ -46,6 +46,7 @@ class SpeechDataset(torch.utils.data.Dataset):
     Args:
         sounds: by the examples' sources. Two corpora may have one key: a recording called sim-a,
             and what was simulated of a.
+        copies: so many of each example, one after all of the other; `change` makes them differ.
     """
 
     def __init__(
@@ -54,8 +55,11 @@ class SpeechDataset(torch.utils.data.Dataset):
         sounds: Mapping[str, Sounds],
         frontend: Frontend,
         cache_mb: float,
+        copies: int = 1,
+        change: Change | None = None,
     ):
-        self.examples = list(examples)
+        self.examples = list(examples) * copies
+        self._n_distinct, self._change = len(examples), change
         self.lengths = [low_rate_frames(example) for example in examples]
         self.input_stage: InputStage = "features"
         self._sounds = sounds
@@ -74,6 +78,10 @@ class SpeechDataset(torch.utils.data.Dataset):
         """
         if self._outputs is not None:
             return self._outputs[index]
+        rows = self._features(index % self._n_distinct)
+        return self._change(index, rows) if self._change else rows
+
+    def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
             return self._kept[index]
         key, source = self.examples[index].key, self.examples[index].source
@@ -86,12 +94,12 @@ class SpeechDataset(torch.utils.data.Dataset):
         self._keep(index, features)
         return features
 
-    def batch(self, indices: Sequence[int], change: Change = lambda rows: rows) -> Batch:
-        """Returns these examples, the rows of each changed, padded to one batch."""
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Returns these examples, padded to one batch."""
         examples = [self.examples[i] for i in indices]
         return collate(
             keys=[example.key for example in examples],
-            rows=[change(self[i]) for i in indices],
+            rows=[self[i] for i in indices],
             prompts=[example.prompt for example in examples],
             texts=[example.text for example in examples],
         )

@@ -26,7 +26,8 @@ class Plan:
     ctc_weight: float
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
     splice: bool = False  # see training/splice.py
-    augment: Augment | None = None  # of features alone
+    copies: int = 0  # of each utterance, changed as `augment` says; 0: it is heard as it is
+    augment: Augment | None = None
 
     @property
     def trains_on(self) -> tuple[str, ...]:

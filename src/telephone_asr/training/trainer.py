@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import telephone_asr
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
@@ -24,7 +26,7 @@ from telephone_asr.training.plan import Plan
 if TYPE_CHECKING:
     import torch
 
-    from telephone_asr.dataset.speech import SpeechDataset
+    from telephone_asr.dataset.speech import Change, SpeechDataset
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.training.loop import Result
@@ -69,7 +71,7 @@ class Trainer:
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self.accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, frozen, cache_mb - valid_mb)
+        train_set = self._dataset(examples, frozen, cache_mb - valid_mb, plan.copies)
         valid_set = self._dataset(valid, frozen, valid_mb)
         self._announce(trained, train_set, valid_set)
         schedule = batching.schedule(
@@ -81,7 +83,9 @@ class Trainer:
                 trained,
                 self._batch_at(train_set, schedule),
                 len(schedule),
-                batching.largest(schedule, train_set.lengths, [e.text_length for e in examples]),
+                batching.largest(
+                    schedule, train_set.lengths, [e.text_length for e in train_set.examples]
+                ),
                 lambda: self._cer(valid_set),
                 plan,
                 options,
@@ -120,27 +124,19 @@ class Trainer:
     def _batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
     ) -> Callable[[int], Batch]:
-        import numpy as np
-
-        from telephone_asr.dataset.augment import augmented
         from telephone_asr.decoding.alignment import character_borders
         from telephone_asr.training.splice import Splicer
 
-        plan, seed = self.plan, self.params.seed
-        if not plan.splice:
-            if not (options := plan.augment):
-                return lambda number: dataset.batch(schedule[number])
+        if not self.plan.splice:
+            return lambda number: dataset.batch(schedule[number])
+        borders = character_borders(self.nano, dataset, self.plan.max_batch_rows)
+        return Splicer(dataset, borders, schedule, self.params.seed).batch
 
-            def changed_batch(number: int) -> Batch:
-                rng = np.random.default_rng([seed, number])
-                return dataset.batch(schedule[number], lambda r: augmented(r, options, rng))
-
-            return changed_batch
-        borders = character_borders(self.nano, dataset, plan.max_batch_rows)
-        return Splicer(dataset, borders, schedule, seed).batch
-
-    def _dataset(self, examples: list[Example], frozen: str, cache_mb: float) -> SpeechDataset:
-        """Returns the examples at the plan's input stage, if the disk has room for it."""
+    def _dataset(
+        self, examples: list[Example], frozen: str, cache_mb: float, copies: int = 0
+    ) -> SpeechDataset:
+        """Returns the examples at the plan's input stage, if the disk has room for it; or so many
+        changed copies of each."""
         from accelerate.utils import broadcast_object_list
 
         from telephone_asr.dataset.precomputed import make_room
@@ -150,12 +146,19 @@ class Trainer:
         sources = sorted({e.source for e in examples})
         frontend = Frontend(self.nano.config["frontend_conf"])
         sounds = {source: sound_index(SHARDS[source]) for source in sources}
-        dataset = SpeechDataset(examples, sounds, frontend, cache_mb)
+        dataset = SpeechDataset(
+            examples, sounds, frontend, cache_mb, max(1, copies), self._change() if copies else None
+        )
         if plan.input_stage == "features" or not examples:
             return dataset
         texts = [plan.input_stage, frozen, repr(self.nano.config["frontend_conf"])]
         texts += [options.precision, self.accelerator.device.type]
-        texts += [str(plan.max_batch_rows), *(e.key for e in examples), *map(version, VERSIONS)]
+        texts += [
+            str(plan.max_batch_rows),
+            repr(copies and plan.augment),
+            *(e.key for e in dataset.examples),
+            *map(version, VERSIONS),
+        ]
         texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
         key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
@@ -172,11 +175,18 @@ class Trainer:
             self.accelerator.wait_for_everyone()
         else:
             self.accelerator.print(
-                f"{plan.name}: frozen parts' outputs for {len(examples)} utterances would take "
+                f"{plan.name}: frozen parts' outputs for {len(dataset)} utterances would take "
                 f"{needed / 1e9:.1f} GB, which train.cache_frozen_gb has no room for: they are "
                 "computed in every step"
             )
         return dataset
+
+    def _change(self) -> Change:
+        from telephone_asr.dataset.augment import augmented
+
+        options, seed = self.plan.augment, self.params.seed
+        assert options is not None  # a plan with copies has it
+        return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Opens the directory named by all that the result depends on: plan, params, model, data,
