@@ -118,6 +118,7 @@ def test_copies_of_an_utterance_differ_and_are_the_same_again(speech):
 
     copies = dataset()
     assert [example.key for example in copies.examples] == list("ababab")
+    assert len(copies) == len(copies.lengths) == 6
     assert len({copies[i].numpy().tobytes() for i in range(6)}) == 6
     again = dataset()
     assert all(torch.equal(copies[i], again[i]) for i in reversed(range(6)))

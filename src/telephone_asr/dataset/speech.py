@@ -60,7 +60,7 @@ class SpeechDataset(torch.utils.data.Dataset):
     ):
         self.examples = list(examples) * copies
         self._n_distinct, self._change = len(examples), change
-        self.lengths = [low_rate_frames(example) for example in examples]
+        self.lengths = [low_rate_frames(example) for example in self.examples]
         self.input_stage: InputStage = "features"
         self._sounds = sounds
         self._frontend = frontend
