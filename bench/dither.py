@@ -16,17 +16,13 @@ bootstrapped by speaker, pooled over the seeds.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from ruamel.yaml import YAML
 
+import variants
 from telephone_asr.channel.level import active_level_db
 from telephone_asr.channel.line import generator
 from telephone_asr.dataset.speech import SpeechDataset
@@ -36,7 +32,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.model.pretrained import FunASRNano
 from telephone_asr.names import TEST_SETS
-from telephone_asr.params import Params, change_key, load_params
+from telephone_asr.params import Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
@@ -115,20 +111,8 @@ def train(root: Path, seed: int, dither: float) -> None:
     """The base and the three stages, in a copy of the repository."""
     if (root / "trained").exists():
         return
-    shutil.rmtree(root, ignore_errors=True)
-    ignored = shutil.ignore_patterns(".venv", ".dvc", ".git", ".scratch", "report")
-    shutil.copytree(Path.cwd(), root, ignore=ignored)
-    yaml = YAML()
-    yaml.width = 4096
-    tree = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
-    for change in (f"seed={seed}", f"frontend.dither={dither}"):
-        change_key(tree, change)
-    with open(root / "params.yaml", "w", encoding="utf-8") as file:
-        yaml.dump(tree, file)
-    environment = {**os.environ, "PYTHONPATH": str(root / "src"), "TQDM_MININTERVAL": "60"}
-    for name in STAGES:
-        command = [sys.executable, "-m", *f"telephone_asr.stages.{name}".split()]
-        subprocess.run(command, cwd=root, env=environment, check=True)
+    variants.copy(root, (f"seed={seed}", f"frontend.dither={dither}"))
+    variants.run(root, STAGES)
     (root / "trained").touch()
 
 

@@ -102,7 +102,7 @@ def test_what_is_spoken_first_has_both_parts():
 
 
 @pytest.mark.slow
-def test_an_archive_is_spoken_in_two_goes(tmp_path, monkeypatch):
+def test_archives_are_spoken_in_two_goes(tmp_path):
     for name in INSTALLED:
         pytest.importorskip(name)
     if not (package := os.environ.get("KOKORO_JS")):  # its voices, by `npm pack kokoro-js@1.2.1`

@@ -115,7 +115,7 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
-    augment: Augment  # of the features that CTC learns from
+    augment: Augment  # of the features that both trainings begin with
     ctc: TinyTraining
     llm: TinyTraining
 

