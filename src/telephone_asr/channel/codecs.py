@@ -92,10 +92,10 @@ def split_wideband(name: str) -> tuple[list[str], str]:
 
 
 def resolve(name: str, rng: np.random.Generator) -> str:
-    """Replaces each "amr_nb", "amr_wb" and "opus" in a name by one of its rates, all equally likely.
+    """Replaces each "amr_nb", "amr_wb" and "opus" in a name by one of its rates.
 
-    One draw for each of them, from left to right. What comes back is what `through_codec` takes
-    and what provenance records.
+    One draw for each of them, from left to right; a codec's rates are equally likely. What
+    comes back is what `through_codec` takes and what provenance records.
     """
     return "+".join(
         ANY[codec][rng.integers(len(ANY[codec]))] if codec in ANY else codec

@@ -31,10 +31,11 @@ def suppress_noise(speech: np.ndarray, level_db: int) -> np.ndarray:
 
 
 def control_gain(speech: np.ndarray) -> np.ndarray:
-    """Brings the level of speech up by at most 50 dB, towards peaks of -5 dBFS; noise to -50 at most.
+    """Brings the level of speech up, towards peaks of -5 dBFS.
 
-    AGC2 with its defaults: up to 6 dB a second, and a limiter. speech: float (n,) at 16 kHz on the
-    scale -1..1. Returns float32 (n,); it adds no delay.
+    AGC2 with its defaults: by up to 50 dB, but noise to no more than -50 dBFS; by up to 6 dB a
+    second; with a limiter. speech: float (n,) at 16 kHz on the scale -1..1. Returns float32 (n,);
+    it adds no delay.
     """
     return _second_time(_webrtc().GainController(sample_rate=16_000), speech)
 

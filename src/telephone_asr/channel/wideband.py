@@ -18,17 +18,22 @@ from telephone_asr.errors import InputError
 
 AMR_WB_BIT_RATES = (6600, 8850, 12650, 14250, 15850, 18250, 19850, 23050, 23850)
 AMR_WB = tuple(f"amr_wb_{bit_rate}" for bit_rate in AMR_WB_BIT_RATES)
-# At all of these libopus uses SILK, which decodes in whole numbers; from about 40 kbit/s on CELT.
 OPUS_BIT_RATES = (8000, 12000, 16000, 24000)
 OPUS = tuple(f"opus_{bit_rate}" for bit_rate in OPUS_BIT_RATES)
 
 G722_DELAY = 22  # samples: the filter banks of encoder and decoder, 24 taps each
 AMR_WB_FRAME = 320  # samples: 20 ms
-AMR_WB_DELAY = 95  # samples: 5 ms that the encoder looks ahead, and the filters to 12.8 kHz and back
+AMR_WB_DELAY = 95  # samples: the encoder's look-ahead of 5 ms, and filters to 12.8 kHz and back
 AMR_WB_MAGIC = b"#!AMR-WB\n"  # RFC 4867, 5
-AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61)  # of a frame at each rate, its header included
+AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61)  # of a frame, with its header
 OPUS_RATE_HZ = 48_000  # at which libopus decodes
-OPUS_DELAY = 312  # samples at 48 kHz: the encoder's pre-skip (RFC 7845), 6.5 ms
+# Speech at 16 kHz in frames of 20 ms. Complexity 5 is what WebRTC uses on telephones; from 7 on
+# libopus looks for music, and codes it by CELT, which computes in floating point, where SILK's
+# decoder computes in whole numbers.
+OPUS_OPTIONS = {"application": "voip", "frame_duration": "20", "compression_level": "5"}
+# Samples at 48 kHz, as measured: about the encoder's pre-skip of 312 (6.5 ms). The decoder's
+# resamplers from 8 and from 16 kHz add or take away a little.
+OPUS_NARROWBAND_DELAY, OPUS_WIDEBAND_DELAY = 314, 310
 
 
 def through_wideband(pcm_int16_16k: np.ndarray, codec: str) -> np.ndarray:
@@ -51,11 +56,11 @@ def _g722(pcm: np.ndarray) -> np.ndarray:
 
 
 def _opus(pcm: np.ndarray, bit_rate: int) -> np.ndarray:
-    padded = np.pad(pcm, (0, OPUS_DELAY))
-    options = {"application": "voip", "frame_duration": "20"}  # ms
-    packets = libav.encode("libopus", padded, WIDEBAND_RATE_HZ, bit_rate, options)
+    delay = OPUS_NARROWBAND_DELAY if bit_rate == OPUS_BIT_RATES[0] else OPUS_WIDEBAND_DELAY
+    padded = np.pad(pcm, (0, delay))
+    packets = libav.encode("libopus", padded, WIDEBAND_RATE_HZ, bit_rate, OPUS_OPTIONS)
     # FFmpeg's own decoder works in floating point, which may round otherwise on another CPU.
-    decoded = libav.decode("libopus", packets, OPUS_RATE_HZ)[OPUS_DELAY:].astype(np.float32)
+    decoded = libav.decode("libopus", packets, OPUS_RATE_HZ)[delay:].astype(np.float32)
     return to_int16(soxr.resample(decoded, OPUS_RATE_HZ, WIDEBAND_RATE_HZ)[: len(pcm)])
 
 
