@@ -257,18 +257,15 @@ def test_the_echo_is_coded_with_the_speech():
 
 @pytest.mark.parametrize("codec", ["opus_12000", pytest.param("amr_wb_6600", marks=extra)])
 def test_a_wideband_codec_at_the_start_hears_what_is_beyond_the_telephone_band(codec):
-    """A hiss at 5 to 7 kHz, which costs it bits; after A-law nobody hears it any more."""
+    """A hiss at 5 to 7 kHz, whose coding is heard below; after A-law there is nothing of it."""
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(32000))
     hz = np.fft.rfftfreq(32000, 1 / RATE_HZ)
     spectrum[(hz < 5000) | (hz > 7000)] = 0
     hiss = (0.05 * np.fft.irfft(spectrum)).astype(np.float32)
-    for name, alike in ((f"{codec}+alaw", False), (f"alaw+{codec}", True)):
-        line = quiet_line(codec=name, level_db=(-25.0, -25.0))
-        with_hiss, without = run(line, samples=speech() + hiss)[0], run(line)[0]
-        with_hiss, without = with_hiss.astype(float), without.astype(float)
-        gain = np.dot(with_hiss, without) / np.dot(without, without)  # the hiss counts as level
-        error = with_hiss - gain * without
-        assert (np.sum(error**2) < 0.01 * np.sum(with_hiss**2)) == alike
+    before, after = (
+        run(quiet_line(codec=name), samples=hiss)[0] for name in (f"{codec}+alaw", f"alaw+{codec}")
+    )
+    assert before.std() > 2.5 * after.std()
 
 
 @extra
@@ -284,11 +281,12 @@ def test_noise_is_suppressed_before_it_is_coded():
 
 
 @extra
-def test_faint_speech_is_brought_up():
-    line = quiet_line(level_db=(-45.0, -45.0), codec="alaw", gain_control=1.0)
-    pcm, done = run(line)
+def test_the_gain_is_controlled_after_noise_was_suppressed(pool):
+    line = quiet_line(noise_suppression=1.0, gain_control=1.0, codec="alaw")
+    pcm, done = run(line, pool)
     assert done["gain_control"] is True
-    assert active_level_db(pcm / np.float32(32768), 8000) > -42
+    for other in ({"noise_suppression": 0.0}, {"gain_control": 0.0}):
+        assert not np.array_equal(run(replace(line, **other), pool)[0], pcm)
 
 
 def test_lost_packets_are_silent_after_echo_and_codec():
