@@ -1,7 +1,7 @@
 """Draws the pictures of docs/channel.md: one synthetic sentence over lines that do one thing each.
 
-    pip install -c constraints.txt -e '.[line]'
-    python docs/channel_pictures.py
+pip install -c constraints.txt -e '.[line]'
+python docs/channel_pictures.py
 """
 
 from __future__ import annotations
