@@ -27,7 +27,7 @@ AMR_WB_DELAY = 95  # samples: the encoder's look-ahead of 5 ms, and filters to 1
 AMR_WB_MAGIC = b"#!AMR-WB\n"  # RFC 4867, 5
 AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61)  # of a frame, with its header
 OPUS_RATE_HZ = 48_000  # at which libopus decodes
-# Speech at 16 kHz in frames of 20 ms. Complexity 5 is what WebRTC uses on telephones; from 7 on
+# Speech in frames of 20 ms. Complexity 5 is what WebRTC uses on mobile phones; from 7 on
 # libopus looks for music, and codes it by CELT, which computes in floating point, where SILK's
 # decoder computes in whole numbers.
 OPUS_OPTIONS = {"application": "voip", "frame_duration": "20", "compression_level": "5"}
