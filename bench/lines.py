@@ -2,15 +2,15 @@
 that differ in one thing.
 
     pip install -e '.[line]' faster-whisper zhconv
-    python bench/lines.py src/telephone_asr/corpora/synthetic.zip --part syn-w --speakers 12
+    python bench/lines.py src/telephone_asr/corpora/speech/wideband --first 233 --speakers 23
 
-A corpus is what bench/judge.py takes; `--part` is how the ids of those that are heard begin. What a
-speaker says is heard in one piece of up to 28 s, with pauses: Whisper hears 30 s at a time, however
-short they are. All lines have the level of -22 dBov, noise 40 dB below, and A-law, as a recording
-at an exchange has; each codec is heard as it is and with a tenth of the packets lost in bursts of
-two, concealed. Differences are on the same speech, with intervals by speaker: from A-law alone, or
-from the same line without suppression and gain. The speed is in processor time of one core, of
-the codec or of the suppressor and gain control alone.
+A corpus is what bench/judge.py takes. What a speaker says in its first utterances is heard in one
+piece of up to 28 s, with pauses: Whisper hears 30 s at a time, however short they are. All lines
+have the level of -22 dBov, noise 40 dB below, and A-law, as a recording at an exchange has; each
+codec is heard as it is and with a tenth of the packets lost in bursts of two, concealed. Differences
+are on the same speech, with intervals by speaker: from A-law alone, or from the same line without
+suppression and gain. The speed is in processor time of one core, of the codec or of the suppressor
+and gain control alone.
 """
 
 from __future__ import annotations
@@ -74,11 +74,13 @@ TABLES = {
 PIECE_S, PAUSE_S = 28, 0.5
 
 
-def pieces(path: Path, part: str, n_speakers: int) -> tuple[list[dict], dict[str, np.ndarray]]:
+def pieces(
+    path: Path, first: int | None, n_speakers: int
+) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Returns what some speakers say, a line each as `judge` takes it, and its sound by the line's
     id: float32 at 16 kHz."""
     lines, sounds = read_corpus(path)
-    own = [one for one in spread(lines, None) if one["id"].startswith(part)]
+    own = spread(lines[:first], None)
     speakers = sorted({one["speaker"] for one in own})
     joined, speech = [], {}
     for i in np.linspace(0, len(speakers) - 1, n_speakers).round().astype(int):
@@ -151,13 +153,13 @@ def cells(judged: Sequence[Mapping], reference: Sequence[Mapping]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--part", default="", help="how the ids begin (default: all)")
+    parser.add_argument("--first", type=int, help="utterances of the corpus (default: all)")
     parser.add_argument("--speakers", type=int, default=12)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--model", type=Path, help="a directory with Whisper in CTranslate2 files")
     parser.add_argument("--output", type=Path, help="JSON: every text")
     arguments = parser.parse_args()
-    lines, speech = pieces(arguments.corpus, arguments.part, arguments.speakers)
+    lines, speech = pieces(arguments.corpus, arguments.first, arguments.speakers)
     seconds, hear = sum(map(len, speech.values())) / 16_000, load_whisper(arguments.model)
     print(f"{len(lines)} speakers, {seconds:.0f} s")
     results: dict[str, dict[str, list[dict]]] = {}
