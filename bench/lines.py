@@ -7,10 +7,10 @@ that differ in one thing.
 A corpus is what bench/judge.py takes. What a speaker says in its first utterances is heard in one
 piece of up to 28 s, with pauses: Whisper hears 30 s at a time, however short they are. All lines
 have the level of -22 dBov, noise 40 dB below, and A-law, as a recording at an exchange has; each
-codec is heard as it is and with a tenth of the packets lost in bursts of two, concealed. Differences
-are on the same speech, with intervals by speaker: from A-law alone, or from the same line without
-suppression and gain. The speed is in processor time of one core, of the codec or of the suppressor
-and gain control alone.
+codec is heard as it is and with a tenth of the packets lost in bursts of two, concealed.
+Differences are on the same speech, with intervals by speaker: from A-law alone, or from the same
+line without suppression and gain. The speed is in processor time of one core, of the codec or of
+the suppressor and gain control alone.
 """
 
 from __future__ import annotations
