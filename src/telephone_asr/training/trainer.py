@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # Of the train section: what every training depends on.
 COMMON_OPTIONS = (
-    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "precision"),
-    *("processes", "valid_utterances", "warmup_share", "weight_decay"),
+    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "hotwords"),
+    *("precision", "processes", "valid_utterances", "warmup_share", "weight_decay"),
 )
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
@@ -118,6 +118,19 @@ class Trainer:
         return sum(score([e.text for e in dataset.examples], texts), ErrorRate()).rate
 
     def _batch_at(
+        self, dataset: SpeechDataset, schedule: list[list[int]]
+    ) -> Callable[[int], Batch]:
+        """Returns what maps a number to its batch, hotwords in its prompts."""
+        from telephone_asr.training.hotwords import PromptLists
+
+        hotwords, batch_at = self.params.train.hotwords, self._plain_batch_at(dataset, schedule)
+        if not (hotwords.share and self.plan.llm_weight):
+            return batch_at
+        texts = [example.text for example in dataset.examples]
+        lists = PromptLists(texts, hotwords.share, hotwords.most, self.params.seed)
+        return lambda number: lists.put_into(batch_at(number), number)
+
+    def _plain_batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
     ) -> Callable[[int], Batch]:
         from telephone_asr.decoding.alignment import character_borders
