@@ -111,8 +111,8 @@ class Muted:
 # --- Training and hearing
 
 
-def train(root: Path, seed: int, dither: float) -> None:
-    """The base and the three stages, in a copy of the repository."""
+def train(root: Path, changes: Sequence[str]) -> None:
+    """The base and the three stages, in a copy of the repository with other params (key=value)."""
     if (root / "trained").exists():
         return
     shutil.rmtree(root, ignore_errors=True)
@@ -121,7 +121,7 @@ def train(root: Path, seed: int, dither: float) -> None:
     yaml = YAML()
     yaml.width = 4096
     tree = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
-    for change in (f"seed={seed}", f"frontend.dither={dither}"):
+    for change in changes:
         change_key(tree, change)
     with open(root / "params.yaml", "w", encoding="utf-8") as file:
         yaml.dump(tree, file)
@@ -191,7 +191,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for trained, heard in WAYS:
             root = arguments.directory / f"dither-{trained:g}-seed-{seed}"
-            train(root, seed, trained)
+            train(root, (f"seed={seed}", f"frontend.dither={trained}"))
             errors, made_up = hear(root, heard)
             silence[trained, heard].append(made_up)
             for key, own in errors.items():

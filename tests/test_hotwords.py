@@ -211,7 +211,8 @@ def test_rates_of_texts_made_by_hand():
     ]
     said = ["我叫王伟", "还款的卡号", "喂"]
     heard = ["我叫王伟", "分期的卡号，分期", "喂"]
-    found = hotwords.rates(words, said, heard, ["x", "y", "z"], Scoring(), seed=0)
+    counts = hotwords.count(words, said, heard, Scoring())
+    found = hotwords.rates(counts, ["x", "y", "z"], seed=0)
     assert found["words"] == 3
     assert found["characters"] == 10
     assert found["cer"] == sum(e.errors for e in score(said, heard)) / 10
@@ -223,7 +224,8 @@ def test_rates_of_texts_made_by_hand():
 
 def test_without_a_said_word_there_is_no_recall():
     words = [hotwords.Words("a", [], ["分期"])]
-    found = hotwords.rates(words, ["喂"], ["喂"], ["x"], Scoring(), seed=0)
+    counts = hotwords.count(words, ["喂"], ["喂"], Scoring())
+    found = hotwords.rates(counts, ["x"], seed=0)
     assert "recall" not in found
     assert (found["words"], found["insertions_per_1000"]) == (0, 0)
 

@@ -72,29 +72,31 @@ def choose(texts: Mapping[str, str], more: Sequence[str], options: Scoring) -> l
     ]
 
 
-def rates(
-    words: Sequence[Words],
-    references: Sequence[str],
-    texts: Sequence[str],
-    speakers: Sequence[str],
-    options: Scoring,
-    seed: int,
-) -> dict[str, float | int]:
-    """Returns the MEASURES of texts, with 95 % intervals by speaker, and what they are rates of.
+def count(
+    words: Sequence[Words], references: Sequence[str], texts: Sequence[str], options: Scoring
+) -> dict[str, list[ErrorRate]]:
+    """Counts, for each of the MEASURES, what it is the rate of in each utterance.
 
-    recall is the share of the said words that the texts have; without any there is none.
-    insertions_per_1000 counts, by characters of the references, the other words that they have.
+    All as errors are counted, so that intervals are made alike: recall has the said words as its
+    length, and those that the text has too as errors; insertions are the other words in the text.
     Both are of the same words for all lists, so that a list's effect is the difference to "0".
     """
-    heard = [_normalised(text, options) for text in texts]
     errors = score(references, texts, **vars(options))
-    # Counted as errors are, so that the intervals are made alike.
-    counts = {"cer": errors, "recall": [], "insertions_per_1000": []}
-    for own, text, error in zip(words, heard, errors, strict=True):
-        hits = sum(word in text for word in own.said)
-        counts["recall"].append(ErrorRate(substitutions=hits, length=len(own.said)))
-        unsaid = sum(text.count(word) for word in own.others)
-        counts["insertions_per_1000"].append(ErrorRate(insertions=unsaid, length=error.length))
+    recall, insertions = [], []
+    for own, text, error in zip(words, texts, errors, strict=True):
+        heard = _normalised(text, options)
+        hits = sum(word in heard for word in own.said)
+        unsaid = sum(heard.count(word) for word in own.others)
+        recall.append(ErrorRate(substitutions=hits, length=len(own.said)))
+        insertions.append(ErrorRate(insertions=unsaid, length=error.length))
+    return dict(zip(MEASURES, (errors, recall, insertions), strict=True))
+
+
+def rates(
+    counts: Mapping[str, Sequence[ErrorRate]], speakers: Sequence[str], seed: int
+) -> dict[str, float | int]:
+    """Returns the MEASURES with their 95 % intervals by speaker, and what they are rates of: there
+    is no recall without a said word."""
     totals = {name: sum(counts[name], ErrorRate()) for name in MEASURES}
     found: dict[str, float | int] = {}
     for name in (name for name, total in totals.items() if total.length):

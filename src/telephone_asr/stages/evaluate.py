@@ -100,10 +100,10 @@ def evaluate(checkpoint: str, params: Params) -> None:
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
     prompt = examples["telecall"][0].prompt
     metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
-    said = [call.text for call in calls], [call.speaker for call in calls]
+    speakers = [call.speaker for call in calls]
     slices["hotwords"] = {
-        name: hotwords.rates(words, said[0], own, said[1], params.scoring, params.seed)
-        for name, own in listed.items()
+        name: hotwords.rates(own, speakers, params.seed)
+        for name, own in hotword_counts(calls, words, listed, params.scoring).items()
     }
     metrics["hotwords"] = {
         name: {key: own[key] for key in hotwords.MEASURES if key in own}
@@ -216,6 +216,17 @@ def hotword_words(
     calls = _evenly(examples["telecall"], LISTED)
     more = [example.text for own in examples.values() for example in _evenly(own, LISTED)]
     return calls, hotwords.choose({call.key: call.text for call in calls}, more, options)
+
+
+def hotword_counts(
+    calls: Sequence[Example],
+    words: Sequence[hotwords.Words],
+    texts: Mapping[str, Sequence[str]],
+    options: Scoring,
+) -> dict[str, dict[str, list[ErrorRate]]]:
+    """Returns what `hotwords.count` finds in the texts under each list."""
+    said = [call.text for call in calls]
+    return {name: hotwords.count(words, said, own, options) for name, own in texts.items()}
 
 
 def _evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
