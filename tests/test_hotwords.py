@@ -220,6 +220,7 @@ def test_rates_of_texts_made_by_hand():
     assert found["insertions_per_1000"] == 200  # 分期, twice
     for name in hotwords.MEASURES:
         assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
+    assert found["recall_high"] <= 1
 
 
 def test_without_a_said_word_there_is_no_recall():

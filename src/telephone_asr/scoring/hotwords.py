@@ -1,4 +1,4 @@
-"""What lists of hotwords do to texts: words that were said and come, others that come unsaid.
+"""Measures what lists of hotwords do: words that were said and come, others that come unsaid.
 
 Each utterance has lists of its own, as in tests of contextual models (Le et al., "Contextualized
 streaming end-to-end speech recognition with trie-based deep biasing and shallow fusion",
@@ -100,8 +100,10 @@ def rates(
     totals = {name: sum(counts[name], ErrorRate()) for name in MEASURES}
     found: dict[str, float | int] = {}
     for name in (name for name, total in totals.items() if total.length):
-        between = bootstrap_interval(counts[name], speakers, seed)
-        values = [round(MEASURES[name] * value, 6) for value in (totals[name].rate, *between)]
+        low, high = bootstrap_interval(counts[name], speakers, seed)
+        if name == "recall":
+            high = min(high, 1.0)
+        values = [round(MEASURES[name] * value, 6) for value in (totals[name].rate, low, high)]
         found |= zip((name, f"{name}_low", f"{name}_high"), values, strict=True)
     return found | {"characters": totals["cer"].length, "words": totals["recall"].length}
 
