@@ -3,7 +3,7 @@
     dvc repro
     python bench/hotwords.py --seeds 3 --directory ../hotwords
 
-Trains the tiny base and the three stages without lists and with (--share of the prompts, 1 to
+Trains the tiny base and the three stages without lists and with (--share of the batches, 1 to
 --most words), in as many steps, for each seed, in copies of the repository under the directory (ten
 minutes each on two cores; what is there is not trained again). The last checkpoint hears the test's
 calls under each list of `scoring.hotwords.LISTS`. Intervals are bootstrapped by speaker, pooled

@@ -98,24 +98,31 @@ def test_nothing_but_the_prompts_changes():
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_so_many_prompts_have_a_list_of_so_many_words_of_which_some_are_said(share):
-    made, sizes, said = lists(share, most=6), Counter(), Counter()
-    for number in range(100):
-        for prompt, text in zip(made.put_into(batch(), number).prompts, CALLS, strict=True):
+def test_so_many_batches_have_lists_of_so_many_words_of_which_some_are_said(share):
+    made, listed, sizes, said = lists(share, most=6), Counter(), Counter(), Counter()
+    for number in range(400):
+        prompts = made.put_into(batch(), number).prompts
+        [with_list] = {bool(words_of(prompt)) for prompt in prompts}  # all of them, or none
+        listed[with_list] += 1
+        for prompt, text in zip(prompts if with_list else [], CALLS, strict=with_list):
             words = words_of(prompt)
             assert len(set(words)) == len(words)
             assert prompt.endswith(PROMPT)
             sizes[len(words)] += 1
-            if words and len(pieces(text)) > MOST_SAID:
+            if len(pieces(text)) > MOST_SAID:
                 said[sum(word in text for word in words)] += 1
-    total = 100 * len(CALLS)
-    assert 1 - sizes.pop(0, 0) / total == pytest.approx(share, abs=0.04)
+    assert listed[True] / 400 == pytest.approx(share, abs=0.07)
     assert set(sizes) == {1, 2, 3, 4, 5, 6}
     assert min(sizes.values()) > 0.7 * max(sizes.values())
     assert set(said) == {0, 1, 2, 3}
-    assert said[0] / said.total() == pytest.approx(
-        sum(1 / (min(n, MOST_SAID) + 1) for n in range(1, 7)) / 6, abs=0.05
-    )
+    none = np.mean([1 / (min(size, MOST_SAID) + 1) for size in range(1, 7)])
+    assert said[0] / said.total() == pytest.approx(none, abs=0.05)
+
+
+def test_batches_whose_memory_is_tried_out_have_lists_in_any_case():
+    made = PromptLists(CALLS, 0.0, 5, seed=0, always=[3])
+    have = [any(map(words_of, made.put_into(batch(), number).prompts)) for number in range(6)]
+    assert have == [False, False, False, True, False, False]
 
 
 def test_distractors_are_words_of_other_transcripts():

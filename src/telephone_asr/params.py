@@ -155,7 +155,7 @@ class LoraStage:
 class Hotwords:
     """The lists of words in the prompts of training; see training/hotwords.py."""
 
-    share: Share  # of the prompts that hold one
+    share: Share  # of the batches whose prompts hold one
     most: Count  # words in a list
 
 
