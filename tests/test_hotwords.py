@@ -137,7 +137,7 @@ def test_distractors_are_words_of_other_transcripts():
 
 def test_said_words_stand_anywhere_in_a_list():
     places = Counter()
-    for number in range(100):
+    for number in range(400):
         for prompt, text in zip(
             lists(most=4).put_into(batch(), number).prompts, CALLS, strict=True
         ):
