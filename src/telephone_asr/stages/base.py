@@ -80,6 +80,7 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
+        augment=tiny.augment,
         **vars(tiny.ctc),
     )
     first = Trainer(listening, params, nano)
