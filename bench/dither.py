@@ -43,7 +43,6 @@ WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
 
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
-STAGES = ("base", "train encoder", "train adaptor", "train lora")
 
 
 # --- Muted sound
@@ -107,15 +106,6 @@ class Muted:
 # --- Training and hearing
 
 
-def train(root: Path, seed: int, dither: float) -> None:
-    """The base and the three stages, in a copy of the repository."""
-    if (root / "trained").exists():
-        return
-    variants.copy(root, (f"seed={seed}", f"frontend.dither={dither}"))
-    variants.run(root, STAGES)
-    (root / "trained").touch()
-
-
 def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Params) -> list[str]:
     frontend = Frontend(nano.config["frontend_conf"])
     heard = []
@@ -175,7 +165,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for trained, heard in WAYS:
             root = arguments.directory / f"dither-{trained:g}-seed-{seed}"
-            train(root, seed, trained)
+            variants.train(root, (f"seed={seed}", f"frontend.dither={trained}"))
             errors, made_up = hear(root, heard)
             silence[trained, heard].append(made_up)
             for key, own in errors.items():

@@ -81,13 +81,14 @@ def test_nothing_makes_no_batch():
     assert in_order([], MAX_BATCH_ROWS) == []
 
 
-def test_tried_first_is_what_has_most_rows_most_attention_or_most_text():
+def test_tried_first_is_what_has_most_rows_most_attention_most_text_or_most_utterances():
     lengths = [10] * 20 + [100, 95, 30, 30, 30, 5]
     tokens = [2] * 20 + [5, 5, 40, 40, 40, 1]
     batches = [[25], list(range(20)), [20, 21], [22, 23, 24]]
     # Twenty short ones have 200 rows, as has [20, 21], whose rows attend to more of each other.
     assert largest(batches, lengths, tokens) == [1, 2, 3]
     assert largest([[20, 21], [25]], lengths, tokens) == [0]
+    assert largest([[20, 21], [25, 0, 1]], lengths, tokens) == [0, 1]  # prompts may differ
     assert largest([], lengths, tokens) == []
 
 

@@ -135,8 +135,11 @@ def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
 
 
 def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
+    from telephone_asr.scoring import hotwords
     from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS
+    from telephone_asr.stages import evaluate
 
+    assert (len(hotwords.LISTS), evaluate.LISTED) == (forecast.HOTWORD_LISTS, forecast.LISTED)
     quiet_s = len(NO_SPEECH_KINDS) * sum(CLIPS_S)
     assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
     before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})

@@ -500,6 +500,14 @@ def test_evaluation_covers_every_test_utterance(trained_repository):
         made_up = metrics["no_speech"]
         assert set(made_up) == {"silence", "noise", "hold_music"}
         assert all(one["insertions_per_minute"] >= 0 for one in made_up.values())
+        listed = metrics["hotwords"]
+        assert set(listed) == {"0", "10", "100", "100_unsaid"}
+        test = lines(trained_repository / "data" / "manifests" / "telecall" / "test.jsonl")
+        for name, one in listed.items():
+            assert set(one) == {"cer", "recall", "insertions_per_1000"}
+            assert all(slices["hotwords"][name][key] == value for key, value in one.items())
+            assert 0 < slices["hotwords"][name]["words"] <= len(test)
+        assert listed["0"]["cer"] == metrics["telecall"]["cer"]
 
 
 def test_a_transcript_line_says_what_its_sound_went_through(trained_repository):
@@ -756,6 +764,63 @@ def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
     mixed = seen - set(simulated)
     assert mixed <= set(wideband)
     assert len(mixed) == round(share * len(wideband))
+
+
+def test_hotwords_of_params_are_in_every_test_but_that_of_lists(trained):
+    before = json.loads(Path("metrics/lora.json").read_text())
+    write_params(trained, {"decode.hotwords": ["张三", "还款"]})
+    run_stage(trained, "evaluate", "lora")
+    after = json.loads(Path("metrics/lora.json").read_text())
+    assert after["telecall"] != before["telecall"]
+    assert after["hotwords"] == before["hotwords"]
+
+
+def prompts_of(trained: Path, monkeypatch, stage: str, share: float) -> list[str]:
+    """The prompts that a training of the language model's loss sees, in their order."""
+    from telephone_asr.training.objective import Objective
+
+    forward, seen = Objective.forward, []
+
+    def listening(self, batch, totals):
+        if self._llm_weight:
+            seen.extend(batch.prompts)
+        return forward(self, batch, totals)
+
+    write_params(trained, {"train.hotwords": {"share": share, "most": 5}})
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "forward", listening)
+        run_stage(trained, stage)
+    return seen
+
+
+@pytest.mark.parametrize("stage", ["base", "train_encoder", "train_adaptor", "train_lora"])
+def test_prompts_of_every_training_have_lists_of_hotwords(trained, monkeypatch, stage):
+    seen = prompts_of(trained, monkeypatch, stage, share=1.0)
+    assert all("热词列表：[" in prompt for prompt in seen)
+    assert len(set(seen)) > len(seen) / 2
+
+
+def test_without_a_share_of_hotwords_no_byte_changes(trained, trained_repository, monkeypatch):
+    assert not any("热词" in p for p in prompts_of(trained, monkeypatch, "train_lora", share=0.0))
+    for path in sorted((trained_repository / "models" / "lora").iterdir()):
+        assert file_sha256(trained / "models" / "lora" / path.name) == file_sha256(path), path.name
+
+
+def test_hotwords_are_the_same_after_an_interruption(trained, monkeypatch):
+    from telephone_asr.training import loop
+
+    expected = prompts_of(trained, monkeypatch, "train_lora", share=0.5)
+    whole = file_sha256(Path("models/lora/adapter_model.safetensors"))
+    shutil.rmtree(trained / "models" / "lora")
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_keep_if_best", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(trained, "train_lora")
+    found = prompts_of(trained, monkeypatch, "train_lora", share=0.5)
+    assert 0 < len(found) < len(expected)
+    assert found[-3:] == expected[-3:]
+    assert file_sha256(Path("models/lora/adapter_model.safetensors")) == whole
 
 
 def test_the_tiny_model_is_trained_without_room_for_frozen_outputs_too(trained):

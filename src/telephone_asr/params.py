@@ -14,6 +14,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.hotwords import Hotword
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
@@ -162,6 +163,14 @@ class LoraStage:
 
 
 @section
+class Hotwords:
+    """The lists of words in the prompts of training; see training/hotwords.py."""
+
+    share: Share  # of the batches whose prompts hold one
+    most: Count  # words in a list
+
+
+@section
 class Train:
     lr: LearningRate  # the base learning rate of all three stages
     weight_decay: Share  # AdamW's
@@ -173,6 +182,7 @@ class Train:
     average: Count  # so many of the best are averaged, where the mean is no worse
     valid_utterances: Count  # at most so many are decoded in each of them
     mix: Amount  # wideband utterances for each telephone one, against forgetting
+    hotwords: Hotwords
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
     processes: Count  # one a GPU
@@ -195,7 +205,7 @@ class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
-    hotwords: Texts  # put into the prompt; only where texts are scored, not in training
+    hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
 
 
 @section

@@ -28,6 +28,7 @@ FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
 NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
+HOTWORD_LISTS, LISTED = 4, 500  # each checkpoint hears so many calls, at most, with each list
 PADDING = 1.1  # of batches of similar length
 DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
@@ -87,10 +88,11 @@ def forecast(
     yield Forecast("data", everything, 0, None, None, disk_gb)
     for stage in DATA:
         yield _training(stage, params, train, rates)
-    test = speech["wideband"].share(2 * params.split.test) + speech["calls"].share(
-        params.split.test
-    )
-    decoding = _decoding_hours(5 * (test.hours + NO_SPEECH_HOURS), rates, params.train.processes)
+    calls = speech["calls"].share(params.split.test)
+    test = speech["wideband"].share(2 * params.split.test) + calls
+    listed_hours = HOTWORD_LISTS * calls.hours * min(1.0, LISTED / max(1, calls.utterances))
+    hours = 5 * (test.hours + NO_SPEECH_HOURS + listed_hours)
+    decoding = _decoding_hours(hours, rates, params.train.processes)
     if decoding is not None:
         decoding += 5 * 2 * _start_hours(rates)  # timestamps are held against base's
     yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)

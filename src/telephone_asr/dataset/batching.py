@@ -62,9 +62,9 @@ def largest(
 ) -> list[int]:
     """Returns the places of the batches that may take most memory.
 
-    Those with most rows (padding counted), with most attention (rows by rows of an utterance) and
-    with most predicted tokens: each of these takes gigabytes, and which takes most depends on the
-    model, the stage and the speech.
+    Those with most rows (padding counted), with most attention (rows by rows of an utterance), with
+    most predicted tokens and with most utterances, whose prompts may differ: each of these takes
+    gigabytes, and which takes most depends on the model, the stage and the speech.
 
     Args:
         lengths: rows of each utterance.
@@ -73,7 +73,8 @@ def largest(
     rows = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
     attention = [n * max(lengths[i] for i in batch) for n, batch in zip(rows, batches, strict=True)]
     logits = [sum(tokens[i] + 1 for i in batch) for batch in batches]
-    return sorted({sizes.index(max(sizes)) for sizes in (rows, attention, logits) if sizes})
+    sizes = [len(batch) for batch in batches]
+    return sorted({own.index(max(own)) for own in (rows, attention, logits, sizes) if own})
 
 
 def _cut_up(order: list[int], lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Rows = tuple[torch.Tensor, torch.Tensor]  # (B, T, D), padded, and T of each
 SYSTEM = "You are a helpful assistant."
 IGNORED = -100
+KEPT_PREFIXES = 8  # a prompt with hotwords seldom comes again, and megabytes are kept of each
 NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
 
 
@@ -171,11 +172,15 @@ def transcript_loss(
 def _prefix(llm: Any, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None) -> Any:
     if prefixes is None:
         return read_prefix(llm, tokens)
-    if tuple(tokens) not in prefixes:
+    prefix = prefixes.pop(tuple(tokens), None)
+    if prefix is None:
         # A tensor that was made in inference mode could not be used in training.
         with torch.inference_mode(False), torch.no_grad():
-            prefixes[tuple(tokens)] = read_prefix(llm, tokens)
-    return prefixes[tuple(tokens)]
+            prefix = read_prefix(llm, tokens)
+    prefixes[tuple(tokens)] = prefix  # the last is the one that was used last
+    if len(prefixes) > KEPT_PREFIXES:
+        del prefixes[next(iter(prefixes))]
+    return prefix
 
 
 def ctc_text(nano: FunASRNano, text: str) -> str:

@@ -111,6 +111,7 @@ def _calls(run: Findings, hardest: Sequence[Slice]) -> list[Block | None]:
             for name in TELEPHONE
         ),
         slices.measure_table(run.metrics),
+        tables.hotword_table(run.metrics),
     ]
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr import processes
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
@@ -28,7 +29,7 @@ from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
 from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
 from telephone_asr.program import run
-from telephone_asr.scoring import no_speech
+from telephone_asr.scoring import hotwords, no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
+LISTED = 500  # calls that are recognised with each list of hotwords: some seconds of a GPU
 
 
 def main() -> None:
@@ -81,6 +83,8 @@ def evaluate(checkpoint: str, params: Params) -> None:
         for name in TEST_SETS
     }
     decoding_s = time.perf_counter() - started_s
+    calls, words = hotword_words(examples, params.scoring)
+    listed = hotword_texts(nano, calls, words, sounds["telecall"], params.decode, share)
     if not accelerator.is_main_process:
         return
     metrics, slices, lines = {}, {}, []
@@ -96,6 +100,15 @@ def evaluate(checkpoint: str, params: Params) -> None:
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
     prompt = examples["telecall"][0].prompt
     metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
+    speakers = [call.speaker for call in calls]
+    slices["hotwords"] = {
+        name: hotwords.rates(own, speakers, params.seed)
+        for name, own in hotword_counts(calls, words, listed, params.scoring).items()
+    }
+    metrics["hotwords"] = {
+        name: {key: own[key] for key in hotwords.MEASURES if key in own}
+        for name, own in slices["hotwords"].items()
+    }
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
@@ -174,6 +187,50 @@ def no_speech_insertions(
         examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
     texts = _transcribe(nano, examples, sounds, decode)
     return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
+
+
+def hotword_texts(
+    nano: FunASRNano,
+    calls: Sequence[Example],
+    words: Sequence[hotwords.Words],
+    sounds: Sounds,
+    decode: Decode,
+    share: tuple[int, int] = (0, 1),
+) -> dict[str, list[str]]:
+    """Returns the texts of calls under each of `hotwords.LISTS`; share as in `_transcribe`."""
+    texts = {}
+    for name in hotwords.LISTS:
+        asked = [
+            replace(example, prompt=with_hotwords(example.prompt, own.of_list(name)))
+            for example, own in zip(calls, words, strict=True)
+        ]
+        texts[name] = _transcribe(nano, asked, sounds, replace(decode, hotwords=()), share)
+    return texts
+
+
+def hotword_words(
+    examples: Mapping[str, Sequence[Example]], options: Scoring
+) -> tuple[list[Example], list[hotwords.Words]]:
+    """Chooses the calls to recognise with lists of hotwords, of test sets by name, and the words of
+    each."""
+    calls = _evenly(examples["telecall"], LISTED)
+    more = [example.text for own in examples.values() for example in _evenly(own, LISTED)]
+    return calls, hotwords.choose({call.key: call.text for call in calls}, more, options)
+
+
+def hotword_counts(
+    calls: Sequence[Example],
+    words: Sequence[hotwords.Words],
+    texts: Mapping[str, Sequence[str]],
+    options: Scoring,
+) -> dict[str, dict[str, list[ErrorRate]]]:
+    """Returns what `hotwords.count` finds in the texts under each list."""
+    said = [call.text for call in calls]
+    return {name: hotwords.count(words, said, own, options) for name, own in texts.items()}
+
+
+def _evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
+    return list(examples[:: -(-len(examples) // at_most)])
 
 
 def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:

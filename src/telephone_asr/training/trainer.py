@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # Of the train section: what every training depends on.
 COMMON_OPTIONS = (
-    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "precision"),
-    *("processes", "valid_utterances", "warmup_share", "weight_decay"),
+    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "hotwords"),
+    *("precision", "processes", "valid_utterances", "warmup_share", "weight_decay"),
 )
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
@@ -77,15 +77,15 @@ class Trainer:
         schedule = batching.schedule(
             train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed
         )
+        tokens = [example.text_length for example in examples]
+        largest = batching.largest(schedule, train_set.lengths, tokens)
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
                 Objective(nano, train_set.input_stage, plan.llm_weight, plan.ctc_weight),
                 trained,
-                self._batch_at(train_set, schedule),
+                self._batch_at(train_set, schedule, largest),
                 len(schedule),
-                batching.largest(
-                    schedule, train_set.lengths, [e.text_length for e in train_set.examples]
-                ),
+                largest,
                 lambda: self._cer(valid_set),
                 plan,
                 options,
@@ -122,6 +122,19 @@ class Trainer:
         return sum(score([e.text for e in dataset.examples], texts), ErrorRate()).rate
 
     def _batch_at(
+        self, dataset: SpeechDataset, schedule: list[list[int]], largest: list[int]
+    ) -> Callable[[int], Batch]:
+        """Returns what maps a number to its batch, with hotwords in its prompts."""
+        from telephone_asr.training.hotwords import PromptLists
+
+        hotwords, batch_at = self.params.train.hotwords, self._plain_batch_at(dataset, schedule)
+        if not (hotwords.share and self.plan.llm_weight):
+            return batch_at
+        texts = [example.text for example in dataset.examples]
+        lists = PromptLists(texts, **vars(hotwords), seed=self.params.seed, always=largest)
+        return lambda number: lists.put_into(batch_at(number), number)
+
+    def _plain_batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
     ) -> Callable[[int], Batch]:
         from telephone_asr.decoding.alignment import character_borders
