@@ -80,6 +80,7 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
+        no_speech=params.train.no_speech,
         **vars(tiny.ctc),
     )
     first = Trainer(listening, params, nano)
@@ -94,6 +95,7 @@ def train_tiny(params: Params) -> None:
         llm_weight=1.0,
         ctc_weight=0.0,
         splice=True,
+        no_speech=params.train.no_speech,
         **vars(tiny.llm),
     )
     second = Trainer(writing, params, nano)
