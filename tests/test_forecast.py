@@ -135,11 +135,10 @@ def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
 
 
 def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
-    from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS
-
-    quiet_s = len(NO_SPEECH_KINDS) * sum(CLIPS_S)
-    assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
     before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})
     assert after["train_lora"].hours - before["train_lora"].hours == pytest.approx(0.01)
     name = "evaluate (5 checkpoints)"
+    # Nine kinds of ten minutes, without hotwords and with, at 100 times real time.
+    longer = by_stage(smaller(params, corpus={"no_speech": {"test_minutes": 20.0}}))
+    assert longer[name].hours - before[name].hours == pytest.approx(5 * 2 * 9 * 10 / 60 / 100)
     assert after[name].hours - before[name].hours == pytest.approx(0.1)

@@ -27,7 +27,6 @@ WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
-NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
 PADDING = 1.1  # of batches of similar length
 DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
@@ -79,6 +78,8 @@ def forecast(
         speech: by corpus, wideband and calls, before it is split.
         rates: one machine's of bench/rates.yaml; None: hours and memory are not known.
     """
+    from telephone_asr.no_speech.held_out import KINDS
+
     own_share = 1 - params.split.valid - params.split.test
     train = {name: part.share(own_share) for name, part in speech.items()}
     everything = speech["wideband"] + speech["calls"]
@@ -90,7 +91,9 @@ def forecast(
     test = speech["wideband"].share(2 * params.split.test) + speech["calls"].share(
         params.split.test
     )
-    decoding = _decoding_hours(5 * (test.hours + NO_SPEECH_HOURS), rates, params.train.processes)
+    # Without hotwords and with some.
+    silent_hours = 2 * len(KINDS) * params.corpus.no_speech.test_minutes / 60
+    decoding = _decoding_hours(5 * (test.hours + silent_hours), rates, params.train.processes)
     if decoding is not None:
         decoding += 5 * 2 * _start_hours(rates)  # timestamps are held against base's
     yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)
