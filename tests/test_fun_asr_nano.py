@@ -290,13 +290,14 @@ def test_where_nobody_speaks_the_turn_ends_or_the_published_sign_of_silence_is_w
 
 def test_the_ctc_loss_of_nothing_said_is_that_of_blanks(nano):
     """Alone in a batch, and beside speech; each silent utterance counts as one token."""
+    nano.model.requires_grad_(True)
     encoded = torch.randn(3, 12, nano.model.audio_encoder.output_size())
     lengths = torch.tensor([12, 7, 9])
     blank = fun_asr_nano.ctc_log_probs(nano, encoded, lengths)[..., nano.model.blank_id]
     expected = -sum(blank[i, :n].sum() for i, n in enumerate(lengths)) / 3
     loss = fun_asr_nano.ctc_loss(nano, ["", "", ""], encoded, lengths)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    spoken = fun_asr_nano.ctc_loss(nano, ["您好"], encoded[1:2], lengths[1:2]) * 2
+    spoken = fun_asr_nano.ctc_loss(nano, ["您好"], encoded[1:2, :7], lengths[1:2]) * 2
     mixed = fun_asr_nano.ctc_loss(nano, ["", "您好", ""], encoded, lengths, total=1)
     alone = -(blank[0].sum() + blank[2, :9].sum())
     assert mixed.item() == pytest.approx((alone + spoken).item(), rel=1e-5)

@@ -49,8 +49,8 @@ def test_a_clip_is_as_long_and_about_as_loud_as_it_should_be(module, name, pools
         assert (clip.wideband.dtype, clip.telephone.dtype) == (np.int16, np.int16)
         assert (len(clip.wideband), len(clip.telephone)) == (40000, 20000)
         if (levels := module.KINDS[name].level_db) and clip.wideband.any():
-            # Pauses of up to nine tenths, and what the band-pass takes away of a hum or a rumble.
-            assert levels[0] - 15 < level_db(clip.telephone) < levels[1] + 6
+            # Between clicks there are pauses, and a hum or a rumble is mostly below the band.
+            assert levels[0] - 25 < level_db(clip.telephone) < levels[1] + 6
         assert clip.done["codec"]
 
 

@@ -1,4 +1,4 @@
-"""Recordings in which nobody speaks, marked in a corpus or listed: where they go, and what is told."""
+"""Recordings in which nobody speaks, marked in a corpus or listed: where they go, what is told."""
 
 import json
 import shutil

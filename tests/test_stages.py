@@ -150,7 +150,7 @@ def test_sample_size_takes_so_many_of_each_corpus(imported):
 
 
 def test_the_data_stages_give_the_same_bytes_again(imported, data_repository):
-    for name in ("corpus", "simulate", "telecall", "tokenizer", "manifests"):
+    for name in ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests"):
         run_stage(imported, name)
     expected = sorted(
         p.relative_to(data_repository.path)

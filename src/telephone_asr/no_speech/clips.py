@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
+import numpy as np
+
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
 from telephone_asr.channel.line import generator
@@ -95,7 +97,7 @@ def _made(
         )
 
 
-def utterance(key: str, samples, rate_hz: int, kind: str, custom: dict) -> Utterance:
+def utterance(key: str, samples: np.ndarray, rate_hz: int, kind: str, custom: dict) -> Utterance:
     """Returns sound as shards hold it: without a text, and with nobody for a speaker."""
     return Utterance(key, samples, rate_hz, text="", speaker="", scene=kind, custom=custom)
 

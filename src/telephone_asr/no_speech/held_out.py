@@ -163,7 +163,7 @@ KINDS = {
     "tones": Kind(tone, (-30, -12)),
     "dtmf": Kind(digits, (-30, -12)),
     "fax": Kind(fax, (-30, -12)),
-    "clicks": Kind(clicks, (-45, -20)),
+    "clicks": Kind(clicks, (-35, -12)),
     "breath": Kind(breath, (-45, -22)),
     "babble": Kind(None, (-50, -30)),
 }

@@ -190,7 +190,7 @@ KINDS = {
     "tones": Kind(tone, (-35, -8)),
     "dtmf": Kind(digits, (-35, -8)),
     "fax": Kind(fax, (-35, -8)),
-    "clicks": Kind(clicks, (-50, -18)),
+    "clicks": Kind(clicks, (-40, -12)),
     "breath": Kind(breath, (-50, -20)),
     "babble": Kind(None, (-55, -28)),
 }

@@ -184,7 +184,9 @@ def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, in
     from telephone_asr.decoding.recognise import batches_by_length, recognise
 
     decode, directory = params.decode, NO_SPEECH / "test"
-    dataset = _dataset(nano, read_clips(directory, prompt), sound_index(directory))
+    if not (examples := read_clips(directory, prompt)):
+        raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
+    dataset = _dataset(nano, examples, sound_index(directory))
     rank, world = share
     own = [
         i
