@@ -188,23 +188,17 @@ def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, in
         raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
     dataset = _dataset(nano, examples, sound_index(directory))
     rank, world = share
-    own = [
-        i
-        for batch in batches_by_length(dataset.lengths, decode.batch_size)[rank::world]
-        for i in batch
-    ]
-    heard = frozen_rows(nano, dataset, "adapted", own, params.train.max_batch_rows)
-    rows = dict(zip(own, heard, strict=True))
+    rows: dict = {}
+    # Batch by batch, so that the rows are the same for any number of processes.
+    for batch in batches_by_length(dataset.lengths, decode.batch_size)[rank::world]:
+        heard = frozen_rows(nano, dataset, "adapted", batch, params.train.max_batch_rows)
+        rows |= zip(batch, heard, strict=True)
     clips = [(e.key, e.scene, e.duration_s) for e in dataset.examples]
     lines = []
     for hotwords in ((), decode.hotwords or no_speech.HOTWORDS):
+        prompts = [with_hotwords(prompt, hotwords)] * len(clips)
         texts = recognise(
-            *(
-                nano,
-                rows.__getitem__,
-                dataset.lengths,
-                [with_hotwords(prompt, hotwords)] * len(clips),
-            ),
+            *(nano, rows.__getitem__, dataset.lengths, prompts),
             *(decode.batch_size, decode.max_tokens, "adapted"),
             beams=decode.beams,
             share=share,
