@@ -72,6 +72,13 @@ def test_wideband_speech_that_is_mixed_in_counts(params):
     assert mixed.speech.hours == pytest.approx(1.6 + 1.6)
 
 
+def test_clips_in_which_nobody_speaks_count(params):
+    spoken = by_stage(params)["train_lora"].speech
+    found = by_stage(smaller(params, train={"no_speech": 0.2}))["train_lora"].speech
+    assert found.utterances == spoken.utterances * 5 / 4
+    assert found.hours - spoken.hours == pytest.approx(spoken.utterances / 4 * 5.3 / 3600)
+
+
 def test_without_a_rate_there_are_still_steps_and_disk(params):
     found = by_stage(params, None)
     assert found["train_lora"].steps > 0

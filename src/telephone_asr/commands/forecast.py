@@ -102,6 +102,7 @@ def forecast(
 def _training(
     stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
 ) -> Forecast:
+    from telephone_asr.no_speech.clips import TRAIN_S
     from telephone_asr.params import stage_options
 
     options, common = stage_options(params.train, stage), params.train
@@ -111,6 +112,8 @@ def _training(
     wideband = speech["wideband"]
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
+    silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
+    own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
     rows = own.hours * 3600 / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
