@@ -23,6 +23,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import soundfile
@@ -32,13 +33,13 @@ from telephone_asr.decoding.recognise import recognise
 from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
 from telephone_asr.model import pretrained
 from telephone_asr.model.frontend import Frontend, feature_rows
-from telephone_asr.params import TinyModel, load_params
+from telephone_asr.params import load_params
 from telephone_asr.paths import MANIFESTS, MODELS, SHARDS
 from telephone_asr.shards import sound_index
 
 # Of random weights, 60 M parameters: the shares of overhead and of computing are others.
 LARGER = {"encoder_blocks": 12, "tp_blocks": 4, "encoder_dim": 256, "llm_layers": 12}
-LARGER |= {"llm_dim": 512, "ctc": None, "llm": None}
+LARGER |= {"llm_dim": 512}
 LARGER_TOKENS = 10  # random weights end no transcript; real ones of this corpus have so many
 Way = Callable[[Sequence[Path]], list[str]]
 
@@ -104,7 +105,8 @@ def write_files(examples: Sequence[Example], folder: Path) -> list[Path]:
 def larger_model(folder: Path) -> Path:
     from telephone_asr.model.tiny import write_tiny
 
-    write_tiny(folder, TinyModel(**LARGER), MODELS / "tokenizer", 16000, seed=0)
+    larger = replace(load_params().base.tiny, **LARGER)
+    write_tiny(folder, larger, MODELS / "tokenizer", 16000, seed=0)
     return folder
 
 

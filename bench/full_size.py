@@ -37,11 +37,14 @@ with open({log!r}, "a") as file:
     file.write(json.dumps(row) + "\\n")
 sys.exit(os.waitstatus_to_exitcode(status) and 1)
 """
-SYNTHETIC = {"kind": "synthetic", "path": "src/telephone_asr/corpora/synthetic.zip"}
+EMBEDDED = {
+    part: {"kind": "synthetic", "path": f"src/telephone_asr/corpora/speech/{part}"}
+    for part in ("wideband", "calls")
+}
 METRICS = ("data", "export")
 # What differs from the profile fun-asr-nano.
 ON_A_CPU = {
-    "corpus": {"wideband": SYNTHETIC, "calls": SYNTHETIC, "sample_size": 30},
+    "corpus": {**EMBEDDED, "sample_size": 30},
     "split": {"valid": 0.2, "test": 0.3},
     "train": {
         "max_batch_rows": 250,

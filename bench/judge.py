@@ -4,7 +4,7 @@
     python bench/judge.py data/raw/wideband data/simulated data/raw/calls --limit 100
 
 A corpus is a directory of shards, a manifest of data/manifests (its sound lies in the shards of its
-source, from the repository's root), or an archive of `telephone_asr.corpora.speak`. `--limit`
+source, from the repository's root), or one of archives by `telephone_asr.corpora.speak`. `--limit`
 utterances are heard of each, as many of every voice, spread over what it says; transcripts that are
 marked as wrong are left out. The worst voices and lines come first: a voice that nobody understands
 teaches a model nothing that helps on people.
@@ -65,8 +65,8 @@ Sounds = Callable[[str], tuple[np.ndarray, int]]  # id to int16 samples and thei
 
 def read_corpus(path: Path) -> tuple[list[dict], Sounds]:
     """Reads what is said in a corpus, and gives a way to its sound."""
-    if path.suffix == ".zip":
-        return _read_archive(path)
+    if path.is_dir() and any(path.glob("*.zip")):
+        return _read_archives(path)
     if path.is_dir():
         return [_line(cut) for cut in read_cuts(path)], sound_index(path).read
     keys = {example.key: example.source for example in read_manifest(path)}
@@ -74,9 +74,9 @@ def read_corpus(path: Path) -> tuple[list[dict], Sounds]:
     return [_line(cut) for cut in read_cuts(shards) if cut["id"] in keys], sound_index(shards).read
 
 
-def _read_archive(path: Path) -> tuple[list[dict], Sounds]:
+def _read_archives(path: Path) -> tuple[list[dict], Sounds]:
     lines, samples = [], {}
-    for one, sound in spoken.read(path, spoken.read_index(path).utterances):
+    for one, sound in spoken.read(path, spoken.read_index(path)):
         samples[one.id] = sound
         lines.append({**vars(one), "reference": one.text, "codec": None})
     return lines, lambda id_: (samples[id_], spoken.SAMPLE_RATE_HZ)

@@ -27,7 +27,7 @@ from telephone_asr.params import change_key
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 
-ARCHIVE = Path("src/telephone_asr/corpora/synthetic.zip")
+EMBEDDED = Path("src/telephone_asr/corpora/speech/wideband")
 STAGES = ("corpus", "simulate", "telecall", "tokenizer", "manifests", "base", "evaluate base")
 CHANGES = (
     *("corpus.wideband={kind: kaldi, path: people, part: null}", "split.frozen=true"),
@@ -51,7 +51,7 @@ def write_corpus(directory: Path, people: Path, embedded: bool) -> dict[str, str
     own = dict(speakers)
     directory.mkdir()
     if embedded:
-        for one, samples in spoken.read(ARCHIVE, spoken.first(_index(), "wideband", 1e6)):
+        for one, samples in spoken.read(EMBEDDED, spoken.read_index(EMBEDDED)):
             sounds[one.id] = directory.resolve() / f"{one.id}.flac"
             soundfile.write(sounds[one.id], samples, spoken.SAMPLE_RATE_HZ)
             texts[one.id], speakers[one.id] = one.text, one.speaker
@@ -59,10 +59,6 @@ def write_corpus(directory: Path, people: Path, embedded: bool) -> dict[str, str
         lines = "".join(f"{key} {values[key]}\n" for key in sounds)
         (directory / name).write_text(lines, encoding="utf-8")
     return own
-
-
-def _index() -> list[spoken.Spoken]:
-    return spoken.read_index(ARCHIVE).utterances
 
 
 def train(root: Path, people: Path, calls: Path, arm: str, fold: int, folds: int) -> None:

@@ -1,8 +1,9 @@
 """Can the voices of a spoken corpus be told apart? Pitch, vocal tract and rate of each, as heard.
 
     pip install praat-parselmouth
-    python bench/judge.py speech.zip --output judged.json
-    python bench/voices.py speech.zip --judged judged.json
+    cd src/telephone_asr/corpora/speech
+    python ../../../../bench/judge.py wideband calls --output judged.json
+    python ../../../../bench/voices.py wideband calls --judged judged.json
 
 Of each voice, medians over its utterances: F0 in Hz; the spacing of the formants in Hz, which is
 the speed of sound over twice the length of the vocal tract (fitted to the first four in voiced
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,19 +51,19 @@ def measured(samples: np.ndarray, syllables: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("--judged", type=Path, help="what bench/judge.py wrote of the archive")
+    parser.add_argument("speech", type=Path, nargs="+", help="directories of archives")
+    parser.add_argument("--judged", type=Path, help="what bench/judge.py wrote of them")
     arguments = parser.parse_args()
     found = defaultdict(list)
-    utterances = spoken.read_index(arguments.archive).utterances
-    for one, samples in tqdm(spoken.read(arguments.archive, utterances)):
+    everything = (spoken.read(path, spoken.read_index(path)) for path in arguments.speech)
+    for one, samples in tqdm(chain.from_iterable(everything)):
         found[one.speaker].append(measured(samples, len(one.said)))
     names = sorted(found)
     values = np.array([np.median(found[name], axis=0) for name in names])
     rates = {}
     if arguments.judged:
         judged = json.loads(arguments.judged.read_text(encoding="utf-8"))
-        rates = judged[str(arguments.archive)]["voice"]
+        rates = {k: v for path in arguments.speech for k, v in judged[str(path)]["voice"].items()}
     scaled = np.log(values) / np.log(values).std(axis=0)
     apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
     np.fill_diagonal(apart, np.inf)

@@ -20,8 +20,8 @@ from telephone_asr.report.figures import png
 from telephone_asr.report.sound import spectrograms
 
 HERE = Path(__file__).parent
-ARCHIVE = HERE.parent / "src/telephone_asr/corpora/synthetic.zip"
-SENTENCE = 40  # of the archive: long enough to show, short enough to see
+SPEECH = HERE.parent / "src/telephone_asr/corpora/speech/wideband"
+SENTENCE = 40  # of the corpus: long enough to show, short enough to see
 FAR = (60.0, 60.0)  # an SNR at which nothing is seen
 CLEAN = Line(
     level_db=(-20.0, -20.0),
@@ -71,8 +71,8 @@ PICTURES: dict[str, dict[str, Line]] = {
 
 
 def main() -> None:
-    utterances = spoken.first(spoken.read_index(ARCHIVE).utterances, "wideband", 6.0)
-    speech = [samples for _, samples in spoken.read(ARCHIVE, utterances)]
+    utterances = spoken.first(spoken.read_index(SPEECH), 6.0)
+    speech = [samples for _, samples in spoken.read(SPEECH, utterances)]
     voices = ((u.speaker, s / np.float32(32768)) for u, s in zip(utterances, speech, strict=True))
     pool = BabblePool.build(voices)
     (HERE / "channel").mkdir(exist_ok=True)

@@ -120,8 +120,8 @@ def prepare(directory: Path, speech, minutes: float) -> list[Path]:
     """A repository of synthetic speech and one of imported, at other rates too."""
     synthetic, imported = directory / "synthetic", directory / "imported"
     synthetic.mkdir(parents=True)
-    spec = str(ROOT / "src" / "telephone_asr" / "corpora" / "synthetic.zip")
-    own = {f"corpus.{part}.path": spec for part in ("wideband", "calls")}
+    speech_of = ROOT / "src" / "telephone_asr" / "corpora" / "speech"
+    own = {f"corpus.{part}.path": str(speech_of / part) for part in ("wideband", "calls")}
     own |= {f"corpus.synthetic.{part}_minutes": minutes for part in ("wideband", "calls")}
     write_params(synthetic, {**PARAMS, **own, "corpus.shard_size": 20})
     import_corpora(imported, speech)

@@ -79,6 +79,13 @@ def test_plans_are_the_same_every_time_and_grow_at_the_end(wideband: list[Uttera
     assert {u.said for u in plan(SPEC, "wideband", 10, seed=1)} != {u.said for u in shorter}
 
 
+def check(path: Path) -> None:
+    spec = sentences.load_spec(path)
+    for part in sentences.PARTS:
+        synthetic.voices(path, spec, part)
+    synthetic.readings(path, spec)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
@@ -97,10 +104,7 @@ def test_a_malformed_voice_or_reading_is_an_error_that_names_it(
     assert old in text
     broken.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(InputError) as error:
-        spec = sentences.load_spec(broken)
-        for part in sentences.PARTS:
-            synthetic.voices(broken, spec, part)
-        synthetic.readings(broken, spec)
+        check(broken)
     assert str(broken) in str(error.value)
     assert named in str(error.value)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from telephone_asr.channel.options import Line
+from telephone_asr.dataset.options import Augment
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
@@ -117,6 +118,7 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
+    augment: Augment  # of the features that CTC learns from
     ctc: TinyTraining
     llm: TinyTraining
 

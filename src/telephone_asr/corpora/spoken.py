@@ -1,7 +1,8 @@
-"""Speech that was made once and is kept compressed: a zip of Ogg Opus files with their index.
+"""Speech that was made once and is kept compressed: a zip of Ogg Opus files for each speaker.
 
-`index.json` says what is spoken by whom, under which licence and by what it was made; `ID.opus` is
-the sound of each utterance, mono at SAMPLE_RATE_HZ. `corpora/speak.py` makes such an archive.
+In SPEAKER.zip, `index.json` says what the speaker says, under which licence and by what it was
+made; `ID.opus` is the sound of each utterance, mono at SAMPLE_RATE_HZ. `corpora/speak.py` makes
+directories of them. A file each, so that another voice does not cost git all of the speech again.
 
 It decodes to the same bytes everywhere, since all frames are of Opus' SILK mode: its decoder
 computes in whole numbers, where CELT, Opus' other mode, and most other codecs compute in floating
@@ -16,6 +17,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -52,7 +54,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Archive:
-    """The index of an archive."""
+    """The index of one speaker's archive."""
 
     licence: str
     made_with: dict[str, str]  # versions by name
@@ -80,8 +82,19 @@ def fingerprint(samples: np.ndarray) -> str:
     return hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()
 
 
-def read_index(path: Path) -> Archive:
-    """Reads what an archive holds. Raises InputError where it is none."""
+def read_index(directory: Path) -> list[Spoken]:
+    """Reads what the archives of a directory hold, in the order of the ids.
+
+    Raises InputError where there are none, or one is damaged.
+    """
+    archives = sorted(directory.glob("*.zip"))
+    if not archives:
+        raise InputError(f"{directory} holds no archive of speech (SPEAKER.zip).")
+    return sorted((one for path in archives for one in read_archive(path).utterances), key=_id)
+
+
+def read_archive(path: Path) -> Archive:
+    """Reads the index of one archive. Raises InputError where it is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             index = json.loads(archive.read(INDEX))
@@ -90,22 +103,31 @@ def read_index(path: Path) -> Archive:
         raise _damaged(path, str(error)) from None
 
 
-def first(utterances: Sequence[Spoken], part: str, minutes: float) -> list[Spoken]:
-    """Returns the first utterances of a part ("wideband" or "calls"): `minutes` of them, or all."""
-    own = [one for one in utterances if one.id.startswith(f"syn-{part[0]}-")]
-    starts_s = accumulate((one.seconds for one in own), initial=0.0)
-    return [one for one, start_s in zip(own, starts_s, strict=False) if start_s < 60 * minutes]
+def _id(one: Spoken) -> str:
+    return one.id
 
 
-def read(path: Path, utterances: Sequence[Spoken]) -> Iterator[tuple[Spoken, np.ndarray]]:
-    """Yields utterances of the archive with their samples, int16 at SAMPLE_RATE_HZ.
+def first(utterances: Sequence[Spoken], minutes: float) -> list[Spoken]:
+    """Returns the first of the utterances: `minutes` of them, or all."""
+    starts_s = accumulate((one.seconds for one in utterances), initial=0.0)
+    return [
+        one for one, start_s in zip(utterances, starts_s, strict=False) if start_s < 60 * minutes
+    ]
+
+
+def read(directory: Path, utterances: Sequence[Spoken]) -> Iterator[tuple[Spoken, np.ndarray]]:
+    """Yields utterances of a directory with their samples, int16 at SAMPLE_RATE_HZ.
 
     Raises InputError where one does not decode to the bytes that the index promises.
     """
-    with zipfile.ZipFile(path) as archive:
+    with ExitStack() as stack:
+        archives: dict[str, zipfile.ZipFile] = {}
         for one in utterances:
+            path = directory / f"{one.speaker}.zip"
+            if one.speaker not in archives:
+                archives[one.speaker] = stack.enter_context(zipfile.ZipFile(path))
             try:
-                samples = decode(archive.read(f"{one.id}.opus"))
+                samples = decode(archives[one.speaker].read(f"{one.id}.opus"))
             except (KeyError, ValueError, zipfile.BadZipFile) as error:
                 raise _damaged(path, f"at {one.id}, {error}") from None
             if fingerprint(samples) != one.sha256:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Where in the model its input enters: what comes before has been computed already.
 InputStage = Literal["features", "encoded", "adapted"]
+Change = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Sounds(Protocol):
@@ -85,12 +86,12 @@ class SpeechDataset(torch.utils.data.Dataset):
         self._keep(index, features)
         return features
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """Returns these examples, padded to one batch."""
+    def batch(self, indices: Sequence[int], change: Change = lambda rows: rows) -> Batch:
+        """Returns these examples, the rows of each changed, padded to one batch."""
         examples = [self.examples[i] for i in indices]
         return collate(
             keys=[example.key for example in examples],
-            rows=[self[i] for i in indices],
+            rows=[change(self[i]) for i in indices],
             prompts=[example.prompt for example in examples],
             texts=[example.text for example in examples],
         )

@@ -81,6 +81,7 @@ def train_tiny(params: Params) -> None:
         llm_weight=0.0,
         ctc_weight=1.0,
         no_speech=params.train.no_speech,
+        augment=tiny.augment,
         **vars(tiny.ctc),
     )
     first = Trainer(listening, params, nano)

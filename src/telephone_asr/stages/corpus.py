@@ -97,17 +97,15 @@ def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
 
 
 def _unpack_all(params: Params, part: str, path: Path) -> None:
-    """Takes the embedded corpus out of its archive; calls go over a telephone line each."""
-    if not path.is_file():
+    """Takes the embedded corpus out of its archives; calls go over a telephone line each."""
+    if not path.is_dir():
         raise InputError(
-            f"params.yaml: corpus.{part}.path: {path} is no file; name the archive of the embedded "
-            f"corpus (git has it), or set corpus.{part}.kind."
+            f"params.yaml: corpus.{part}.path: {path} is no directory; name that of the embedded "
+            f"corpus's archives (git has it), or set corpus.{part}.kind."
         )
     options = params.corpus.synthetic
     minutes = options.wideband_minutes if part == "wideband" else options.calls_minutes
-    utterances = _sample(spoken.first(spoken.read_index(path).utterances, part, minutes), params)
-    if not utterances:
-        raise InputError(f"params.yaml: corpus.{part}.path: {path} holds no utterance of {part}.")
+    utterances = _sample(spoken.first(spoken.read_index(path), minutes), params)
     sound = _unpacked(params, part, path, utterances)
     bar = tqdm(sound, f"{part} speech", len(utterances), unit="utterance")
     with new_out(RAW / part) as new:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from telephone_asr.dataset.options import Augment
     from telephone_asr.dataset.speech import InputStage
 
 
@@ -26,6 +27,7 @@ class Plan:
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
     no_speech: float = 0.0  # share of all utterances in which nobody speaks
     splice: bool = False  # see training/splice.py
+    augment: Augment | None = None  # of features alone
 
     @property
     def trains_on(self) -> tuple[str, ...]:

@@ -143,13 +143,24 @@ class Trainer:
     def _batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
     ) -> Callable[[int], Batch]:
+        import numpy as np
+
+        from telephone_asr.dataset.augment import augmented
         from telephone_asr.decoding.alignment import character_borders
         from telephone_asr.training.splice import Splicer
 
-        if not self.plan.splice:
-            return lambda number: dataset.batch(schedule[number])
-        borders = character_borders(self.nano, dataset, self.plan.max_batch_rows)
-        return Splicer(dataset, borders, schedule, self.params.seed).batch
+        plan, seed = self.plan, self.params.seed
+        if not plan.splice:
+            if not (options := plan.augment):
+                return lambda number: dataset.batch(schedule[number])
+
+            def changed_batch(number: int) -> Batch:
+                rng = np.random.default_rng([seed, number])
+                return dataset.batch(schedule[number], lambda r: augmented(r, options, rng))
+
+            return changed_batch
+        borders = character_borders(self.nano, dataset, plan.max_batch_rows)
+        return Splicer(dataset, borders, schedule, seed).batch
 
     def _dataset(self, examples: list[Example], frozen: str, cache_mb: float) -> SpeechDataset:
         """Returns the examples at the plan's input stage, if the disk has room for it."""
