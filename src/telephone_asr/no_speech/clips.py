@@ -37,13 +37,13 @@ class Planned:
 def training_clips(minutes: float, seed: int) -> list[Planned]:
     """Returns clips of all kinds by turns, so many minutes of them together."""
     rng, clips, total_s = random_numbers(seed), list[Planned](), 0.0
-    for i in count():
-        if total_s >= 60 * minutes:
-            return clips
+    while total_s < 60 * minutes:
+        i = len(clips)
         kind = list(kinds.KINDS)[i % len(kinds.KINDS)]
         seconds = round(float(rng.uniform(*TRAIN_S)), 2)
         clips.append(Planned(f"{KEY}-{kind}-{i}", kind, seconds))
         total_s += seconds
+    return clips
 
 
 def test_clips(minutes: float) -> list[Planned]:

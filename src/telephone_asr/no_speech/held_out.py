@@ -148,7 +148,8 @@ def breath(rng: np.random.Generator, n: int) -> np.ndarray:
     if rng.random() < 0.5:
         points = 3 + int(6 * seconds)
         wind = scipy.signal.lfilter([0.05], [1, -0.95], white)
-        gusts = curve(np.linspace(0, seconds, points).tolist(), rng.uniform(0, 1, points) ** 2, n)
+        loudness = (rng.uniform(0, 1, points) ** 2).tolist()
+        gusts = curve(np.linspace(0, seconds, points).tolist(), loudness, n)
         return tanh(4 * wind * gusts)
     every_s = rng.uniform(0.5, 2.0)
     place = (np.arange(n) / RATE_HZ + rng.uniform(0, every_s)) % every_s

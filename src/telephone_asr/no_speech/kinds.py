@@ -108,7 +108,8 @@ def room(rng: np.random.Generator, n: int) -> np.ndarray:
     sound = noise(rng, n, at_hz.tolist(), (rng.uniform(-30, 0, 8) - at_hz / 500).tolist())
     seconds = n / RATE_HZ
     points = 2 + int(2 * seconds)
-    return sound * curve(np.linspace(0, seconds, points).tolist(), rng.uniform(0.4, 1, points), n)
+    loudness = rng.uniform(0.4, 1, points).tolist()
+    return sound * curve(np.linspace(0, seconds, points).tolist(), loudness, n)
 
 
 def hum(rng: np.random.Generator, n: int) -> np.ndarray:
