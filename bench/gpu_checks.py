@@ -195,6 +195,8 @@ class Repository:
         valid: Sequence[Sample] | None = None,
         rate_hz: int = full_model.RATE_HZ,
     ):
+        from telephone_asr.shards import Utterance, write_shards
+
         self.path = path
         sets = {
             "train": train or samples("train", 48),
@@ -209,6 +211,9 @@ class Repository:
         for source, (split, chosen) in itertools.product(SOURCES, sets.items()):
             manifest = path / "data" / "manifests" / source / f"{split}.jsonl"
             full_model.write_manifest(manifest, chosen, source, rate_hz)
+        silence = np.zeros(rate_hz, dtype=np.int16)
+        nobody = Utterance("silence-0", silence, rate_hz, "", "", custom={"kind": "silence"})
+        write_shards(path / "data" / "no_speech" / "test", [nobody], 1)
         (path / "models").mkdir()
         for directory in models.iterdir():
             (path / "models" / directory.name).symlink_to(directory)

@@ -252,3 +252,20 @@ def test_two_corpora_may_have_one_key(tmp_path, nano, speech):
         expected = frontend(*sounds[example.source].read("sim-a"))
         assert torch.equal(inputs[i], expected)
     assert not torch.equal(inputs[0], inputs[1])
+
+
+def test_of_the_last_so_many_are_drawn_anew_for_each_epoch():
+    """123 come always; of 80 more a part, or each at least twice and none three times more."""
+    for drawn, fewest, most in ((30, 0, 1), (200, 2, 3)):
+        epochs = []
+        for epoch in (1, 2):
+            batches = schedule(LENGTHS, MAX_BATCH_ROWS, epoch, 0, drawn=drawn, of=80)
+            seen = [i for batch in batches for i in batch][(epoch - 1) * (123 + drawn) :]
+            counts = Counter(seen)
+            assert all(counts[i] == 1 for i in range(123))
+            assert {counts[i] for i in range(123, 203)} <= {fewest, most}
+            assert sum(counts.values()) == 123 + drawn
+            assert all(frames(batch, LENGTHS) <= MAX_BATCH_ROWS for batch in batches)
+            epochs.append({i: counts[i] for i in range(123, 203)})
+        assert epochs[0] != epochs[1]
+    assert schedule(LENGTHS, 400, 2, 0) == schedule(LENGTHS, 400, 2, 0, drawn=0, of=0)

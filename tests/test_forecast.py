@@ -72,6 +72,13 @@ def test_wideband_speech_that_is_mixed_in_counts(params):
     assert mixed.speech.hours == pytest.approx(1.6 + 1.6)
 
 
+def test_clips_in_which_nobody_speaks_count(params):
+    spoken = by_stage(params)["train_lora"].speech
+    found = by_stage(smaller(params, train={"no_speech": 0.2}))["train_lora"].speech
+    assert found.utterances == spoken.utterances * 5 / 4
+    assert found.hours - spoken.hours == pytest.approx(spoken.utterances / 4 * 5.3 / 3600)
+
+
 def test_without_a_rate_there_are_still_steps_and_disk(params):
     found = by_stage(params, None)
     assert found["train_lora"].steps > 0
@@ -136,13 +143,13 @@ def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
 
 def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
     from telephone_asr.scoring import hotwords
-    from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS
     from telephone_asr.stages import evaluate
 
     assert (len(hotwords.LISTS), evaluate.LISTED) == (forecast.HOTWORD_LISTS, forecast.LISTED)
-    quiet_s = len(NO_SPEECH_KINDS) * sum(CLIPS_S)
-    assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
     before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})
     assert after["train_lora"].hours - before["train_lora"].hours == pytest.approx(0.01)
     name = "evaluate (5 checkpoints)"
+    # Nine kinds of ten minutes, without hotwords and with, at 100 times real time.
+    longer = by_stage(smaller(params, corpus={"no_speech": {"test_minutes": 20.0}}))
+    assert longer[name].hours - before[name].hours == pytest.approx(5 * 2 * 9 * 10 / 60 / 100)
     assert after[name].hours - before[name].hours == pytest.approx(0.1)

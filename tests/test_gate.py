@@ -12,7 +12,7 @@ from review_fixtures import commit
 from telephone_asr.commands import revisions
 from telephone_asr.names import CHECKPOINTS
 from telephone_asr.scoring.difference import Results, of_transcripts
-from telephone_asr.scoring.evidence import lacks
+from telephone_asr.scoring.evidence import flat, lacks
 from telephone_asr.scoring.gate import check, passed
 
 LIMITS = {"max_wideband_loss": 0.02, "max_cer_increase": 0.0, "accept": (), "seed": 0}
@@ -136,6 +136,22 @@ def test_no_rates_of_wideband_speech_are_no_price_paid():
     del after.metrics["base"]["wideband"]
     assert not passed(check(after, None, **LIMITS))
     assert not passed([])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_words_where_nobody_speaks_stop_the_change_above_the_limit(nested):
+    """On the worst kind, with hotwords as without; metrics of git come with dotted keys."""
+    after = adapted(0.2)
+    rate = "insertions_per_minute"
+    own = {"noise": {rate: 0.5, "hotwords": {rate: 3.0}}, "fax": {rate: 1.0, "cut_off": 7}}
+    after.metrics["final"]["no_speech"] = own if nested else flat(own)
+    assert len(check(after, None, **LIMITS)) == 1
+    price, checked = check(after, None, **LIMITS, max_no_speech=2.9)
+    assert (price.ok, checked.ok) == (True, False)
+    assert "up to 3.0 characters a minute (noise with hotwords); 2.9 allowed" in checked.sentence
+    assert "gate.max_no_speech" in checked.sentence
+    assert passed(check(after, None, **LIMITS, max_no_speech=3))
+    assert not passed(check(adapted(0.2), None, **LIMITS, max_no_speech=3))
 
 
 # --- the command

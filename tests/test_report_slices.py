@@ -109,13 +109,18 @@ def test_measures_are_those_of_the_metrics():
     own["final"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
     found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
-    assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
     assert "amounts right, %" not in found  # no reference has one
     assert not any("cut off" in title for title in found)
     own["base"]["telecall"]["cut_off"] = 1200
     found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["texts cut off at decode.max_tokens"] == ["1,200", "0", "0", "0", ""]
     assert findings().metrics["final"]["telecall"]["amounts"] == {}
+
+
+def test_what_is_written_where_nobody_speaks_has_a_table_of_its_own():
+    table = slices.no_speech_table(metrics())
+    assert [list(row) for row in table.rows] == [["silence", *["1.5"] * 4, "1.5", "25.0"]]
+    assert slices.no_speech_table({name: {} for name in metrics()}) is None
 
 
 def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):

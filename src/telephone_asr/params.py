@@ -25,6 +25,7 @@ from telephone_asr.sections import (
     Count,
     Mismatch,
     Natural,
+    Positive,
     Share,
     Texts,
     read_section,
@@ -39,6 +40,7 @@ RENAMED = {  # keys of older files
     "train.adapter": "train.adaptor",
 }
 LearningRate = Annotated[StrictFloat, Field(gt=0, lt=1)]
+ShareBelow1 = Annotated[StrictFloat, Field(ge=0, lt=1)]
 Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
 
 
@@ -61,9 +63,19 @@ class Synthetic:
 
 
 @section
+class NoSpeech:
+    """Sound in which nobody speaks; see stages/no_speech.py."""
+
+    minutes: Amount  # to train on, of all kinds together
+    test_minutes: Positive  # of each kind
+    path: StrictStr | None  # recordings of the user's: a calls.jsonl or a Kaldi directory
+
+
+@section
 class Corpus:
     wideband: Source
     calls: Source
+    no_speech: NoSpeech
     synthetic: Synthetic
     sample_size: Count | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: Count  # utterances a shard
@@ -183,6 +195,7 @@ class Train:
     valid_utterances: Count  # at most so many are decoded in each of them
     mix: Amount  # wideband utterances for each telephone one, against forgetting
     hotwords: Hotwords
+    no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
     processes: Count  # one a GPU
@@ -222,6 +235,7 @@ class Gate:
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with
+    max_no_speech: Amount | None  # characters a minute, where nobody speaks; null: not checked
     accept: Texts  # what that revision may lack, by the names that the gate gives it
 
 

@@ -27,7 +27,6 @@ WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
-NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
 HOTWORD_LISTS, LISTED = 4, 500  # each checkpoint hears so many calls, at most, with each list
 PADDING = 1.1  # of batches of similar length
 DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
@@ -80,6 +79,8 @@ def forecast(
         speech: by corpus, wideband and calls, before it is split.
         rates: one machine's of bench/rates.yaml; None: hours and memory are not known.
     """
+    from telephone_asr.no_speech.held_out import KINDS
+
     own_share = 1 - params.split.valid - params.split.test
     train = {name: part.share(own_share) for name, part in speech.items()}
     everything = speech["wideband"] + speech["calls"]
@@ -91,7 +92,9 @@ def forecast(
     calls = speech["calls"].share(params.split.test)
     test = speech["wideband"].share(2 * params.split.test) + calls
     listed_hours = HOTWORD_LISTS * calls.hours * min(1.0, LISTED / max(1, calls.utterances))
-    hours = 5 * (test.hours + NO_SPEECH_HOURS + listed_hours)
+    # Without hotwords and with some.
+    silent_hours = 2 * len(KINDS) * params.corpus.no_speech.test_minutes / 60
+    hours = 5 * (test.hours + silent_hours + listed_hours)
     decoding = _decoding_hours(hours, rates, params.train.processes)
     if decoding is not None:
         decoding += 5 * 2 * _start_hours(rates)  # timestamps are held against base's
@@ -101,6 +104,7 @@ def forecast(
 def _training(
     stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
 ) -> Forecast:
+    from telephone_asr.no_speech.clips import TRAIN_S
     from telephone_asr.params import stage_options
 
     options, common = stage_options(params.train, stage), params.train
@@ -110,6 +114,8 @@ def _training(
     wideband = speech["wideband"]
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
+    silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
+    own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
     rows = own.hours * 3600 / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9

@@ -33,22 +33,36 @@ def features_mb(examples: Sequence[Example]) -> float:
 
 
 def schedule(
-    lengths: Sequence[int], max_batch_rows: int, epochs: int, seed: int
+    lengths: Sequence[int], max_batch_rows: int, epochs: int, seed: int, drawn: int = 0, of: int = 0
 ) -> list[list[int]]:
     """Draws batches of indices for a whole training, in their order.
 
     A batch holds utterances of similar length and at most `max_batch_rows` rows, padding counted
     (one utterance longer than that makes a batch by itself). Every epoch is drawn anew.
+
+    Args:
+        drawn, of: each epoch has so many of the last `of` utterances, and all that are before them.
+            Where there are fewer, all of them come before one comes again.
     """
     sizes = np.asarray(lengths, dtype=float)
+    always = np.arange(len(sizes) - of)
     batches = []
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
+        chosen = np.concatenate([always, len(always) + _draw(of, drawn, [seed, epoch, 1])])
         # Sorting by a length that is blurred by a tenth mixes the batches from epoch to epoch.
-        order = np.argsort(sizes * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
+        blurred = sizes[chosen] * rng.uniform(0.9, 1.1, len(chosen))
+        order = chosen[np.argsort(blurred, kind="stable")]
         in_epoch = _cut_up(order.tolist(), lengths, max_batch_rows)
         batches += [in_epoch[i] for i in rng.permutation(len(in_epoch))]
     return batches
+
+
+def _draw(of: int, drawn: int, entropy: list[int]) -> np.ndarray:
+    """Draws so many of `of` numbers, none a second time before all have been drawn."""
+    rng = np.random.default_rng(entropy)
+    rounds = -(-drawn // of) if of else 0
+    return np.concatenate([np.zeros(0, int), *(rng.permutation(of) for _ in range(rounds))])[:drawn]
 
 
 def in_order(lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:

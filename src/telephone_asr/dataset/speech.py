@@ -47,6 +47,7 @@ class SpeechDataset(torch.utils.data.Dataset):
         sounds: by the examples' sources. Two corpora may have one key: a recording called sim-a,
             and what was simulated of a.
         copies: so many of each example, one after all of the other; `change` makes them differ.
+        clips: come after these, as they are.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class SpeechDataset(torch.utils.data.Dataset):
         cache_mb: float,
         copies: int = 1,
         change: Change | None = None,
+        clips: Sequence[Example] = (),
     ):
-        self.examples = list(examples) * copies
-        self._n_distinct, self._change = len(examples), change
+        self.examples = [*list(examples) * copies, *clips]
+        self._n_distinct, self._n_changed = len(examples), len(examples) * copies
+        self._change = change
         self.lengths = [low_rate_frames(example) for example in self.examples]
         self.input_stage: InputStage = "features"
         self._sounds = sounds
@@ -78,6 +81,8 @@ class SpeechDataset(torch.utils.data.Dataset):
         """
         if self._outputs is not None:
             return self._outputs[index]
+        if index >= self._n_changed:
+            return self._features(index)
         rows = self._features(index % self._n_distinct)
         return self._change(index, rows) if self._change else rows
 

@@ -38,7 +38,18 @@ MEASURES = {  # where it is in the metrics of a test set, and what it is called
     ("speaker", "median"): "CER of the median speaker, %",
     ("speaker", "p90"): "CER that one speaker in ten is above, %",
 }
-NO_SPEECH = {"silence": "silence", "noise": "noise", "hold_music": "music on hold"}
+NO_SPEECH = {  # kinds of sound in which nobody speaks
+    "silence": "silence",
+    "noise": "noise",
+    "hold_music": "music on hold",
+    "tones": "tones of exchanges",
+    "dtmf": "keys",
+    "fax": "fax and modem",
+    "clicks": "clicks",
+    "breath": "breath and wind",
+    "babble": "far babble",
+    "own": "own recordings",
+}
 SHOWN_CONFUSIONS = 15
 PLOTTED_CONFUSIONS = 30
 NOTHING = "∅"  # deleted or inserted
@@ -172,18 +183,31 @@ def measure_table(metrics: Mapping[str, dict]) -> Table | None:
             n = None if kind == "loops" else measured[-1].get("n")
             rates = [percent(one.get(key)) for one in measured]
             rows.append([title, *rates, f"{n:,}" if n else ""])
-    for kind, title in NO_SPEECH.items():
-        heard = [metrics[name].get("no_speech", {}).get(kind, {}) for name in COLUMNS]
-        if heard[-1]:
-            rates = [f"{one['insertions_per_minute']:.1f}" if one else "–" for one in heard]
-            rows.append([f"characters made up in a minute of {title}", *rates, ""])
     cut_off = [metrics[name]["telecall"].get("cut_off", 0) for name in COLUMNS]
     if any(cut_off):
         rows.append(["texts cut off at decode.max_tokens", *(f"{n:,}" for n in cut_off), ""])
     if not rows:
         return None
     heads = ["on calls", *(TITLES[c] for c in COLUMNS), "of how many"]
-    return Table(heads, rows, "Numbers, names, loops and made-up speech")
+    return Table(heads, rows, "Numbers, names and loops")
+
+
+def no_speech_table(metrics: Mapping[str, dict]) -> Table | None:
+    """Returns what is written in a minute in which nobody speaks; None where nobody measured it."""
+    rows = []
+    for kind, title in NO_SPEECH.items():
+        heard = [metrics[name].get("no_speech", {}).get(kind, {}) for name in COLUMNS]
+        if final := heard[-1]:
+            row = [title, *map(_a_minute, heard), _a_minute(final.get("hotwords", {}))]
+            rows.append([*row, percent(final.get("share_with_text"))])
+    if not rows:
+        return None
+    heads = ["nobody speaks", *(TITLES[c] for c in COLUMNS), "with hotwords", "clips with text, %"]
+    return Table(heads, rows, "Characters written in a minute in which nobody speaks")
+
+
+def _a_minute(one: Mapping) -> str:
+    return f"{one['insertions_per_minute']:.1f}" if one else "–"
 
 
 def confusion_tables(

@@ -7,12 +7,12 @@ stops the change too, unless it is the other revision that lacks it and gate.acc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.scoring.difference import Difference, Results, compare, percent
-from telephone_asr.scoring.evidence import Lack
+from telephone_asr.scoring.evidence import Lack, flat
 from telephone_asr.textfiles import one_line
 from telephone_asr.titles import TITLES
 
@@ -33,6 +33,7 @@ def check(
     accept: Sequence[str],
     seed: int,
     lacks: Sequence[Lack] = (),
+    max_no_speech: float | None = None,
 ) -> list[Check]:
     """Returns the checks of a revision, those against another one only where `before` is given.
 
@@ -42,10 +43,14 @@ def check(
         accept: names of what the other revision lacks, or that cannot be compared with it.
         seed: of the paired bootstrap.
         lacks: what cannot be read.
+        max_no_speech: characters a minute that the model that ships may write where nobody speaks,
+            on the worst kind; None: any.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
     labels = (TITLES[BASE], TITLES[FINAL])
     checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
+    if max_no_speech is not None:
+        checks.append(_no_speech(after.metrics_of(FINAL, "no_speech"), max_no_speech))
     if before is None:
         return checks
     lacks = list(lacks)
@@ -93,6 +98,18 @@ def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
     if lack.name in accept:
         return Check(None, f"{what}: accepted by gate.accept ({name}).")
     return Check(False, f"{what}: where that is meant, add {name} to gate.accept in params.yaml.")
+
+
+def _no_speech(metrics: Mapping, limit: float) -> Check:
+    """Returns the check of what is written where nobody speaks, with hotwords and without."""
+    key = "gate.max_no_speech"
+    rates = {k: rate for k, rate in flat(metrics).items() if k.endswith("insertions_per_minute")}
+    if not rates:
+        return Check(False, f"Nobody speaks: there are no rates of the final model ({key}).")
+    worst = max(rates, key=lambda name: (rates[name], name))
+    kind = one_line(worst.removesuffix(".insertions_per_minute").replace(".", " with "))
+    said = f"Nobody speaks, {TITLES[FINAL]}: up to {rates[worst]:.1f} characters a minute ({kind})"
+    return Check(rates[worst] <= limit, f"{said}; {limit:g} allowed ({key}).")
 
 
 def _check(

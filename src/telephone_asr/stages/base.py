@@ -81,6 +81,7 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
+        no_speech=params.train.no_speech,
         augment=tiny.augment,
         **_in_copies(tiny.ctc, tiny.ctc.epochs),
     )
@@ -96,6 +97,7 @@ def train_tiny(params: Params) -> None:
         llm_weight=1.0,
         ctc_weight=0.0,
         splice=True,
+        no_speech=params.train.no_speech,
         augment=tiny.augment,
         **_in_copies(tiny.llm, COPIES),
     )

@@ -22,12 +22,22 @@ from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
-from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
-from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.paths import (
+    COST,
+    MADE_UP,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    NO_SPEECH,
+    SHARDS,
+    SLICES,
+    TRANSCRIPTS,
+)
 from telephone_asr.program import run
 from telephone_asr.scoring import hotwords, no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
@@ -83,6 +93,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         for name in TEST_SETS
     }
     decoding_s = time.perf_counter() - started_s
+    made_up = _made_up(nano, examples["telecall"][0].prompt, params, share)
     calls, words = hotword_words(examples, params.scoring)
     listed = hotword_texts(nano, calls, words, sounds["telecall"], params.decode, share)
     if not accelerator.is_main_process:
@@ -98,8 +109,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         cut_off = metrics[name]["cut_off"]
         limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
-    prompt = examples["telecall"][0].prompt
-    metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
+    metrics["no_speech"] = no_speech.rates(made_up)
     speakers = [call.speaker for call in calls]
     slices["hotwords"] = {
         name: hotwords.rates(own, speakers, params.seed)
@@ -115,8 +125,13 @@ def evaluate(checkpoint: str, params: Params) -> None:
     # No metrics to DVC: hundreds of numbers would bury the few that a diff is for.
     write_json(SLICES / f"{checkpoint}.json", slices)
     write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    with new_out(TRANSCRIPTS / f"{checkpoint}.jsonl") as new:
+    _write_lines(TRANSCRIPTS / f"{checkpoint}.jsonl", lines)
+    _write_lines(MADE_UP / f"{checkpoint}.jsonl", made_up)
+
+
+def _write_lines(path: Path, lines: Sequence[dict]) -> None:
+    with new_out(path) as new:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         new.write_text(text, encoding="utf-8")
 
 
@@ -174,19 +189,36 @@ def transcript_lines(
     ]
 
 
-def no_speech_insertions(
-    nano: FunASRNano, prompt: str, decode: Decode, options: Scoring
-) -> dict[str, dict]:
-    """Counts what the model recognises where nobody speaks."""
-    sounds = no_speech.clips()
-    examples = []
-    for key in sounds.samples:
-        samples, rate_hz = sounds.read(key)
-        frames = fbank_frames(len(samples), rate_hz, nano.config["frontend_conf"]["fs"])
-        duration_s = len(samples) / rate_hz
-        examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
-    texts = _transcribe(nano, examples, sounds, decode)
-    return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
+def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, int]) -> list[dict]:
+    """Returns what the model writes where nobody speaks, without hotwords and with some: all clips,
+    of which this process decodes its share. Encoder and adaptor hear each clip once."""
+    from telephone_asr.dataset.no_speech import read_clips
+    from telephone_asr.dataset.speech import frozen_rows
+    from telephone_asr.decoding.recognise import batches_by_length, recognise
+
+    decode, directory = params.decode, NO_SPEECH / "test"
+    if not (examples := read_clips(directory, prompt)):
+        raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
+    dataset = _dataset(nano, examples, sound_index(directory))
+    rank, world = share
+    rows: dict = {}
+    # Batch by batch, so that the rows are the same for any number of processes.
+    for batch in batches_by_length(dataset.lengths, decode.batch_size)[rank::world]:
+        heard = frozen_rows(nano, dataset, "adapted", batch, params.train.max_batch_rows)
+        rows |= zip(batch, heard, strict=True)
+    clips = [(e.key, e.scene, e.duration_s) for e in dataset.examples]
+    lines = []
+    for listed in ((), decode.hotwords or no_speech.HOTWORDS):
+        prompts = [with_hotwords(prompt, listed)] * len(clips)
+        texts = recognise(
+            *(nano, rows.__getitem__, dataset.lengths, prompts),
+            *(decode.batch_size, decode.max_tokens, "adapted"),
+            beams=decode.beams,
+            share=share,
+        )
+        texts = texts if share == (0, 1) else processes.put_together(texts)
+        lines += no_speech.made_up_lines(clips, texts, len(listed), params.scoring)
+    return lines
 
 
 def hotword_texts(

@@ -99,6 +99,7 @@ def stage_plan(part: str, params: Params) -> Plan:
         llm_weight=1.0 - ctc_weight,
         ctc_weight=ctc_weight,
         mix=params.train.mix,
+        no_speech=params.train.no_speech,
     )
 
 

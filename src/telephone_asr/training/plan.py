@@ -25,6 +25,7 @@ class Plan:
     llm_weight: float
     ctc_weight: float
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
+    no_speech: float = 0.0  # share of all utterances in which nobody speaks
     splice: bool = False  # see training/splice.py
     copies: int = 0  # of each utterance, changed as `augment` says; 0: it is heard as it is
     augment: Augment | None = None
@@ -32,6 +33,11 @@ class Plan:
     @property
     def trains_on(self) -> tuple[str, ...]:
         return (*self.train, *(("wideband",) if self.mix else ()))
+
+    @property
+    def without_speech(self) -> str:
+        """Returns which clips without speech it is trained on: those of its own band."""
+        return "wideband" if self.train == ("wideband",) else "train"
 
     @property
     def sources(self) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import telephone_asr
+from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
+from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
-from telephone_asr.paths import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
+from telephone_asr.paths import MANIFESTS, METRICS, NO_SPEECH, OWN_SCRATCH, SCRATCH, SHARDS
 from telephone_asr.processes import accelerator, put_together
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import sound_index
@@ -67,17 +69,22 @@ class Trainer:
         examples = _read(plan.train, "train")
         if plan.mix:
             examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
+        clips = self._clips(examples[0].prompt) if plan.no_speech else []
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self.accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, frozen, cache_mb - valid_mb, plan.copies)
+        train_set = self._dataset(examples, frozen, cache_mb - valid_mb, plan.copies, clips)
         valid_set = self._dataset(valid, frozen, valid_mb)
-        self._announce(trained, train_set, valid_set)
+        self._announce(trained, train_set, valid_set, len(clips))
+        # So many that they are this share of all of an epoch.
+        drawn = (len(train_set) - len(clips)) * plan.no_speech / (1 - plan.no_speech)
         schedule = batching.schedule(
-            train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed
+            *(train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed),
+            drawn=round(drawn),
+            of=len(clips),
         )
-        tokens = [example.text_length for example in examples]
+        tokens = [example.text_length for example in train_set.examples]
         largest = batching.largest(schedule, train_set.lengths, tokens)
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
@@ -100,6 +107,21 @@ class Trainer:
     def finish(self) -> None:
         """Clears the scratch directory, once the result is written."""
         self.scratch.close(remove=True)
+
+    def _clips(self, prompt: str) -> list[Example]:
+        """Reads the clips in which nobody speaks, of which there must be some."""
+        directory = NO_SPEECH / self.plan.without_speech
+        if clips := read_clips(directory, prompt):
+            return clips
+        raise InputError(
+            f"params.yaml: train.no_speech: {directory} holds no clips to train on: raise "
+            "corpus.no_speech.minutes, or set train.no_speech to 0."
+        )
+
+    def _places(self, sources: Iterable[str]) -> dict[str, Path]:
+        """Returns where the sound of each source lies."""
+        places = {**SHARDS, NOBODY: NO_SPEECH / self.plan.without_speech}
+        return {source: places[source] for source in sources}
 
     def _cer(self, dataset: SpeechDataset) -> float:
         """Returns the CER of the model as it is now; each process transcribes its share."""
@@ -146,21 +168,30 @@ class Trainer:
         return Splicer(dataset, borders, schedule, self.params.seed).batch
 
     def _dataset(
-        self, examples: list[Example], frozen: str, cache_mb: float, copies: int = 0
+        self,
+        examples: list[Example],
+        frozen: str,
+        cache_mb: float,
+        copies: int = 0,
+        clips: Sequence[Example] = (),
     ) -> SpeechDataset:
-        """Returns the examples at the plan's input stage, if the disk has room for it; or so many
-        changed copies of each."""
+        """Returns the examples, or so many changed copies of each, and the clips, at the plan's
+        input stage, if the disk has room for it."""
         from accelerate.utils import broadcast_object_list
 
         from telephone_asr.dataset.precomputed import make_room
         from telephone_asr.dataset.speech import SpeechDataset, output_bytes
 
         plan, options = self.plan, self.params.train
-        sources = sorted({e.source for e in examples})
+        sources = sorted({e.source for e in (*examples, *clips)})
         frontend = Frontend(self.nano.config["frontend_conf"])
-        sounds = {source: sound_index(SHARDS[source]) for source in sources}
+        places = self._places(sources)
+        sounds = {source: sound_index(place) for source, place in places.items()}
         dataset = SpeechDataset(
-            examples, sounds, frontend, cache_mb, max(1, copies), self._change() if copies else None
+            *(examples, sounds, frontend, cache_mb),
+            copies=max(1, copies),
+            change=self._change() if copies else None,
+            clips=clips,
         )
         if plan.input_stage == "features" or not examples:
             return dataset
@@ -172,7 +203,7 @@ class Trainer:
             *(e.key for e in dataset.examples),
             *map(version, VERSIONS),
         ]
-        texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
+        texts += map(self._print_of, [CODE / "model", *places.values()])
         key = fingerprint(texts, [])
         directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
         needed, limit = (
@@ -212,7 +243,8 @@ class Trainer:
         texts += [str(self.params.seed), frozen, repr(self.nano.config["frontend_conf"])]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         paths = [MANIFESTS / source for source in self.plan.sources]
-        paths += [SHARDS[source] for source in self.plan.sources]
+        sources = self.plan.sources | ({NOBODY} if self.plan.no_speech else set())
+        paths += self._places(sources).values()
         texts += map(self._print_of, [*sorted(paths), CODE])
         key = fingerprint(texts, [])
         scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
@@ -226,13 +258,18 @@ class Trainer:
         return self._prints[path]
 
     def _announce(
-        self, trained: Mapping[str, torch.nn.Parameter], train_set: Sized, valid_set: Sized
+        self,
+        trained: Mapping[str, torch.nn.Parameter],
+        train_set: Sized,
+        valid_set: Sized,
+        clips: int,
     ) -> None:
         plan, count = self.plan, sum(p.numel() for p in trained.values())
         total = sum(p.numel() for p in self.nano.model.parameters())
+        silent = f" and {plan.no_speech:.0%} of {clips} clips without speech" if clips else ""
         self.accelerator.print(
-            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_set)} "
-            f"utterances of {' and '.join(plan.trains_on)}, validates on {len(valid_set)}; "
+            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_set) - clips} "
+            f"utterances of {' and '.join(plan.trains_on)}{silent}, validates on {len(valid_set)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
 
