@@ -9,6 +9,7 @@ from telephone_asr.dataset.batching import low_rate_frames, schedule
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.params import load_params
+from telephone_asr.training.plan import COPIES
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
@@ -30,6 +31,7 @@ def params():
         train={
             **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
+            "augment": {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0},
         },
     )
 
@@ -64,6 +66,15 @@ def test_frozen_outputs_take_disk_where_they_are_kept_and_an_eighth_of_the_rows_
     rows = 0.8 * 2 * 3600 / 0.06 * forecast.PADDING
     saved = kept["train_lora"].disk_gb - none["train_lora"].disk_gb
     assert saved == pytest.approx(rows / 8 * 1024 * 4 / 1e9)
+
+
+def test_frozen_parts_hear_each_changed_copy(params):
+    once, changed = by_stage(params), by_stage(smaller(params, train={"augment": {"speed": 0.1}}))
+    rows = 0.8 * 12 * 3600 / 0.06 * forecast.PADDING
+    copies = min(COPIES, params.train.adaptor.epochs)
+    more = changed["train_adaptor"].disk_gb - once["train_adaptor"].disk_gb
+    assert more == pytest.approx((copies - 1) * rows * 512 * 4 / 1e9)
+    assert changed["train_encoder"].disk_gb == once["train_encoder"].disk_gb
 
 
 def test_wideband_speech_that_is_mixed_in_counts(params):

@@ -34,6 +34,7 @@ from telephone_asr.sections import (
 from telephone_asr.textfiles import read_text
 
 RENAMED = {  # keys of older files
+    "base.tiny.augment": "train.augment",
     "base.tiny.ctc.max_frames": "base.tiny.ctc.max_batch_rows",
     "base.tiny.llm.max_frames": "base.tiny.llm.max_batch_rows",
     "train.max_frames": "train.max_batch_rows",
@@ -110,16 +111,6 @@ class TinyTraining:
 
 
 @section
-class Augment:
-    """The most that features are changed by, drawn anew for each utterance in each epoch."""
-
-    speed: Share  # so much faster or slower
-    tract: Share  # filters moved so far along the mel scale, as by another vocal tract
-    hidden_filters: Natural  # in one band
-    hidden_frames: Natural  # in one stretch, of 10 ms each
-
-
-@section
 class TinyModel:
     """The size and training of the embedded base model; see stages/base.py for the recipe."""
 
@@ -128,7 +119,6 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
-    augment: Augment  # of the features that both trainings begin with
     ctc: TinyTraining
     llm: TinyTraining
 
@@ -175,6 +165,20 @@ class LoraStage:
 
 
 @section
+class Augment:
+    """The most that features are changed by, drawn anew for each utterance in each epoch."""
+
+    speed: Share  # so much faster or slower
+    tract: Share  # filters moved so far along the mel scale, as by another vocal tract
+    hidden_filters: Natural  # in one band
+    hidden_frames: Natural  # in one stretch, of 10 ms each
+
+    @property
+    def changes(self) -> bool:
+        return any(vars(self).values())
+
+
+@section
 class Hotwords:
     """The lists of words in the prompts of training; see training/hotwords.py."""
 
@@ -195,6 +199,7 @@ class Train:
     valid_utterances: Count  # at most so many are decoded in each of them
     mix: Amount  # wideband utterances for each telephone one, against forgetting
     hotwords: Hotwords
+    augment: Augment  # in base, too
     no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again

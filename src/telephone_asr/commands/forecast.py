@@ -106,6 +106,7 @@ def _training(
 ) -> Forecast:
     from telephone_asr.no_speech.clips import TRAIN_S
     from telephone_asr.params import stage_options
+    from telephone_asr.training.plan import COPIES
 
     options, common = stage_options(params.train, stage), params.train
     own = Speech(0, 0.0)
@@ -118,7 +119,8 @@ def _training(
     own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
     rows = own.hours * 3600 / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
-    frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
+    heard = rows * (min(COPIES, options.epochs) if common.augment.changes else 1)
+    frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]
     # Weights and Adam's two moments, the best checkpoints beside them, and the one that is written.
@@ -128,7 +130,7 @@ def _training(
         rate = rates[stage]
         seconds = rows * options.epochs / rate["rows_a_second"]
         if kept and "frozen_rows_a_second" in rate:
-            seconds += rows / rate["frozen_rows_a_second"]
+            seconds += heard / rate["frozen_rows_a_second"]
         hours = seconds / 3600 / common.processes
         validated = min(common.valid_utterances, own.utterances * params.split.valid)
         validated_hours = validated * own.hours / max(1, own.utterances) * (common.evaluations + 2)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage
     from telephone_asr.params import Augment
 
+COPIES = 4  # changed ones of an utterance that frozen parts hear, at the most
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,8 +29,14 @@ class Plan:
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
     no_speech: float = 0.0  # share of all utterances in which nobody speaks
     splice: bool = False  # see training/splice.py
-    copies: int = 0  # of each utterance, changed as `augment` says; 0: it is heard as it is
     augment: Augment | None = None
+
+    @property
+    def copies(self) -> int:
+        """Returns how many changed copies of an utterance are heard, one an epoch, by turns; 0:
+        it is heard as it is. Frozen parts hear each of them beforehand."""
+        most = self.epochs if self.input_stage == "features" else min(COPIES, self.epochs)
+        return most if self.augment and self.augment.changes else 0
 
     @property
     def trains_on(self) -> tuple[str, ...]:
