@@ -83,8 +83,8 @@ def plan(
 def short_turns(spec_path: Path, part: str, seed: int) -> list[Utterance]:
     """Draws the short turns of a part: SHORT_TURNS of each voice, none of them twice.
 
-    The parts share their words. Ids come after those of `plan`, and random numbers are their own, so
-    that the plan stays as it is. Raises InputError where the specification is malformed.
+    The parts share their words. Ids come after those of `plan`, and random numbers are their own:
+    the plan stays as it is. Raises InputError where the specification is malformed.
     """
     spec = sentences.load_spec(spec_path)
     grammar = sentences.grammar(spec_path, spec)
