@@ -240,6 +240,7 @@ class Gate:
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with
+    max_short_turns_increase: Share  # of turns of a few characters, likewise
     max_no_speech: Amount | None  # characters a minute, where nobody speaks; null: not checked
     accept: Texts  # what that revision may lack, by the names that the gate gives it
 
