@@ -179,6 +179,14 @@ class Augment:
 
 
 @section
+class Pad:
+    """Quiet line before and after utterances, drawn anew in each epoch; see dataset/pad.py."""
+
+    share: Share  # of the utterances
+    most_s: Amount  # before, and after
+
+
+@section
 class Hotwords:
     """The lists of words in the prompts of training; see training/hotwords.py."""
 
@@ -200,6 +208,7 @@ class Train:
     mix: Amount  # wideband utterances for each telephone one, against forgetting
     hotwords: Hotwords
     augment: Augment  # in base, too
+    pad: Pad  # likewise
     no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again

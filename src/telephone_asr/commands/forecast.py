@@ -117,9 +117,12 @@ def _training(
     own += wideband.share(mixed)
     silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
     own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
-    rows = own.hours * 3600 / ROW_S * PADDING
+    quiet_s = common.pad.share * common.pad.most_s * own.utterances  # half of it before
+    rows = (own.hours * 3600 + quiet_s) / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
-    heard = rows * (min(COPIES, options.epochs) if common.augment.changes else 1)
+    heard = rows * (
+        min(COPIES, options.epochs) if common.augment.changes or common.pad.share else 1
+    )
     frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]
