@@ -20,7 +20,7 @@ from telephone_asr.errors import InputError
 CHARACTER_S = 0.187
 OVERHEAD_S = 0.385
 # Turns of 1 to 3 characters of each voice. Calls are full of them, and are tested on them.
-SHORT_TURNS = {"wideband": 4, "calls": 22}
+SHORT_TURNS = {"wideband": 3, "calls": 21}
 VOICE_LIMITS = {"speed": (0.5, 2), "pitch_hz": (60, 400), "tract": (0.8, 1.25)}
 
 
