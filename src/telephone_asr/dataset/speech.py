@@ -67,8 +67,9 @@ class SpeechDataset(torch.utils.data.Dataset):
         self._n_distinct, self._n_changed = len(examples), len(examples) * copies
         self._change, self._pad = change, pad
         self.lengths = [low_rate_frames(example) for example in self.examples]
-        for index in range(self._n_changed if pad else 0):
-            self.lengths[index] += pad.rows(self.examples[index].key, index // self._n_distinct)
+        if pad is not None:
+            for index, example in enumerate(self.examples[: self._n_changed]):
+                self.lengths[index] += pad.rows(example.key, index // self._n_distinct)
         self.input_stage: InputStage = "features"
         self._sounds = sounds
         self._frontend = frontend
