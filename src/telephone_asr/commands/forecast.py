@@ -116,7 +116,8 @@ def _training(
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
     silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
-    own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
+    low_s, high_s = TRAIN_S
+    own += Speech(silent, silent * (high_s - low_s) / math.log(high_s / low_s) / 3600)
     rows = own.hours * 3600 / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     heard = rows * (min(COPIES, options.epochs) if common.augment.changes else 1)
