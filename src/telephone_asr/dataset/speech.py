@@ -102,11 +102,11 @@ class SpeechDataset(torch.utils.data.Dataset):
         return self._frontend(pad.padded(samples, rate_hz, key, copy), rate_hz)
 
     def _features(self, index: int) -> torch.Tensor:
-        if index not in self._kept:
-            features = self._frontend(*self._sound(index))
-            self._keep(index, features)
-            return features
-        return self._kept[index]
+        if index in self._kept:
+            return self._kept[index]
+        features = self._frontend(*self._sound(index))
+        self._keep(index, features)
+        return features
 
     def _sound(self, index: int) -> tuple[np.ndarray, int]:
         key, source = self.examples[index].key, self.examples[index].source
