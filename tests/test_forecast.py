@@ -33,6 +33,7 @@ def params():
             **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
             "augment": {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0},
+            "pad": {"share": 0.0, "most_s": 2.0},
         },
     )
 

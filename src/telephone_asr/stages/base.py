@@ -83,6 +83,7 @@ def train_tiny(params: Params) -> None:
         llm_weight=0.0,
         ctc_weight=1.0,
         augment=params.train.augment,
+        pad=params.train.pad,
         **vars(tiny.ctc),
     )
     first = Trainer(listening, params, nano)
@@ -99,6 +100,7 @@ def train_tiny(params: Params) -> None:
         splice=True,
         no_speech=tiny.no_speech,
         augment=params.train.augment,
+        pad=params.train.pad,
         **vars(tiny.llm),
     )
     second = Trainer(writing, params, nano)

@@ -102,6 +102,7 @@ def stage_plan(part: str, params: Params) -> Plan:
         mix=params.train.mix,
         no_speech=params.train.no_speech,
         augment=params.train.augment,
+        pad=params.train.pad,
     )
 
 

@@ -22,6 +22,7 @@ from telephone_asr.shards import sound_index
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from telephone_asr.dataset.pad import Padding
     from telephone_asr.dataset.speech import Change, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.params import Params
@@ -56,7 +57,9 @@ class Inputs:
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self._accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, plan.copies)
+        train_set = self._dataset(
+            *(examples, clips, frozen, cache_mb - valid_mb, plan.copies), self._padding()
+        )
         return train_set, self._dataset(valid, (), frozen, valid_mb, 0), len(clips)
 
     def prints(self) -> list[str]:
@@ -87,6 +90,7 @@ class Inputs:
         frozen: str,
         cache_mb: float,
         copies: int,
+        pad: Padding | None = None,
     ) -> SpeechDataset:
         """Returns the examples, or so many changed copies of each, and the clips, at the plan's
         input stage, if the disk has room for it."""
@@ -102,11 +106,12 @@ class Inputs:
             copies=max(1, copies),
             change=self._change() if copies else None,
             clips=clips,
+            pad=pad,
         )
         if plan.input_stage != "features" and examples:
             texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
             texts += [self._params.train.precision, self._accelerator.device.type]
-            texts += [str(plan.max_batch_rows), repr(copies and plan.augment)]
+            texts += [str(plan.max_batch_rows), repr((copies and plan.augment, pad))]
             texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
             texts += map(self._print_of, [CODE / "dataset", CODE / "model", *places.values()])
             self._precompute(dataset, fingerprint(texts, []))
@@ -138,11 +143,18 @@ class Inputs:
                 "computed in every step"
             )
 
-    def _change(self) -> Change:
+    def _padding(self) -> Padding | None:
+        from telephone_asr.dataset.pad import Padding
+
+        pad = self._plan.pad
+        return Padding(pad.share, pad.most_s, self._params.seed) if pad and pad.share else None
+
+    def _change(self) -> Change | None:
         from telephone_asr.dataset.augment import augmented
 
         options, seed = self._plan.augment, self._params.seed
-        assert options is not None  # a plan with copies has it
+        if options is None or not options.changes:
+            return None  # copies that differ in their pauses alone
         return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _print_of(self, path: Path) -> str:
