@@ -119,6 +119,7 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
+    no_speech: ShareBelow1  # as train.no_speech, of what the language model learns from
     ctc: TinyTraining
     llm: TinyTraining
 
@@ -209,7 +210,7 @@ class Train:
     hotwords: Hotwords
     augment: Augment  # in base, too
     pad: Pad  # likewise
-    no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
+    no_speech: ShareBelow1  # share of the utterances in which nobody speaks
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
     processes: Count  # one a GPU

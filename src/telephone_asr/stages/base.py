@@ -98,7 +98,7 @@ def train_tiny(params: Params) -> None:
         llm_weight=1.0,
         ctc_weight=0.0,
         splice=True,
-        no_speech=params.train.no_speech,
+        no_speech=tiny.no_speech,
         augment=params.train.augment,
         pad=params.train.pad,
         **vars(tiny.llm),
