@@ -200,6 +200,7 @@ class Train:
     mix: Amount  # wideband utterances for each telephone one, against forgetting
     hotwords: Hotwords
     augment: Augment  # in base, too
+    fresh_line: StrictBool  # simulated speech is made anew in each epoch; see simulation.py
     no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again

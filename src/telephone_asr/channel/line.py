@@ -38,11 +38,13 @@ MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not sp
 TUNES, TUNE_S = 8, 20.0  # of music on hold
 
 
-def generator(seed: int, utterance_id: str) -> np.random.Generator:
-    """Returns the random numbers of one utterance: they depend on nothing but the seed and its id,
-    so the bytes are the same in any order and for any number of workers."""
+def generator(seed: int, utterance_id: str, copy: int = 0) -> np.random.Generator:
+    """Returns the random numbers of one copy of an utterance: they depend on nothing but the seed,
+    its id and the copy's number, so the bytes are the same in any order and for any number of
+    workers."""
     digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
-    return random_numbers([seed, int.from_bytes(digest, "little")])
+    later = [copy] if copy else []
+    return random_numbers([seed, int.from_bytes(digest, "little"), *later])
 
 
 def draw(line: Line, rng: np.random.Generator) -> dict:

@@ -36,6 +36,16 @@ class Sounds(Protocol):
         ...
 
 
+class SoundsOfCopies(Protocol):
+    """Gives sound that is another for each copy of an utterance, as `simulation.FreshSounds`."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def read(self, key: str, speaker: str, copy: int) -> tuple[np.ndarray, int]:
+        """Returns samples (int16, mono) and the sample rate in Hz."""
+        ...
+
+
 class SpeechDataset(torch.utils.data.Dataset):
     """Gives the model's input for each example: its features, or a frozen part's output for them.
 
@@ -48,6 +58,7 @@ class SpeechDataset(torch.utils.data.Dataset):
             and what was simulated of a.
         copies: so many of each example, one after all of the other; `change` makes them differ.
         clips: come after these, as they are.
+        fresh: in the place of `sounds`, for sources of which each copy has a sound of its own.
     """
 
     def __init__(
@@ -59,13 +70,14 @@ class SpeechDataset(torch.utils.data.Dataset):
         copies: int = 1,
         change: Change | None = None,
         clips: Sequence[Example] = (),
+        fresh: Mapping[str, SoundsOfCopies] | None = None,
     ):
         self.examples = [*list(examples) * copies, *clips]
         self._n_distinct, self._n_changed = len(examples), len(examples) * copies
         self._change = change
         self.lengths = [low_rate_frames(example) for example in self.examples]
         self.input_stage: InputStage = "features"
-        self._sounds = sounds
+        self._sounds, self._fresh = sounds, fresh or {}
         self._frontend = frontend
         self._kept: dict[int, torch.Tensor] = {}
         self._room_bytes = round(cache_mb * 2**20)
@@ -83,21 +95,27 @@ class SpeechDataset(torch.utils.data.Dataset):
             return self._outputs[index]
         if index >= self._n_changed:
             return self._features(index)
-        rows = self._features(index % self._n_distinct)
+        if self.examples[index].source in self._fresh:
+            rows = self._frontend(*self._fresh_sound(index))  # and not kept: heard once
+        else:
+            rows = self._features(index % self._n_distinct)
         return self._change(index, rows) if self._change else rows
 
     def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
             return self._kept[index]
-        key, source = self.examples[index].key, self.examples[index].source
-        if key not in self._sounds.get(source, ()):
-            raise InputError(
-                f"the manifest of {source} names utterance {key}, but no shard holds it: run "
-                "`dvc repro`."
-            )
-        features = self._frontend(*self._sounds[source].read(key))
+        example = self.examples[index]
+        _check_held(example, self._sounds)
+        features = self._frontend(*self._sounds[example.source].read(example.key))
         self._keep(index, features)
         return features
+
+    def _fresh_sound(self, index: int) -> tuple[np.ndarray, int]:
+        example = self.examples[index]
+        _check_held(example, self._fresh)
+        return self._fresh[example.source].read(
+            example.key, example.speaker, copy=index // self._n_distinct
+        )
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Returns these examples, padded to one batch."""
@@ -138,6 +156,15 @@ class SpeechDataset(torch.utils.data.Dataset):
         if size <= self._room_bytes and torch.utils.data.get_worker_info() is None:
             self._kept[index] = features
             self._room_bytes -= size
+
+
+def _check_held(example: Example, sounds: Mapping[str, Sounds | SoundsOfCopies]) -> None:
+    """Raises InputError where no shard holds the utterance."""
+    if example.source not in sounds or example.key not in sounds[example.source]:
+        raise InputError(
+            f"the manifest of {example.source} names utterance {example.key}, but no shard holds "
+            "it: run `dvc repro`."
+        )
 
 
 @torch.inference_mode()

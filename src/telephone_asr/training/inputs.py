@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     from telephone_asr.dataset.speech import Change, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Params
+    from telephone_asr.params import Augment, Params
+    from telephone_asr.simulation import FreshLine
     from telephone_asr.training.plan import Plan
 
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
+SIMULATED = "simulated"  # the source whose lines may be drawn anew
 
 
 class Inputs:
@@ -39,11 +41,13 @@ class Inputs:
         self._accelerator = accelerator
         self._prints: dict[Path, str] = {}
 
-    def sets(self, frozen: str) -> tuple[SpeechDataset, SpeechDataset, int]:
+    def sets(self, frozen: str, scratch: Path) -> tuple[SpeechDataset, SpeechDataset, int]:
         """Returns the training set, the validation set, and how many of the former's examples are
         clips without speech, which come last.
 
-        frozen: a hash of the parts that are not trained.
+        Args:
+            frozen: a hash of the parts that are not trained.
+            scratch: of this training.
         """
         from telephone_asr.dataset import batching
 
@@ -56,14 +60,17 @@ class Inputs:
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self._accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, plan.copies)
-        return train_set, self._dataset(valid, (), frozen, valid_mb, 0), len(clips)
+        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, scratch)
+        return train_set, self._dataset(valid, (), frozen, valid_mb, None), len(clips)
 
     def prints(self) -> list[str]:
         """Returns hashes of all files that are read, and of the code."""
         sources = self._plan.sources | ({NOBODY} if self._plan.no_speech else set())
-        paths = [MANIFESTS / source for source in self._plan.sources]
-        return list(map(self._print_of, [*sorted([*paths, *self._places(sources).values()]), CODE]))
+        paths = {MANIFESTS / source for source in self._plan.sources}
+        paths |= {*self._places(sources).values()}
+        if fresh := self._plan.fresh_line:
+            paths.add(fresh.source)
+        return list(map(self._print_of, [*sorted(paths), CODE]))
 
     def _clips(self, prompt: str) -> list[Example]:
         """Reads the clips in which nobody speaks, of which there must be some."""
@@ -86,29 +93,40 @@ class Inputs:
         clips: Sequence[Example],
         frozen: str,
         cache_mb: float,
-        copies: int,
+        scratch: Path | None,
     ) -> SpeechDataset:
-        """Returns the examples, or so many changed copies of each, and the clips, at the plan's
-        input stage, if the disk has room for it."""
+        """Returns the examples and the clips at the plan's input stage, if the disk has room for
+        it. scratch: of a training, which has the plan's copies of each."""
         from telephone_asr.dataset.speech import SpeechDataset
 
         plan = self._plan
+        copies, fresh = (plan.copies, plan.fresh_line) if scratch else (0, None)
         places = self._places(sorted({e.source for e in (*examples, *clips)}))
+        made = {}
+        if scratch and fresh:
+            del places[SIMULATED]
+            made[SIMULATED] = fresh.sounds(self._babble(fresh, scratch))
         dataset = SpeechDataset(
             examples,
             {source: sound_index(place) for source, place in places.items()},
             Frontend(self._nano.config["frontend_conf"]),
             cache_mb,
             copies=max(1, copies),
-            change=self._change() if copies else None,
+            change=self._change(plan.changes) if copies and plan.changes else None,
             clips=clips,
+            fresh=made,
         )
         if plan.input_stage != "features" and examples:
             texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
             texts += [self._params.train.precision, self._accelerator.device.type]
-            texts += [str(plan.max_batch_rows), repr(copies and plan.augment)]
+            texts += [str(plan.max_batch_rows)]
+            if copies:
+                texts += [repr(plan.augment), repr(fresh), str(self._params.seed)]
             texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
-            texts += map(self._print_of, [CODE / "dataset", CODE / "model", *places.values()])
+            read = [CODE / "dataset", CODE / "model", *places.values()]
+            if fresh:
+                read += [CODE / "channel", CODE / "simulation.py", fresh.source]
+            texts += map(self._print_of, read)
             self._precompute(dataset, fingerprint(texts, []))
         return dataset
 
@@ -138,11 +156,18 @@ class Inputs:
                 "computed in every step"
             )
 
-    def _change(self) -> Change:
+    def _babble(self, fresh: FreshLine, scratch: Path) -> Path:
+        """Returns the file of the babble that is heard on a line, mixed by one process for all."""
+        pool = scratch / "babble.npz"
+        if self._accelerator.is_main_process and not pool.exists():
+            fresh.save_babble(pool)
+        self._accelerator.wait_for_everyone()
+        return pool
+
+    def _change(self, options: Augment) -> Change:
         from telephone_asr.dataset.augment import augmented
 
-        options, seed = self._plan.augment, self._params.seed
-        assert options is not None  # a plan with copies has it
+        seed = self._params.seed
         return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _print_of(self, path: Path) -> str:
