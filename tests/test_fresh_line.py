@@ -2,16 +2,13 @@
 are."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from repository_fixtures import run_stage, stage_command, write_params
+from repository_fixtures import run_stage, write_params
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.fresh_line import recorded_sets, with_made
 from telephone_asr.manifests.split import SPLITS, Split
@@ -173,63 +170,54 @@ def test_every_copy_has_a_line_of_its_own_and_the_same_again(fresh, data_reposit
     assert "sim-nobody" not in fresh
 
 
-def trained(repository: Path, part: str, **environment: str) -> dict[str, str]:
-    """The weights' hashes after a stage in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", *stage_command(f"train_{part}")],
-        cwd=repository,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+def weights(repository: Path, part: str) -> dict[str, str]:
     return {p.name: file_sha256(p) for p in (repository / "models" / part).glob("*.safetensors")}
 
 
 @pytest.fixture(scope="module")
-def based_repository(fresh_repository, tmp_path_factory) -> Path:
-    """The same, with a base model to adapt."""
-    path = tmp_path_factory.mktemp("based") / "repository"
+def encoder_repository(fresh_repository, tmp_path_factory) -> Path:
+    """The same, with an encoder that was trained on fresh lines."""
+    path = tmp_path_factory.mktemp("encoder") / "repository"
     shutil.copytree(fresh_repository, path)
     run_stage(path, "base")
+    run_stage(path, "train_encoder")
     return path
 
 
-def test_readers_ahead_and_a_training_without_them_learn_the_same(based_repository, tmp_path):
+def test_readers_ahead_teach_the_same_and_one_line_for_all_epochs_does_not(
+    encoder_repository, data_repository, tmp_path
+):
     repository = tmp_path / "repository"
-    shutil.copytree(based_repository, repository)
-    alone = trained(repository, "encoder")
+    shutil.copytree(encoder_repository, repository)
+    alone = weights(repository, "encoder")
     assert alone
     assert not list((repository / ".scratch").glob("encoder-*"))
     write_params(repository, {"train.workers": 2})
-    assert trained(repository, "encoder") == alone
+    run_stage(repository, "train_encoder")
+    assert weights(repository, "encoder") == alone
     write_params(repository, {"train.fresh_line": False})
     shutil.rmtree(repository / "data/simulated")
-    run_stage(repository, "simulate")
-    assert trained(repository, "encoder") != alone  # one line for all epochs
-    write_params(repository, {"train.fresh_line": True, "channel.level_db": [-20, -18]})
-    assert trained(repository, "encoder") != alone
+    shutil.copytree(data_repository.path / "data/simulated", repository / "data/simulated")
+    run_stage(repository, "train_encoder")
+    assert weights(repository, "encoder") != alone
 
 
-def test_frozen_parts_hear_each_copy_beforehand(based_repository, tmp_path):
-    import torch
-
+def test_frozen_parts_hear_each_copy_beforehand(encoder_repository, tmp_path):
     from telephone_asr.stages.train import stage_plan
 
     repository = tmp_path / "repository"
-    shutil.copytree(based_repository, repository)
-    trained(repository, "encoder")
-    trained(repository, "adaptor")
-    plan = stage_plan("adaptor", load_params(repository / "params.yaml"))
+    shutil.copytree(encoder_repository, repository)
+    run_stage(repository, "train_adaptor")
+    params = load_params(repository / "params.yaml")
+    assert stage_plan("adaptor", params).copies == 2
+    assert stage_plan("lora", params).fresh_line is None
     examples = sum(
         len(lines(repository / f"data/manifests/{source}/train.jsonl"))
         for source in ("simulated", "telecall")
     )
-    sizes = []
-    for directory in (repository / ".scratch/frozen").iterdir():
-        ends = [np.load(path) for path in directory.glob("*.ends.npy")]
-        sizes.append(sum(map(len, ends)))
-    assert plan.copies == 2
-    assert max(sizes) >= 2 * examples
-    assert torch.tensor(sizes).min() < examples  # the validation set's have no copies
-    assert stage_plan("lora", load_params(repository / "params.yaml")).fresh_line is None
+    kept = [
+        sum(len(np.load(path)) for path in directory.glob("*.ends.npy"))
+        for directory in (repository / ".scratch/frozen").iterdir()
+    ]
+    assert max(kept) >= 2 * examples
+    assert min(kept) < examples  # the validation set has no copies
