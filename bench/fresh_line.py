@@ -1,11 +1,11 @@
-"""What `train.fresh_line` costs: the readers alone, and stage 1 of the tiny model beside it from disk.
+"""What `train.fresh_line` costs: the readers alone, and stage 1 of the tiny model with and without.
 
     python bench/fresh_line.py --workers 0 1 2
 
 Run it in a repository after `dvc repro` with `train.fresh_line: false`: the disk's side needs the
 training set in data/simulated. Readers are measured in processor time of one core, over G.711 and
-over the line of params.yaml; steps in wall time, both sides by turns, on the same batches. A full-size
-step is `python bench/training.py --stage encoder --fresh-line`.
+over the line of params.yaml; steps in wall time, both sides by turns, on the same batches.
+`python bench/training.py --stage encoder --fresh-line` takes steps at full size.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print_readers(params, examples, Path(folder))
         if arguments.steps:
-            print(
-                "| readers | from disk, steps/s | fresh, steps/s | of the steps |\n|--:|--:|--:|--:|"
-            )
+            print("| readers | from disk, steps/s | fresh, steps/s | of the steps |")
+            print("|--:|--:|--:|--:|")
         for workers in arguments.workers if arguments.steps else ():
             print_steps(params, workers, arguments.steps, arguments.rounds, Path(folder))
 

@@ -8,9 +8,9 @@ its collator, its model's forward pass and `Trainer.train_epoch`, with the freez
 for. Ours is `loop.train` behind the same sound. Each of the two runs in a process of its own, so
 that its peak memory is its own; they take turns, `--rounds` times. Weights count in neither.
 
-Give --profile encoder (or adaptor, lora) to see where our time goes, --rates FILE to note our rates
-there for `telephone-asr doctor`, and --fresh-line (with --stage encoder, and --workers) to have ours
-send each utterance over a line of its own as it is read. bench/gpu.py is the same on a GPU.
+Give --profile encoder (or adaptor, lora) to see where our time goes, and --rates FILE to note our
+rates there for `telephone-asr doctor`. With --fresh-line ours sends each utterance over a line of
+its own as it is read. bench/gpu.py is the same on a GPU.
 """
 
 from __future__ import annotations
@@ -427,7 +427,8 @@ def measure(side: str, run: Run) -> dict:
     """One side in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--stage", run.stage]
     command += ["--root", str(run.root), "--steps", str(run.steps)]
-    command += ["--ctc-weight", str(run.ctc_weight)]
+    command += ["--ctc-weight", str(run.ctc_weight), "--workers", str(run.workers)]
+    command += ["--fresh-line"] * run.fresh_line
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side}, {run.stage}:\n{done.stderr[-3000:]}")
