@@ -50,9 +50,12 @@ def main() -> None:
 
 def print_readers(params: Params, examples: Sequence[Example], folder: Path) -> None:
     """Prints how many times faster than it is spoken one core reads speech, features included."""
+    import torch
+
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.pretrained import load
 
+    torch.set_num_threads(1)  # as a process that reads ahead has
     frontend = Frontend(load(MODELS / "base").config["frontend_conf"])
     disk, pool = sound_index(SHARDS["simulated"]), folder / "babble.npz"
     ways: dict[str, Callable[[Example], Any]] = {"disk": lambda e: disk.read(e.key)}

@@ -14,30 +14,59 @@ import numpy as np
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
 from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.noise import noise_of
 from telephone_asr.channel.options import Line
+from telephone_asr.channel.room import room_response
 from telephone_asr.shards import (
     SoundIndex,
     Utterance,
     count_shards,
     read_shard,
     recorded_id,
+    require_shards,
     simulated_id,
     sound_index,
     write_shard,
 )
 
+NOISE, ROOMS = "noise", "rooms"  # a user's, in data/raw beside the corpora
 BABBLE_UTTERANCES = 400  # enough for 8 talkers at a time and many voices
 
 
 def babble_pool(source: Path, line: Line, seed: int) -> BabblePool:
-    """Mixes babble of a corpus's own talkers, from its first utterances."""
+    """Mixes babble of a corpus's own talkers, from its first utterances; a user's noise and rooms
+    come with it, from beside the corpus."""
     shards = range(count_shards(source))
     utterances = (utterance for index in shards for utterance in read_shard(source, index))
     speech = (
         (u.speaker, to_wideband(u.samples / np.float32(32768), u.sample_rate_hz))
         for u in islice(utterances, BABBLE_UTTERANCES)
     )
-    return BabblePool.build(speech, line.babble.talkers, seed)
+    pool = BabblePool.build(speech, line.babble.talkers, seed)
+    return with_own_sounds(pool, line, source.parent)
+
+
+def with_own_sounds(pool: BabblePool, line: Line, raw: Path) -> BabblePool:
+    """Returns the pool with the user's noise and rooms, where the line has some. raw: data/raw."""
+    noises = _own_sounds(raw / NOISE) if line.noise.share else iter(())
+    rooms = _own_sounds(raw / ROOMS) if line.room else iter(())
+    return replace(
+        pool,
+        noises=tuple(noise_of(u.samples, u.sample_rate_hz) for u in noises),
+        rooms=tuple(room_response(u.samples, u.sample_rate_hz) for u in rooms),
+    )
+
+
+def _own_sounds(directory: Path) -> Iterator[Utterance]:
+    for index in range(require_shards(directory)):
+        yield from read_shard(directory, index)
+
+
+def recorded_in(source: Path, line: Line) -> list[Path]:
+    """Returns the directories of all recordings that are heard over a line: the corpus's, and the
+    user's noise and rooms, where the line has some."""
+    own = {NOISE: line.noise.share, ROOMS: line.room}
+    return [source, *(source.parent / name for name, share in own.items() if share)]
 
 
 def simulate_shard(
@@ -95,6 +124,11 @@ class FreshLine:
     source: Path
     line: Line
     seed: int
+
+    @property
+    def recorded(self) -> list[Path]:
+        """Returns the directories of all that it is made of."""
+        return recorded_in(self.source, self.line)
 
     def save_babble(self, pool: Path) -> None:
         """Mixes the babble that is heard on it, and writes it to a file."""

@@ -23,13 +23,14 @@ from telephone_asr.paths import FROZEN_SPLITS, OWN_SCRATCH, RAW, SCRATCH, SIMULA
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, files_identity, fingerprint
 from telephone_asr.shards import has_shard, require_shards, shard_cuts
-from telephone_asr.simulation import babble_pool, simulate_shard
+from telephone_asr.simulation import babble_pool, recorded_in, simulate_shard
 from telephone_asr.workers import run_jobs
 
 
 def main() -> None:
     params = load_params()
-    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
+    corpus = params.corpus
+    unwatched.warn(corpus.wideband.path, corpus.calls.path, corpus.noise, corpus.rooms)
     source = (RAW / "wideband").absolute()
     shards = require_shards(source)
     sets = None
@@ -69,7 +70,7 @@ def _open_scratch(source: Path, line: Line, seed: int, sets: Sets | None = None)
     """Opens the directory named by everything that the shards depend on."""
     package = Path(telephone_asr.__file__).parent
     code = [package / name for name in ("channel", "shards.py", "simulation.py")]
-    texts = [repr(line), str(seed), files_identity(source)]
+    texts = [repr(line), str(seed), *map(files_identity, recorded_in(source, line))]
     if sets is not None:
         texts += [repr(sets.split), *sorted(sets.frozen or ())]
     return Scratch(SCRATCH, "simulate", fingerprint(texts, code), spare=OWN_SCRATCH)

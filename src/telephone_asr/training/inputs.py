@@ -69,7 +69,7 @@ class Inputs:
         paths = {MANIFESTS / source for source in self._plan.sources}
         paths |= {*self._places(sources).values()}
         if fresh := self._plan.fresh_line:
-            paths.add(fresh.source)
+            paths |= {*fresh.recorded}
         return list(map(self._print_of, [*sorted(paths), CODE]))
 
     def _clips(self, prompt: str) -> list[Example]:
@@ -125,7 +125,7 @@ class Inputs:
             texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
             read = [CODE / "dataset", CODE / "model", *places.values()]
             if fresh:
-                read += [CODE / "channel", CODE / "simulation.py", fresh.source]
+                read += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
             texts += map(self._print_of, read)
             self._precompute(dataset, fingerprint(texts, []))
         return dataset
