@@ -104,7 +104,7 @@ class Inputs:
         places = self._places(sorted({e.source for e in (*examples, *clips)}))
         made = {}
         if scratch and fresh:
-            del places[SIMULATED]
+            places.pop(SIMULATED, None)
             made[SIMULATED] = fresh.sounds(self._babble(fresh, scratch))
         dataset = SpeechDataset(
             examples,
@@ -117,18 +117,23 @@ class Inputs:
             fresh=made,
         )
         if plan.input_stage != "features" and examples:
-            texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
-            texts += [self._params.train.precision, self._accelerator.device.type]
-            texts += [str(plan.max_batch_rows)]
-            if copies:
-                texts += [repr(plan.augment), repr(fresh), str(self._params.seed)]
-            texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
-            read = [CODE / "dataset", CODE / "model", *places.values()]
+            paths = [CODE / "dataset", CODE / "model", *places.values()]
             if fresh:
-                read += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
-            texts += map(self._print_of, read)
-            self._precompute(dataset, fingerprint(texts, []))
+                paths += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
+            changes = [repr(plan.augment), repr(fresh), str(self._params.seed)] if copies else []
+            self._precompute(dataset, self._key(dataset, frozen, changes, paths))
         return dataset
+
+    def _key(
+        self, dataset: SpeechDataset, frozen: str, changes: list[str], paths: Iterable[Path]
+    ) -> str:
+        """Returns a hash of all that frozen parts' outputs depend on."""
+        plan = self._plan
+        texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
+        texts += [self._params.train.precision, self._accelerator.device.type]
+        texts += [str(plan.max_batch_rows), *changes]
+        texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
+        return fingerprint([*texts, *map(self._print_of, paths)], [])
 
     def _precompute(self, dataset: SpeechDataset, key: str) -> None:
         """Replaces features by frozen parts' outputs, where the disk has room for them."""
