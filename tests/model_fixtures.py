@@ -38,6 +38,7 @@ TINY = TinyModel(
     encoder_dim=32,
     llm_layers=2,
     llm_dim=32,
+    no_speech=0.0,
     ctc=TinyTraining(lr=1e-3, epochs=1, max_batch_rows=100),
     llm=TinyTraining(lr=3e-3, epochs=1, max_batch_rows=100),
 )

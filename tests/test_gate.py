@@ -330,3 +330,46 @@ def test_an_unknown_revision_is_named(two_commits, telephone_asr):
     error = telephone_asr(two_commits, "gate", "--base", "nosuch", fails=True).error
     assert error.startswith("error: nosuch: git knows no such revision")
     assert "\n" not in error
+
+
+# --- short turns
+
+
+def with_short_turns(wrong: float, nested: bool = True, transcripts: bool = True) -> Results:
+    """Adapted results whose calls have 60 turns of two characters, too, `wrong` of them lost."""
+    found = adapted(0.2)
+    turns = [
+        {
+            **line,
+            **{"key": f"short-{i}", "characters": 2, "substitutions": 0, "speaker": f"s{i % 20}"},
+            "deletions": 2 * (i % 10 < 10 * wrong),
+        }
+        for i, line in enumerate(lines("telecall", 0.0, count=60))
+    ]
+    errors = sum(line["deletions"] for line in turns)
+    rates = {"n": 60, "characters": 120, "cer": errors / 120}
+    rates |= {"cer_low": rates["cer"] - 0.05, "cer_high": rates["cer"] + 0.05}
+    sections = {"telecall": rates, "simulated": {}}
+    found.metrics["final"]["short_turns"] = sections if nested else flat(sections)
+    found.transcripts["final"].extend(turns)
+    return found if transcripts else Results(found.metrics, {})
+
+
+@pytest.mark.parametrize("transcripts", [True, False])
+@pytest.mark.parametrize("nested", [True, False])
+def test_short_turns_that_get_worse_stop_the_change_though_all_calls_do_not(nested, transcripts):
+    before = with_short_turns(0.1, nested, transcripts)
+    limits = {**LIMITS, "max_cer_increase": 1.0}
+    checks = check(with_short_turns(0.5, True, transcripts), before, **limits)
+    broken = [one.sentence for one in checks if one.ok is False]
+    (sentence,) = [one for one in broken if "max_short_turns_increase" in one]
+    assert "turns of up to 3 characters" in sentence
+    assert "10.0 → 50.0 %" in sentence
+    allowed = check(with_short_turns(0.5), before, **limits, max_short_turns_increase=0.5)
+    assert not [x for x in allowed if x.ok is False and "short" in x.sentence]
+
+
+def test_without_short_turns_in_common_there_is_no_check_of_them():
+    for pair in ((adapted(0.2), with_short_turns(0.1)), (adapted(0.2), adapted(0.2))):
+        checks = check(*pair, **LIMITS)
+        assert not any("max_short_turns" in one.sentence for one in checks)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from speech_fixtures import TEXTS
-from telephone_asr.manifests.hotwords import draw, pieces, unit_counts, usable
+from telephone_asr.manifests.hotwords import draw, pieces, unit_counts, usable, with_hotwords
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model.fun_asr_nano import Batch
 from telephone_asr.scoring import hotwords
@@ -257,3 +257,12 @@ def test_of_many_prompts_few_beginnings_are_kept_and_the_loss_is_the_same(nano, 
         ]
         assert losses[0] == losses[1] == losses[2]
         assert len(prefixes) <= fun_asr_nano.KEPT_PREFIXES
+
+
+def test_the_tiny_tokenizer_reads_a_list_as_few_tokens_and_none_as_unknown(tiny_directory):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_directory / "Qwen3-0.6B")
+    listed = tokenizer(with_hotwords(PROMPT, ["您好", "再见"]))["input_ids"]
+    assert tokenizer.unk_token_id not in listed
+    assert len(listed) - len(tokenizer(PROMPT)["input_ids"]) == 1 + len("您好, 再见") + 2

@@ -140,3 +140,15 @@ def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
     assert len(confusions) == wrong
     assert {row["said"] for row in confusions} == set("甲乙丙丁")
     assert {row["recognised"] for row in confusions} == {"错"}
+
+
+def test_short_turns_have_a_table_of_their_own():
+    assert slices.short_turn_table(metrics()) is None
+    own = {"n": 1234, "characters": 2468, "cer": 0.25}
+    known = {"telecall": {**own, "cer_low": 0.2, "cer_high": 0.31}, "simulated": own}
+    table = slices.short_turn_table({name: {"short_turns": known} for name in metrics()})
+    rates = ["25.0"] * 4
+    assert [row[1:] for row in table.rows] == [
+        [*rates, "20.0 to 31.0", "1,234", "2,468"],
+        [*rates, "–", "1,234", "2,468"],
+    ]

@@ -124,6 +124,7 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
+    no_speech: ShareBelow1  # as train.no_speech, of what the language model learns from
     ctc: TinyTraining
     llm: TinyTraining
 
@@ -184,6 +185,14 @@ class Augment:
 
 
 @section
+class Pad:
+    """Quiet line before and after utterances, drawn anew in each epoch; see dataset/pad.py."""
+
+    share: Share  # of the utterances
+    most_s: Amount  # before, and after
+
+
+@section
 class Hotwords:
     """The lists of words in the prompts of training; see training/hotwords.py."""
 
@@ -205,8 +214,9 @@ class Train:
     mix: Amount  # wideband utterances for each telephone one, against forgetting
     hotwords: Hotwords
     augment: Augment  # in base, too
+    pad: Pad  # likewise
     fresh_line: StrictBool  # simulated speech is made anew in each epoch; see simulation.py
-    no_speech: ShareBelow1  # share of the utterances in which nobody speaks, in base too
+    no_speech: ShareBelow1  # share of the utterances in which nobody speaks
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
     processes: Count  # one a GPU
@@ -246,6 +256,7 @@ class Gate:
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with
+    max_short_turns_increase: Share  # of turns of a few characters, likewise
     max_no_speech: Amount | None  # characters a minute, where nobody speaks; null: not checked
     accept: Texts  # what that revision may lack, by the names that the gate gives it
 

@@ -117,12 +117,16 @@ def _training(
     wideband = speech["wideband"]
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
+    # As much before an utterance as after it: half of the most each, on average.
+    quiet_s = common.pad.share * common.pad.most_s * own.utterances
     silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
-    own += Speech(silent, silent * sum(TRAIN_S) / 2 / 3600)
-    rows = own.hours * 3600 / ROW_S * PADDING
+    low_s, high_s = TRAIN_S
+    own += Speech(silent, silent * (high_s - low_s) / math.log(high_s / low_s) / 3600)
+    rows = (own.hours * 3600 + quiet_s) / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     fresh = common.fresh_line and stage != "lora"  # which hears no simulated speech
-    heard = rows * (min(COPIES, options.epochs) if common.augment.changes or fresh else 1)
+    changed = common.augment.changes or common.pad.share or fresh
+    heard = rows * (min(COPIES, options.epochs) if changed else 1)
     frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]

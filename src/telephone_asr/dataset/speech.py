@@ -17,6 +17,7 @@ from telephone_asr.model.fun_asr_nano import Batch, adapt, adapted_rows, encode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from telephone_asr.dataset.pad import Padding
     from telephone_asr.manifests.messages import Example
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.pretrained import FunASRNano
@@ -59,6 +60,7 @@ class SpeechDataset(torch.utils.data.Dataset):
         copies: so many of each example, one after all of the other; `change` makes them differ.
         clips: come after these, as they are.
         fresh: in the place of `sounds`, for sources of which each copy has a sound of its own.
+        pad: gives copies quiet line before and after.
     """
 
     def __init__(
@@ -71,11 +73,15 @@ class SpeechDataset(torch.utils.data.Dataset):
         change: Change | None = None,
         clips: Sequence[Example] = (),
         fresh: Mapping[str, SoundsOfCopies] | None = None,
+        pad: Padding | None = None,
     ):
         self.examples = [*list(examples) * copies, *clips]
         self._n_distinct, self._n_changed = len(examples), len(examples) * copies
-        self._change = change
+        self._change, self._pad = change, pad
         self.lengths = [low_rate_frames(example) for example in self.examples]
+        if pad is not None:
+            for index, example in enumerate(self.examples[: self._n_changed]):
+                self.lengths[index] += pad.rows(example.key, index // self._n_distinct)
         self.input_stage: InputStage = "features"
         self._sounds, self._fresh = sounds, fresh or {}
         self._frontend = frontend
@@ -95,27 +101,39 @@ class SpeechDataset(torch.utils.data.Dataset):
             return self._outputs[index]
         if index >= self._n_changed:
             return self._features(index)
-        if self.examples[index].source in self._fresh:
-            rows = self._frontend(*self._fresh_sound(index))  # and not kept: heard once
-        else:
-            rows = self._features(index % self._n_distinct)
+        copy, place = divmod(index, self._n_distinct)
+        rows = self._copied(place, copy)
         return self._change(index, rows) if self._change else rows
+
+    def _copied(self, index: int, copy: int) -> torch.Tensor:
+        """Returns the features of a copy: with a line or quiet of its own, which no other has."""
+        example, pad = self.examples[index], self._pad
+        if pad is not None and not any(pad.seconds(example.key, copy)):
+            pad = None
+        fresh = example.source in self._fresh
+        if not fresh and pad is None:
+            return self._features(index)
+        samples, rate_hz = self._fresh_sound(index, copy) if fresh else self._sound(index)
+        if pad is not None:
+            samples = pad.padded(samples, rate_hz, example.key, copy)
+        return self._frontend(samples, rate_hz)
 
     def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
             return self._kept[index]
-        example = self.examples[index]
-        _check_held(example, self._sounds)
-        features = self._frontend(*self._sounds[example.source].read(example.key))
+        features = self._frontend(*self._sound(index))
         self._keep(index, features)
         return features
 
-    def _fresh_sound(self, index: int) -> tuple[np.ndarray, int]:
+    def _sound(self, index: int) -> tuple[np.ndarray, int]:
+        example = self.examples[index]
+        _check_held(example, self._sounds)
+        return self._sounds[example.source].read(example.key)
+
+    def _fresh_sound(self, index: int, copy: int) -> tuple[np.ndarray, int]:
         example = self.examples[index]
         _check_held(example, self._fresh)
-        return self._fresh[example.source].read(
-            example.key, example.speaker, copy=index // self._n_distinct
-        )
+        return self._fresh[example.source].read(example.key, example.speaker, copy)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Returns these examples, padded to one batch."""

@@ -25,6 +25,11 @@ LONGEST = 4  # units of a piece; most Chinese names and words have 2 to 4 charac
 # Between hotwords FunASR writes a comma, around them [ ]; its special tokens begin with <.
 _OF_THE_PROMPT = re.compile(r"[<>\[\],，、\t]")
 USABLE = "a word without < > [ ], commas and control characters, which the prompt is made of"
+BEFORE, AFTER = (
+    "请结合上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n\n\n"
+    "**上下文信息：**\n\n\n热词列表：[",
+    "]",
+)
 _UNIT = re.compile(r"[^\W\d_㐀-鿿]+|[0-9]+|[㐀-鿿]")
 
 
@@ -36,10 +41,7 @@ def with_hotwords(prompt: str, hotwords: Sequence[str]) -> str:
     """
     if not hotwords:
         return prompt
-    return (
-        "请结合上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n\n\n"
-        f"**上下文信息：**\n\n\n热词列表：[{', '.join(hotwords)}]\n{prompt}"
-    )
+    return f"{BEFORE}{', '.join(hotwords)}{AFTER}\n{prompt}"
 
 
 def usable(word: str) -> str:

@@ -54,6 +54,7 @@ class Survey:
     tokens: array = field(default_factory=lambda: array("l"))
     known: bytearray = field(default_factory=bytearray)
     s_per_syllable: array = field(default_factory=lambda: array("f"))
+    n_syllables: array = field(default_factory=lambda: array("l"))  # of the same
     pitch_hz: array = field(default_factory=lambda: array("f"))
     seconds: float = 0.0
     written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
@@ -126,6 +127,7 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str 
         )
         if (n := syllables(text)) and measures["activity"]:
             corpus.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
+            corpus.n_syllables.append(n)
         if measures["pitch_hz"] is not None and not is_without_speech(cut):
             corpus.pitch_hz.append(measures["pitch_hz"])
         corpus.seconds += cut["duration"]
@@ -146,7 +148,9 @@ def _tokenise(texts: list[str], rules: Rules, corpus: Survey) -> None:
 def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept) -> Verdicts:
     """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
     kept: what was kept of other corpora before it; what is kept of this one is added."""
-    usual = norms(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz)
+    usual = norms(
+        *(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz, corpus.n_syllables)
+    )
     verdicts = Verdicts(usual)
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]

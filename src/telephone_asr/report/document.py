@@ -121,6 +121,7 @@ def _calls(run: Findings, hardest: Sequence[Slice]) -> list[Block | None]:
             )
             for name in TELEPHONE
         ),
+        slices.short_turn_table(run.metrics),
         slices.measure_table(run.metrics),
         tables.hotword_table(run.metrics),
     ]

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from telephone_asr.names import COLUMNS, FINAL, TELEPHONE
+from telephone_asr.names import COLUMNS, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.report.blocks import FEW_CHARACTERS, Cell, HeatMap, Table
 from telephone_asr.report.markdown import literal
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.confusion import confusions
 from telephone_asr.scoring.difference import between, percent
 from telephone_asr.scoring.options import Scoring
-from telephone_asr.scoring.slices import SNR_DB, band, codec_family
+from telephone_asr.scoring.slices import SHORT, SNR_DB, band, codec_family
 from telephone_asr.scoring.transcripts import lines_of
 from telephone_asr.titles import TITLES
 
@@ -33,7 +33,6 @@ MEASURES = {  # where it is in the metrics of a test set, and what it is called
     ("amounts", "exact"): "amounts right, %",
     ("dates", "exact"): "dates right, %",
     ("names", "exact"): "names right, %",
-    ("short_turns", "cer"): "CER of very short turns, %",
     ("loops", "share"): "utterances with loops, %",
     ("speaker", "median"): "CER of the median speaker, %",
     ("speaker", "p90"): "CER that one speaker in ten is above, %",
@@ -190,6 +189,22 @@ def measure_table(metrics: Mapping[str, dict]) -> Table | None:
         return None
     heads = ["on calls", *(TITLES[c] for c in COLUMNS), "of how many"]
     return Table(heads, rows, "Numbers, names and loops")
+
+
+def short_turn_table(metrics: Mapping[str, dict]) -> Table | None:
+    """Returns the CER of turns of a few characters; None where there are none."""
+    rows = []
+    for name in TEST_SETS:
+        rates = [metrics[one].get("short_turns", {}).get(name, {}) for one in COLUMNS]
+        if final := rates[-1]:
+            cells = [percent(one.get("cer")) for one in rates]
+            known = "cer_low" in final
+            cells += [between(final["cer_low"], final["cer_high"]) if known else "–"]
+            rows.append([TITLES[name], *cells, f"{final['n']:,}", f"{final['characters']:,}"])
+    if not rows:
+        return None
+    heads = ["test set", *(TITLES[c] for c in COLUMNS), "95 % interval of final", "turns"]
+    return Table([*heads, "characters"], rows, f"CER % of turns of 1 to {SHORT} characters")
 
 
 def no_speech_table(metrics: Mapping[str, dict]) -> Table | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.scoring.difference import Difference, Results, compare, percent
 from telephone_asr.scoring.evidence import Lack, flat
+from telephone_asr.scoring.slices import SHORT, is_short
 from telephone_asr.textfiles import one_line
 from telephone_asr.titles import TITLES
 
@@ -34,6 +35,7 @@ def check(
     seed: int,
     lacks: Sequence[Lack] = (),
     max_no_speech: float | None = None,
+    max_short_turns_increase: float = 0.0,
 ) -> list[Check]:
     """Returns the checks of a revision, those against another one only where `before` is given.
 
@@ -45,10 +47,11 @@ def check(
         lacks: what cannot be read.
         max_no_speech: characters a minute that the model that ships may write where nobody speaks,
             on the worst kind; None: any.
+        max_short_turns_increase: as max_cer_increase, of turns of a few characters alone.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
     labels = (TITLES[BASE], TITLES[FINAL])
-    checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
+    checks = [_check(TITLES["wideband"], loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
     if max_no_speech is not None:
         checks.append(_no_speech(after.metrics_of(FINAL, "no_speech"), max_no_speech))
     if before is None:
@@ -61,7 +64,8 @@ def check(
             lacks.append(Lack(test_set, why, acceptable=True))
         if test_set in TELEPHONE and increase is not None:
             limit = (max_cer_increase, "gate.max_cer_increase")
-            checks.append(_check(test_set, increase, ("before", "after"), *limit))
+            checks.append(_check(TITLES[test_set], increase, ("before", "after"), *limit))
+    checks += _short_turns(after, before, max_short_turns_increase, seed)
     checks += [_lacking(lack, accept) for lack in lacks]
     needed = {lack.name for lack in lacks if lack.acceptable}
     unused = [name for name in dict.fromkeys(accept) if name not in needed]
@@ -112,10 +116,34 @@ def _no_speech(metrics: Mapping, limit: float) -> Check:
     return Check(rates[worst] <= limit, f"{said}; {limit:g} allowed ({key}).")
 
 
+def _short_turns(after: Results, before: Results, limit: float, seed: int) -> list[Check]:
+    """Returns the checks of turns of a few characters, which are lost in a whole test set's CER;
+    none where the two have none in common."""
+    sides = [(_of_short_turns(one), FINAL) for one in (before, after)]
+    changes = {test_set: compare(test_set, *sides, seed) for test_set in TELEPHONE}
+    end = ("before", "after"), limit, "gate.max_short_turns_increase"
+    return [
+        _check(f"{TITLES[test_set]}, turns of up to {SHORT} characters", change, *end)
+        for test_set, change in changes.items()
+        if change is not None
+    ]
+
+
+def _of_short_turns(results: Results) -> Results:
+    """Returns the rates and transcripts of the final model's short turns, as of whole test sets."""
+    rates: dict[str, dict] = {test_set: {} for test_set in TEST_SETS}
+    for name, value in flat(results.metrics_of(FINAL, "short_turns")).items():
+        test_set, _, key = name.partition(".")
+        rates.setdefault(test_set, {})[key] = value
+    if (own := results.transcripts.get(FINAL)) is None:
+        return Results({FINAL: rates}, {})
+    return Results({FINAL: rates}, {FINAL: [line for line in own if is_short(line)]})
+
+
 def _check(
-    test_set: str, change: Difference | None, labels: tuple[str, str], limit: float, key: str
+    title: str, change: Difference | None, labels: tuple[str, str], limit: float, key: str
 ) -> Check:
-    about = f"{TITLES[test_set]}, {labels[1]} against {labels[0]}"
+    about = f"{title}, {labels[1]} against {labels[0]}"
     if change is None:
         return Check(False, f"{about}: there are no rates of the same test speech ({key}).")
     if change.unchanged:

@@ -72,6 +72,8 @@ def train_tiny(params: Params) -> None:
     nano = load(building)
     data = ("wideband",)
 
+    # Without sound that nobody speaks in: CTC begins with blanks everywhere, and where a tenth of
+    # the utterances ask for nothing else it stays there (validation CER 0.89 rather than 0.05).
     listening = Plan(
         name="base_ctc",
         train=data,
@@ -80,8 +82,8 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
-        no_speech=params.train.no_speech,
         augment=params.train.augment,
+        pad=params.train.pad,
         **vars(tiny.ctc),
     )
     first = Trainer(listening, params, nano)
@@ -96,8 +98,9 @@ def train_tiny(params: Params) -> None:
         llm_weight=1.0,
         ctc_weight=0.0,
         splice=True,
-        no_speech=params.train.no_speech,
+        no_speech=tiny.no_speech,
         augment=params.train.augment,
+        pad=params.train.pad,
         **vars(tiny.llm),
     )
     second = Trainer(writing, params, nano)

@@ -109,6 +109,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         cut_off = metrics[name]["cut_off"]
         limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
+    metrics["short_turns"] = {name: slices[name].pop("short_turns") for name in TEST_SETS}
     metrics["no_speech"] = no_speech.rates(made_up)
     speakers = [call.speaker for call in calls]
     slices["hotwords"] = {

@@ -104,6 +104,7 @@ def stage_plan(part: str, params: Params) -> Plan:
         no_speech=params.train.no_speech,
         augment=params.train.augment,
         fresh_line=_fresh_line(params) if "simulated" in SOURCES[part] else None,
+        pad=params.train.pad,
     )
 
 

@@ -22,9 +22,10 @@ from telephone_asr.shards import sound_index
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from telephone_asr.dataset.pad import Padding
     from telephone_asr.dataset.speech import Change, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Augment, Params
+    from telephone_asr.params import Params
     from telephone_asr.simulation import FreshLine
     from telephone_asr.training.plan import Plan
 
@@ -101,6 +102,7 @@ class Inputs:
 
         plan = self._plan
         copies, fresh = (plan.copies, plan.fresh_line) if scratch else (0, None)
+        pad = self._padding() if copies else None
         places = self._places(sorted({e.source for e in (*examples, *clips)}))
         made = {}
         if scratch and fresh:
@@ -112,15 +114,16 @@ class Inputs:
             Frontend(self._nano.config["frontend_conf"]),
             cache_mb,
             copies=max(1, copies),
-            change=self._change(plan.changes) if copies and plan.changes else None,
+            change=self._change() if copies else None,
             clips=clips,
             fresh=made,
+            pad=pad,
         )
         if plan.input_stage != "features" and examples:
             paths = [CODE / "dataset", CODE / "model", *places.values()]
             if fresh:
                 paths += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
-            changes = [repr(plan.augment), repr(fresh), str(self._params.seed)] if copies else []
+            changes = [repr((plan.augment, fresh, pad)), str(self._params.seed)] if copies else []
             self._precompute(dataset, self._key(dataset, frozen, changes, paths))
         return dataset
 
@@ -169,10 +172,18 @@ class Inputs:
         self._accelerator.wait_for_everyone()
         return pool
 
-    def _change(self, options: Augment) -> Change:
+    def _padding(self) -> Padding | None:
+        from telephone_asr.dataset.pad import Padding
+
+        pad = self._plan.pad
+        return Padding(pad.share, pad.most_s, self._params.seed) if pad and pad.share else None
+
+    def _change(self) -> Change | None:
         from telephone_asr.dataset.augment import augmented
 
-        seed = self._params.seed
+        options, seed = self._plan.augment, self._params.seed
+        if options is None or not options.changes:
+            return None  # copies that differ in their pauses or their lines alone
         return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _print_of(self, path: Path) -> str:

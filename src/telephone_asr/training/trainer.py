@@ -158,9 +158,11 @@ class Trainer:
     ) -> None:
         plan, count = self.plan, sum(p.numel() for p in trained.values())
         total = sum(p.numel() for p in self.nano.model.parameters())
+        n = (len(train_set) - clips) // max(1, plan.copies)
+        changed = f", in {plan.copies} changed copies," if plan.copies else ""
         silent = f" and {plan.no_speech:.0%} of {clips} clips without speech" if clips else ""
         self.accelerator.print(
-            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_set) - clips} "
-            f"utterances of {' and '.join(plan.trains_on)}{silent}, validates on {len(valid_set)}; "
+            f"{plan.name}: trains {count:,} of {total:,} parameters on {n} utterances of "
+            f"{' and '.join(plan.trains_on)}{changed}{silent}, validates on {len(valid_set)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
