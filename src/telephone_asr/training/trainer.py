@@ -159,7 +159,7 @@ class Trainer:
         plan, count = self.plan, sum(p.numel() for p in trained.values())
         total = sum(p.numel() for p in self.nano.model.parameters())
         n = (len(train_set) - clips) // max(1, plan.copies)
-        changed = f", in {plan.copies} changed copies," if plan.copies else ""
+        changed = f" in {plan.copies} changed copies" if plan.copies else ""
         silent = f" and {plan.no_speech:.0%} of {clips} clips without speech" if clips else ""
         self.accelerator.print(
             f"{plan.name}: trains {count:,} of {total:,} parameters on {n} utterances of "
