@@ -30,7 +30,13 @@ def params():
         load_params(ROOT / "params.yaml"),
         split={"valid": 0.1, "test": 0.1},
         train={
-            **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
+            **{
+                "mix": 0.0,
+                "no_speech": 0.0,
+                "max_batch_rows": 4000,
+                "batches_per_step": 2,
+                "evaluations": 4,
+            },
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
             "augment": {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0},
             "pad": {"share": 0.0, "most_s": 2.0},
