@@ -59,8 +59,8 @@ class SpeechDataset(torch.utils.data.Dataset):
             and what was simulated of a.
         copies: so many of each example, one after all of the other; `change` makes them differ.
         clips: come after these, as they are.
-        fresh: in the place of `sounds`, for sources of which each copy has a sound of its own.
         pad: gives copies quiet line before and after.
+        fresh: in the place of `sounds`, for sources of which each copy has a sound of its own.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class SpeechDataset(torch.utils.data.Dataset):
         copies: int = 1,
         change: Change | None = None,
         clips: Sequence[Example] = (),
-        fresh: Mapping[str, SoundsOfCopies] | None = None,
         pad: Padding | None = None,
+        fresh: Mapping[str, SoundsOfCopies] | None = None,
     ):
         self.examples = [*list(examples) * copies, *clips]
         self._n_distinct, self._n_changed = len(examples), len(examples) * copies

@@ -116,8 +116,8 @@ class Inputs:
             copies=max(1, copies),
             change=self._change() if copies else None,
             clips=clips,
-            fresh=made,
             pad=pad,
+            fresh=made,
         )
         if plan.input_stage != "features" and examples:
             paths = [CODE / "dataset", CODE / "model", *places.values()]
