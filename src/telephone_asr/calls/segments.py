@@ -58,12 +58,14 @@ def segments(
 
 def _cut(activity: Activity, limit: int) -> Iterator[tuple[int, int]]:
     """Yields the frames at which speech begins and ends, none of more than `limit`."""
-    smooth_db = np.convolve(activity.level_db, np.full(SMOOTH, 1 / SMOOTH), mode="same")
     for first, last in spoken_frames(activity, SHORTEST_S, PAUSE_S):
         while last - first > limit:
             # Nowhere near an end: of a few words a model understands less than of a sentence.
             low, high = first + limit // 2, min(first + limit, last - limit // 4)
-            quietest = low + int(np.argmin(smooth_db[low:high]))
+            smooth_db = np.convolve(
+                activity.level_db[low:high], np.full(SMOOTH, 1 / SMOOTH), "same"
+            )
+            quietest = low + 1 + int(np.argmin(smooth_db[1:-1]))  # beyond is nothing: 0 dB
             yield first, quietest
             first = quietest
         yield first, last

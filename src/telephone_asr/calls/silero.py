@@ -130,11 +130,13 @@ def _network() -> _Network:
 
 def spoken_frames(activity: Activity, shortest_s: float, pause_s: float) -> list[tuple[int, int]]:
     """Returns the frames at which speech begins and ends, by the package's own thresholds."""
+    pause = [0.0] * (1 + round(pause_s / FRAME_S))  # else it ends with the recording, not before
     found = _package().get_speech_timestamps_from_probs(
-        activity.speech.tolist(),
+        activity.speech.tolist() + pause,
         sampling_rate=RATE_HZ,
         min_speech_duration_ms=round(1000 * shortest_s),
         min_silence_duration_ms=round(1000 * pause_s),
         speech_pad_ms=0,
     )
-    return [(one["start"] // FRAME, -(-one["end"] // FRAME)) for one in found]
+    n = len(activity.speech)
+    return [(one["start"] // FRAME, min(n, -(-one["end"] // FRAME))) for one in found]

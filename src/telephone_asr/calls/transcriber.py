@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class _Window:
         """Gives each call that waits its turns."""
         sounds = [sound for _, _, sound in self._waiting]
         longest_s = max((len(u.samples) / u.sample_rate_hz for u in sounds), default=0.0)
-        limit = max(MAX_TOKENS, round(MAX_TOKENS_PER_S * longest_s + 0.5))
+        limit = max(MAX_TOKENS, math.ceil(MAX_TOKENS_PER_S * longest_s))
         recognise_utterances(
             *(self._nano, self._frontend, sounds, PROMPT_VERBATIM, self._batch_size, limit),
             look=self._look,

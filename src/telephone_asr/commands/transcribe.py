@@ -80,7 +80,8 @@ def _run(a: argparse.Namespace) -> None:
     printed = a.out == Path("-") or not (a.out or a.format)
     render = a.format or (None if a.out is None else "txt")
     work = Work(a.model, choice, a.batch_size or BATCH_SIZE, render)
-    transcribe_paths(a.paths, work, None if printed else a.out, printed, a.force, a.processes)
+    out = None if printed else a.out
+    transcribe_paths(a.paths, work, printed, out, a.force, a.processes)
 
 
 def _limits() -> dict[str, float]:
@@ -93,16 +94,16 @@ def _limits() -> dict[str, float]:
 def transcribe_paths(
     paths: Sequence[Path],
     work: Work,
-    out: Path | None,
-    printed: bool,
+    printed: bool = True,
+    out: Path | None = None,
     force: bool = False,
     processes: int | None = None,
 ) -> None:
     """Transcribes recordings; exits with 1 where one could not be used, or a text is cut off.
 
     Args:
+        printed: to stdout; else a file of each is written.
         out: the folder for the files; None: beside the recordings.
-        printed: all goes to stdout instead.
     """
     from telephone_asr.calls.inputs import Source, sources
     from telephone_asr.calls.outputs import Job, check_folder, plan
@@ -127,12 +128,14 @@ def transcribe_paths(
         _complain(problem)
     if done:
         print(f"{done} are written already (--force writes them again)", file=sys.stderr)
-    failed = bool(problems)
+    failed, first = bool(problems), True
     for outcome in _progress(work, jobs, processes or _gpus()):
         if outcome.problem:
             failed = True
             _complain(outcome.problem)
-        _print(outcome.printed, first=outcome.job == jobs[0] or work.render != "csv")
+        if outcome.printed:
+            _print(outcome.printed, headed=first or work.render != "csv")
+            first = False
     if failed:
         sys.exit(1)
 
@@ -149,11 +152,10 @@ def _complain(problem: str) -> None:
     tqdm.write(f"error: {one_line(problem)}", file=sys.stderr)
 
 
-def _print(text: str, first: bool) -> None:
-    """Prints a call; of tables, the columns' names once."""
-    if text:
-        sys.stdout.write(text if first else text.partition("\n")[2])
-        sys.stdout.flush()
+def _print(text: str, headed: bool) -> None:
+    """Prints a call; of several tables, the columns' names once."""
+    sys.stdout.write(text if headed else text.partition("\n")[2])
+    sys.stdout.flush()
 
 
 def _progress(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
