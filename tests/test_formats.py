@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_tiers_cover_the_call_without_gaps(call):
         assert intervals[0][0] == 0
         assert intervals[-1][1] == call.duration_s
         assert all(start < end for start, end, _ in intervals)
-        assert all(a[1] == b[0] for a, b in zip(intervals, intervals[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(intervals))
 
 
 def test_tiers_hold_turns_and_characters_of_each_channel():
