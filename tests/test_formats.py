@@ -117,4 +117,4 @@ def test_times_and_texts_are_put_together():
     assert joined(["您好", "OK", "3 yes", "是"]) == "您好OK 3 yes是"
     assert joined([]) == ""
     assert CALL.text == '您好，他说"好", 是OK'
-    assert CALL.speakers == ["agent", "customer"]
+    assert CALL.channels == {0: "agent", 1: "customer"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import soundfile
 
 import telephone_asr
 from call_fixtures import RATE_HZ
+from repository_fixtures import ROOT
 from telephone_asr import cli
 from telephone_asr.calls.turns import Call
 from telephone_asr.errors import InputError
@@ -158,22 +160,14 @@ def test_a_folder_that_cannot_be_written_to_is_named(transcribe, folder, tmp_pat
 
 
 def test_the_longest_call_is_that_of_params_yaml(transcribe, folder, monkeypatch, tmp_path):
-    from repository_fixtures import ROOT
-
     text = (ROOT / "params.yaml").read_text("utf-8")
-    changed, n = telephone_asr_limit(text)
+    changed, n = re.subn(r"max_hours: [\d.]+", "max_hours: 0.001", text)
     assert n == 1
     (tmp_path / "params.yaml").write_text(changed, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     code, _, (error,) = transcribe(folder / "silent.wav")
     assert code == 1
     assert "limit 0.001 (corpus.max_hours" in error
-
-
-def telephone_asr_limit(text: str) -> tuple[str, int]:
-    import re
-
-    return re.subn(r"max_hours: [\d.]+", "max_hours: 0.001", text)
 
 
 def test_two_processes_write_what_one_writes(transcribe, folder, monkeypatch):
@@ -215,7 +209,7 @@ def test_a_call_in_python(call, fitted_directory):
     found = telephone_asr.transcribe(call[0], model, names=("agent", "customer"))
     assert isinstance(found, Call)
     assert found.duration_s == 30.0
-    assert set(found.speakers) <= {"agent", "customer"}
+    assert found.channels.items() <= {0: "agent", 1: "customer"}.items()
     assert (
         found.turns
         == telephone_asr.transcribe(
@@ -224,6 +218,8 @@ def test_a_call_in_python(call, fitted_directory):
     )
     with pytest.raises(InputError, match=r"lost\.wav: No such file"):
         telephone_asr.transcribe("lost.wav", model)
+    with pytest.raises(InputError, match="channels: expected one of both, left"):
+        telephone_asr.transcribe(call[0], model, channels="stereo")
 
 
 def test_an_utterance_of_one_segment_has_the_text_that_it_had(

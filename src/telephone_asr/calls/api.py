@@ -60,10 +60,12 @@ def transcribe(
         InputError: it is no sound, damaged, still being written, longer than 12 hours, or lacks
             the channel; or there is no such model.
     """
-    from telephone_asr.calls.recording import Choice
+    from telephone_asr.calls.recording import CHANNELS, Choice
     from telephone_asr.calls.transcriber import transcribe_calls
     from telephone_asr.shards import Rejected
 
+    if channels not in CHANNELS:
+        raise InputError(f"channels: expected one of {', '.join(CHANNELS)}, got {channels}.")
     nano = load_model(model) if isinstance(model, str | Path) else model
     choice = Choice(channels, names, whole)
     (call,) = transcribe_calls(nano, [Path(path)], choice)

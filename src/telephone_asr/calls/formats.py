@@ -76,7 +76,7 @@ def to_csv(call: Call, audio: str) -> str:
 
 def to_textgrid(call: Call, audio: str) -> str:
     """Writes a tier of turns and one of characters for each channel."""
-    tiers = [tier for speaker in call.speakers or [""] for tier in _tiers(call, speaker)]
+    tiers = [tier for channel in call.channels or {None: ""} for tier in _tiers(call, channel)]
     lines = [
         *('File type = "ooTextFile"', 'Object class = "TextGrid"', ""),
         *("xmin = 0", f"xmax = {call.duration_s}", "tiers? <exists>"),
@@ -96,11 +96,11 @@ def to_textgrid(call: Call, audio: str) -> str:
 Interval = tuple[float, float, str]
 
 
-def _tiers(call: Call, speaker: str) -> list[tuple[str, list[Interval]]]:
-    own = [turn for turn in call.turns if turn.speaker == speaker]
+def _tiers(call: Call, channel: int | None) -> list[tuple[str, list[Interval]]]:
+    own = [turn for turn in call.turns if turn.channel == channel]
     turns = [(turn.start_s, turn.end_s, turn.text) for turn in own]
     characters = [one for turn in own for one in _heard(turn.characters)]
-    name = speaker or "call"
+    name = call.channels.get(channel) or "call"
     return [
         (name, _without_gaps(turns, call.duration_s)),
         (f"{name}, characters", _without_gaps(characters, call.duration_s)),

@@ -130,6 +130,7 @@ class _Heard:
         self.duration_s, self._same = 0.0, True
         self._mixed = chosen[0][0] is None and sound.channels > 1
         columns = sound.channels + 1 if self._mixed else len(chosen)
+        wanted = [channel or 0 for channel, _ in chosen]
         listener = Listener(sound.rate_hz, columns)
         frames = 0
         for block in _blocks(sound, choice.max_hours):
@@ -137,7 +138,7 @@ class _Heard:
                 block = np.column_stack([block.mean(axis=1), block])
             elif chosen[0][0] is not None:
                 self._same &= bool((block == block[:, :1]).all())
-                block = block[:, [channel for channel, _ in chosen]]
+                block = block[:, wanted]
             listener.add(block)
             frames += len(block)
             on_sound(len(block) / sound.rate_hz)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,10 +44,10 @@ class Call:
         return joined([turn.text for turn in self.turns])
 
     @property
-    def speakers(self) -> list[str]:
-        """Returns the channels' names, in the order of the channels."""
-        by_channel = Counter((turn.channel or 0, turn.speaker) for turn in self.turns)
-        return [speaker for _, speaker in sorted(by_channel)]
+    def channels(self) -> dict[int | None, str]:
+        """Returns the name of each channel on which something is said, in their order."""
+        names = {(turn.channel or 0, turn.channel, turn.speaker) for turn in self.turns}
+        return {channel: speaker for _, channel, speaker in sorted(names, key=lambda n: n[0])}
 
 
 def joined(texts: Sequence[str]) -> str:
