@@ -1,12 +1,12 @@
 """A call of half an hour, transcribed by `telephone_asr` and by FunASR's own `AutoModel`.
 
-    python bench/calls.py [--model models/final] [--minutes 30] [--folder /tmp/calls]
+    python bench/calls.py [--model models/final] [--corpus simulated] [--minutes 30]
 
-The call has two channels of test utterances (of the simulated corpus, as `dvc repro` made it), with
-pauses, twenty seconds of hold now and then, and 450 Hz tones in it. For each way: CER of each
-channel (its texts after one another against all that was said on it), characters in turns that
-overlap with nothing that was said, real-time factor without the loading, and the largest resident
-memory, also of a call of a tenth of the length. FunASR's way is
+The call has two channels of test utterances (of a corpus as `dvc repro` made it), with pauses,
+twenty seconds of hold now and then, and 450 Hz tones in it. For each way: CER of each channel (its
+texts after one another against all that was said on it), characters in turns that overlap with
+nothing that was said, real-time factor without the loading, and the largest resident memory, also
+of a call of a tenth of the length. FunASR's way is
 `AutoModel(model=..., vad_model="silero-vad")` on a file of each channel, since it averages them.
 """
 
@@ -45,29 +45,33 @@ class Said:
 
 
 def make_call(
-    path: Path, utterances: Sequence[tuple[np.ndarray, str]], minutes: float, seed: int = 0
+    path: Path,
+    utterances: Sequence[tuple[np.ndarray, str]],
+    minutes: float,
+    seed: int = 0,
+    rate_hz: int = RATE_HZ,
 ) -> list[Said]:
     """Writes a stereo call; returns its turns.
 
-    utterances: float32 samples at RATE_HZ and their texts, drawn from with replacement.
+    utterances: float32 samples and their texts, drawn from with replacement.
     """
     rng = np.random.default_rng(seed)
-    samples = (NOISE * rng.standard_normal((round(60 * minutes * RATE_HZ), 2))).astype(np.float32)
-    tone = 0.1 * np.sin(2 * np.pi * TONE_HZ * np.arange(round(TONE_S * RATE_HZ)) / RATE_HZ)
+    samples = (NOISE * rng.standard_normal((round(60 * minutes * rate_hz), 2))).astype(np.float32)
+    tone = 0.1 * np.sin(2 * np.pi * TONE_HZ * np.arange(round(TONE_S * rate_hz)) / rate_hz)
     samples[: len(tone), 0] += tone[: len(samples)]
     said: list[Said] = []
     at_s, channel = TONE_S + 1, 0
     while True:
         sound, text = utterances[rng.integers(len(utterances))]
-        first = round(at_s * RATE_HZ)
+        first = round(at_s * rate_hz)
         if first + len(sound) > len(samples):
             break
         samples[first : first + len(sound), channel] += sound
-        said.append(Said(channel, at_s, at_s + len(sound) / RATE_HZ, text))
+        said.append(Said(channel, at_s, at_s + len(sound) / rate_hz, text))
         hold = rng.random() < HOLD_SHARE
         at_s = said[-1].end_s + (HOLD_S if hold else rng.uniform(*PAUSE_S))
         channel = int(rng.integers(2))
-    soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
+    soundfile.write(path, samples, rate_hz, subtype="PCM_16")
     return said
 
 
@@ -77,18 +81,18 @@ def trimmed(samples: np.ndarray, share: float = 0.02) -> np.ndarray:
     return samples[loud[0] : loud[-1] + 1]
 
 
-def held_out() -> list[tuple[np.ndarray, str]]:
+def held_out(corpus: str) -> tuple[list[tuple[np.ndarray, str]], int]:
+    """Returns a corpus's test utterances, and their rate in Hz."""
     from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.paths import MANIFESTS, SHARDS
     from telephone_asr.shards import sound_index
 
-    sounds = sound_index(SHARDS["simulated"])
-    found = []
-    for example in read_manifest(MANIFESTS / "simulated" / "test.jsonl"):
-        samples, rate_hz = sounds.read(example.key)
-        assert rate_hz == RATE_HZ
-        found.append((trimmed(samples.astype(np.float32) / 32768), example.text))
-    return found
+    sounds = sound_index(SHARDS[corpus])
+    read = [
+        (*sounds.read(example.key), example.text)
+        for example in read_manifest(MANIFESTS / corpus / "test.jsonl")
+    ]
+    return [(trimmed(samples / np.float32(32768)), text) for samples, _, text in read], read[0][1]
 
 
 # --- One way, in a process of its own
@@ -116,7 +120,8 @@ def funasr(model: Path, path: Path) -> tuple[float, list[Said]]:
     seconds, said = 0.0, []
     for channel in (0, 1):
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            soundfile.write(file.name, soundfile.read(path)[0][:, channel], RATE_HZ, "PCM_16")
+            samples, rate_hz = soundfile.read(path)
+            soundfile.write(file.name, samples[:, channel], rate_hz, "PCM_16")
             started = time.perf_counter()
             (found,) = recogniser.generate(file.name, itn=False) or [{"text": ""}]
             seconds += time.perf_counter() - started
@@ -168,6 +173,9 @@ def overlap(one: Said, other: Said) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=Path("models/final"))
+    parser.add_argument(
+        "--corpus", choices=("simulated", "telecall", "wideband"), default="simulated"
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--folder", type=Path, help="where the calls are kept; default: nowhere")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
@@ -179,10 +187,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = a.folder or Path(temporary)
-        utterances = held_out()
+        utterances, rate_hz = held_out(a.corpus)
         lengths = {"long": a.minutes, "short": a.minutes / 10}
         calls = {
-            name: (minutes, make_call(folder / f"{name}.wav", utterances, minutes))
+            name: (minutes, make_call(folder / f"{name}.wav", utterances, minutes, 0, rate_hz))
             for name, minutes in lengths.items()
         }
         (folder / "truth.json").write_text(
