@@ -130,9 +130,9 @@ def _network() -> _Network:
 
 def spoken_frames(activity: Activity, shortest_s: float, pause_s: float) -> list[tuple[int, int]]:
     """Returns the frames at which speech begins and ends, by the package's own thresholds."""
-    pause = [0.0] * (1 + round(pause_s / FRAME_S))  # else it ends with the recording, not before
+    pause = np.zeros(1 + round(pause_s / FRAME_S))  # else it ends with the recording, not before
     found = _package().get_speech_timestamps_from_probs(
-        activity.speech.tolist() + pause,
+        np.append(activity.speech, pause),
         sampling_rate=RATE_HZ,
         min_speech_duration_ms=round(1000 * shortest_s),
         min_silence_duration_ms=round(1000 * pause_s),
