@@ -25,6 +25,7 @@ import numpy as np
 import variants
 from telephone_asr.channel.level import active_level_db
 from telephone_asr.channel.line import generator
+from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import Example, read_manifest
@@ -43,7 +44,6 @@ WAYS = tuple((trained, heard) for trained in DITHERS for heard in DITHERS)
 
 FRAME_S = 0.02
 PAUSE_S, PAUSE_DB = 0.06, 20.0  # a pause is as long, and so much below the speech
-STAGES = ("base", "train encoder", "train adaptor", "train lora")
 
 
 # --- Muted sound
@@ -107,15 +107,6 @@ class Muted:
 # --- Training and hearing
 
 
-def train(root: Path, seed: int, dither: float) -> None:
-    """The base and the three stages, in a copy of the repository."""
-    if (root / "trained").exists():
-        return
-    variants.copy(root, (f"seed={seed}", f"frontend.dither={dither}"))
-    variants.run(root, STAGES)
-    (root / "trained").touch()
-
-
 def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Params) -> list[str]:
     frontend = Frontend(nano.config["frontend_conf"])
     heard = []
@@ -140,10 +131,12 @@ def hear(root: Path, dither: float) -> tuple[dict[tuple[str, str], list[ErrorRat
         for muting, mute in MUTED.items():
             texts = recognise(nano, examples, Muted(sounds, mute), params)
             errors[name, muting] = score([e.text for e in examples], texts, **vars(params.scoring))
-    clips = no_speech.clips()
-    silence = [replace(examples[0], key=key) for key in clips.samples if key.startswith("silence")]
-    texts = recognise(nano, silence, clips, params)
-    made_up = no_speech.insertions_per_minute([e.key for e in silence], texts, params.scoring)
+    directory = root / "data" / "no_speech" / "test"
+    clips = read_clips(directory, examples[0].prompt)
+    silence = [replace(e, source=examples[0].source) for e in clips if e.scene == "silence"]
+    texts = recognise(nano, silence, sound_index(directory), params)
+    heard = [(e.key, e.scene, e.duration_s) for e in silence]
+    made_up = no_speech.rates(no_speech.made_up_lines(heard, texts, 0, params.scoring))
     return errors, made_up["silence"]["insertions_per_minute"]
 
 
@@ -175,7 +168,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for trained, heard in WAYS:
             root = arguments.directory / f"dither-{trained:g}-seed-{seed}"
-            train(root, seed, trained)
+            variants.train(root, (f"seed={seed}", f"frontend.dither={trained}"))
             errors, made_up = hear(root, heard)
             silence[trained, heard].append(made_up)
             for key, own in errors.items():

@@ -57,6 +57,7 @@ CHECKS = (
     Check("adaptor", 90),
     Check("lora", 90),
     Check("decoding", 90),
+    Check("larger_batch", 90),
     Check("resume", 150, alone=False),
     Check("processes", 150, alone=False),
     Check("evaluate", 150, alone=False),

@@ -32,11 +32,10 @@ STAGES = ("corpus", "simulate", "telecall", "tokenizer", "manifests", "base", "e
 CHANGES = (
     *("corpus.wideband={kind: kaldi, path: people, part: null}", "split.frozen=true"),
     *("split.valid=0.15", "split.test=0.15"),
-    "base.tiny.ctc.max_batch_rows=200",
 )
 MADE_ANEW = ("data", "models", "metrics", "docs", "tests", "site")
-# Epochs of CTC and of the language model: more of the smaller corpus.
-ARMS = {"alone": (24, 60), "with embedded": (16, 40)}
+# Epochs of CTC and of the language model, rows a batch of the former: about as many steps each.
+ARMS = {"alone": (24, 60, 200), "with embedded": (12, 24, 350)}
 
 
 def write_corpus(directory: Path, people: Sequence[Item], embedded: bool) -> None:
@@ -57,10 +56,11 @@ def train(root: Path, arm: str, fold: int, a: argparse.Namespace) -> None:
     """Trains a base in a copy of the repository, with a share of the people held out."""
     if (root / "trained").exists():
         return
-    ctc, llm = ARMS[arm]
+    ctc, llm, rows = ARMS[arm]
     source = f"corpus.calls={{kind: calls, path: {a.calls.resolve()}, part: null}}"
     epochs = (f"base.tiny.ctc.epochs={ctc}", f"base.tiny.llm.epochs={llm}")
-    variants.copy(root, (*CHANGES, source, *epochs, f"split.seed={a.split_seed}"), MADE_ANEW)
+    learning = (*epochs, f"base.tiny.ctc.max_batch_rows={rows}")
+    variants.copy(root, (*CHANGES, source, *learning, f"split.seed={a.split_seed}"), MADE_ANEW)
     items = kaldi_items(a.wideband)
     write_corpus(root / "people", items, arm != "alone")
     held_out = set(sorted({one.speaker for one in items})[fold :: a.folds])

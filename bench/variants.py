@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from telephone_asr.params import change_key
 
 NEVER = (".venv", ".dvc", ".git", ".scratch", "report")
+TRAINING = ("base", "train encoder", "train adaptor", "train lora")
 
 
 def copy(root: Path, changes: Sequence[str], without: Sequence[str] = ()) -> None:
@@ -41,3 +42,12 @@ def run(root: Path, stages: Sequence[str]) -> None:
     for name in stages:
         command = [sys.executable, "-m", *f"telephone_asr.stages.{name}".split()]
         subprocess.run(command, cwd=root, env=environment, check=True)
+
+
+def train(root: Path, changes: Sequence[str]) -> None:
+    """Trains the base and the three stages in a copy, unless that has been done."""
+    if (root / "trained").exists():
+        return
+    copy(root, changes)
+    run(root, TRAINING)
+    (root / "trained").touch()

@@ -39,6 +39,7 @@ WORDS = {
     "measures": "level, SNR, pitch",
     "sameness": "the same recording twice",
     "simulation": "shards over the line",
+    "no_speech": "sound without a voice",
     "outs": "written whole or not",
     "program": "errors as sentences",
     "scratch": "work that goes on",

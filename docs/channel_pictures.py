@@ -1,5 +1,6 @@
 """Draws the pictures of docs/channel.md: one synthetic sentence over lines that do one thing each.
 
+pip install -c constraints.txt -e '.[line]'
 python docs/channel_pictures.py
 """
 
@@ -52,6 +53,14 @@ PICTURES: dict[str, dict[str, Line]] = {
         "handset": replace(CLEAN, handset=1.0),
         "band_hz 300 to 3400": CLEAN,
     },
+    "enhancement": {
+        "white_noise_snr_db 10": replace(CLEAN, white_noise_snr_db=TEN),
+        "the same, noise_suppression": replace(
+            CLEAN, white_noise_snr_db=TEN, noise_suppression=1.0
+        ),
+        "level_db -50": replace(CLEAN, level_db=(-50.0, -50.0)),
+        "the same, gain_control": replace(CLEAN, level_db=(-50.0, -50.0), gain_control=1.0),
+    },
     "echo": {
         "no echo": CLEAN,
         "echo, 300 ms, loss_db 10": replace(CLEAN, echo=Echo(1.0, (300.0, 300.0), TEN)),
@@ -60,7 +69,8 @@ PICTURES: dict[str, dict[str, Line]] = {
         name: replace(CLEAN, codec=name)
         for name in (
             *("alaw", "mulaw", "amr_nb_12200", "amr_nb_4750", "gsm", "g726", "g722"),
-            "amr_nb_4750+alaw+amr_nb_4750",
+            *("amr_nb_4750+alaw+amr_nb_4750", "g723", "amr_wb_6600+alaw"),
+            *("opus_8000+alaw", "opus_16000+alaw"),
         )
     },
     "loss": {

@@ -12,7 +12,7 @@ from repository_fixtures import ROOT
 from speech_fixtures import FS, TEXTS
 from telephone_asr.model.parts import LoraSize
 from telephone_asr.names import STACKED
-from telephone_asr.params import Augment, TinyModel, TinyTraining, Train, load_params
+from telephone_asr.params import TinyModel, TinyTraining, Train, load_params
 from telephone_asr.training.plan import Plan
 
 LORA = LoraSize(r=4, alpha=8, dropout=0.1)
@@ -38,7 +38,7 @@ TINY = TinyModel(
     encoder_dim=32,
     llm_layers=2,
     llm_dim=32,
-    augment=Augment(speed=0.1, tract=0.08, hidden_filters=10, hidden_frames=10),
+    no_speech=0.0,
     ctc=TinyTraining(lr=1e-3, epochs=1, max_batch_rows=100),
     llm=TinyTraining(lr=3e-3, epochs=1, max_batch_rows=100),
 )

@@ -24,6 +24,7 @@ CALLS = {
     "lora": lambda i: 4,
     "final": lambda i: 4,
 }
+HEARD = {"insertions_per_minute": 1.5, "share_with_text": 0.25, "cut_off": 0}
 WIDEBAND = {"base": 1, "encoder": 2, "adaptor": 2, "lora": 3, "final": 3}
 
 
@@ -63,7 +64,7 @@ def metrics(of: dict[str, list[dict]] | None = None) -> dict[str, dict]:
     """As `evaluate` writes them."""
     return {
         name: {s: summary([x for x in lines if x["source"] == s], seed=0) for s in TEST_SETS}
-        | {"no_speech": {"silence": {"insertions_per_minute": 1.5}}}
+        | {"no_speech": {"silence": {**HEARD, "hotwords": HEARD}}}
         for name, lines in (of or transcripts()).items()
     }
 
@@ -133,4 +134,4 @@ def read_call(key: str) -> tuple[np.ndarray, int]:
 
 
 def whole_document(**fields) -> Document:
-    return document(findings(**fields), CURVES, ["CORPORA"], ["LINE"], read_call)
+    return document(findings(**fields), CURVES, ["CORPORA"], ["LINE"], read_call, read_call)

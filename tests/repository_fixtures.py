@@ -103,6 +103,7 @@ SMALL = {
     "corpus.wideband": {"kind": "kaldi", "path": "import/wideband", "part": None},
     "corpus.calls": {"kind": "calls", "path": "import/calls/calls.jsonl", "part": None},
     "corpus.shard_size": 7,
+    "corpus.no_speech": {"minutes": 1.0, "test_minutes": 0.1, "path": None},
     "filter.characters_per_s": [0.1, 50],
     "filter.pace": 20.0,
     "split.seed": 2,
@@ -128,7 +129,7 @@ SMALL = {
 
 def stage_command(name: str, *arguments: str) -> list[str]:
     """The module of one of dvc.yaml's stages, and its arguments: train_lora is `train lora`."""
-    module, *part = name.split("_")
+    module, part = (name, []) if name == "no_speech" else (name.split("_")[0], name.split("_")[1:])
     return [f"telephone_asr.stages.{module}", *part, *arguments]
 
 
@@ -154,7 +155,7 @@ def data_repository(tmp_path_factory, speech) -> SimpleNamespace:
     path = tmp_path_factory.mktemp("repository")
     counts = import_corpora(path, speech)
     write_params(path, SMALL)
-    for name in ("corpus", "simulate", "telecall", "tokenizer", "manifests"):
+    for name in ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests"):
         run_stage(path, name)
     return SimpleNamespace(path=path, counts=counts)
 

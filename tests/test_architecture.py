@@ -14,7 +14,7 @@ LAYERS = (
     ("__init__", "names", "paths", "titles"),
     ("errors", "sections", "tags", "textfiles", "workers"),
     ("outs", "program", "scratch", "channel"),
-    ("shards", "measures", "sameness", "simulation"),
+    ("shards", "measures", "sameness", "simulation", "no_speech"),
     ("corpora", "scoring", "manifests", "model"),
     ("params",),
     ("processes",),

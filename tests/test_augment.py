@@ -123,3 +123,33 @@ def test_copies_of_an_utterance_differ_and_are_the_same_again(speech):
     again = dataset()
     assert all(torch.equal(copies[i], again[i]) for i in reversed(range(6)))
     assert all(torch.equal(copies[i], again[i]) for i in range(6))  # from memory, too
+
+
+def test_clips_come_after_the_copies_and_are_heard_as_they_are(speech):
+    sound = Sound(speech(1.5, seed=6, rate_hz=16000).astype(np.int16))
+    frames_of = fbank_frames(24000, 16000, 16000)
+    said, clip = (
+        Example(key, text, PROMPT, frames_of, len(text), 1.5, "", "", "wideband")
+        for key, text in (("a", "您好"), ("quiet", ""))
+    )
+    frontend, sounds = Frontend(CONFIG), {"wideband": sound}
+    dataset = SpeechDataset([said], sounds, frontend, 10, 2, lambda i, rows: rows + 1 + i, [clip])
+    assert [example.key for example in dataset.examples] == ["a", "a", "quiet"]
+    plain = frontend(*sound.read("a"))
+    for place, more in enumerate((1, 2, 0)):
+        assert torch.allclose(dataset[place], plain + more)
+
+
+def test_a_plan_hears_each_epoch_another_copy_but_frozen_parts_a_few():
+    from telephone_asr.training.plan import COPIES, Plan
+
+    def copies(input_stage: str, epochs: int, augment: Augment | None) -> int:
+        return Plan(
+            "test", (), (), input_stage, 0.1, 0, epochs, 1, 1.0, 0.0, augment=augment
+        ).copies
+
+    some = Augment(0.1, 0.0, 0, 0)
+    assert copies("features", 16, some) == 16
+    assert copies("encoded", 16, some) == COPIES < 16
+    assert copies("adapted", 2, some) == 2
+    assert copies("features", 16, NOTHING) == copies("features", 16, None) == 0

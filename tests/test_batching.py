@@ -81,13 +81,14 @@ def test_nothing_makes_no_batch():
     assert in_order([], MAX_BATCH_ROWS) == []
 
 
-def test_tried_first_is_what_has_most_rows_most_attention_or_most_text():
+def test_tried_first_is_what_has_most_rows_most_attention_most_text_or_most_utterances():
     lengths = [10] * 20 + [100, 95, 30, 30, 30, 5]
     tokens = [2] * 20 + [5, 5, 40, 40, 40, 1]
     batches = [[25], list(range(20)), [20, 21], [22, 23, 24]]
     # Twenty short ones have 200 rows, as has [20, 21], whose rows attend to more of each other.
     assert largest(batches, lengths, tokens) == [1, 2, 3]
     assert largest([[20, 21], [25]], lengths, tokens) == [0]
+    assert largest([[20, 21], [25, 0, 1]], lengths, tokens) == [0, 1]  # prompts may differ
     assert largest([], lengths, tokens) == []
 
 
@@ -251,3 +252,31 @@ def test_two_corpora_may_have_one_key(tmp_path, nano, speech):
         expected = frontend(*sounds[example.source].read("sim-a"))
         assert torch.equal(inputs[i], expected)
     assert not torch.equal(inputs[0], inputs[1])
+
+
+def test_of_the_last_so_many_are_drawn_anew_for_each_epoch():
+    """123 come always; of 80 more a part, or each at least twice and none three times more."""
+    for drawn, fewest, most in ((30, 0, 1), (200, 2, 3)):
+        epochs = []
+        for epoch in (1, 2):
+            batches = schedule(LENGTHS, MAX_BATCH_ROWS, epoch, 0, drawn=drawn, of=80)
+            seen = [i for batch in batches for i in batch][(epoch - 1) * (123 + drawn) :]
+            counts = Counter(seen)
+            assert all(counts[i] == 1 for i in range(123))
+            assert {counts[i] for i in range(123, 203)} <= {fewest, most}
+            assert sum(counts.values()) == 123 + drawn
+            assert all(frames(batch, LENGTHS) <= MAX_BATCH_ROWS for batch in batches)
+            epochs.append({i: counts[i] for i in range(123, 203)})
+        assert epochs[0] != epochs[1]
+    assert schedule(LENGTHS, 400, 2, 0) == schedule(LENGTHS, 400, 2, 0, drawn=0, of=0)
+
+
+def test_each_epoch_has_another_copy_and_the_clips_come_after_all_of_them():
+    """Three copies of 60, and 23 clips: five epochs."""
+    batches = schedule(LENGTHS[:203], MAX_BATCH_ROWS, 5, 0, drawn=4, of=23, copies=3)
+    seen = [i for batch in batches for i in batch]
+    assert len(seen) == 5 * 64
+    for epoch in range(5):
+        own = sorted(seen[64 * epoch : 64 * (epoch + 1)])
+        assert own[:60] == [epoch % 3 * 60 + i for i in range(60)]
+        assert all(180 <= i < 203 for i in own[60:])

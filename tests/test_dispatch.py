@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,17 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from repository_fixtures import ROOT, SMALL, import_corpora, write_params
 from speech_fixtures import write_wav
 
-CODECS = ("mulaw", "alaw", "gsm+alaw", "amr_nb+alaw", "amr_nb+alaw+amr_nb", "g726", "g722+alaw")
+CODECS = (
+    *("mulaw", "alaw", "gsm+alaw", "amr_nb+alaw", "amr_nb+alaw+amr_nb", "g726", "g722+alaw"),
+    *("g723", "opus", "opus+alaw"),
+    *(("amr_wb+alaw", "alaw+amr_wb") if find_spec("imageio_ffmpeg") else ()),
+)
+ENHANCED = 0.5 if find_spec("pywebrtc_audio") else 0
 EVERYTHING = {  # that a line can do, to about half of the utterances each
     "music": {"share": 0.6, "snr_db": [0, 10]},
     "clipping": {"share": 0.7, "soft": 0.6, "headroom_db": [2, 8]},
+    "noise_suppression": ENHANCED,
+    "gain_control": ENHANCED,
     "handset": 0.5,
     "echo": {"share": 0.5, "delay_ms": [20, 80], "loss_db": [10, 20]},
     "codec": dict.fromkeys(CODECS, 1),
@@ -35,14 +43,15 @@ EVERYTHING = {  # that a line can do, to about half of the utterances each
 PARAMS = {
     **{f"channel.{key}": value for key, value in EVERYTHING.items()},
     **{f"corpus.synthetic.line.{key}": value for key, value in EVERYTHING.items()},
+    "corpus.no_speech": {"minutes": 0.7, "test_minutes": 0.15, "path": None},  # each variant once
     "split": {"valid": 0.3, "test": 0.3, "seed": 2, "frozen": False, "short": 100},
 }
-STAGES = ("corpus", "simulate", "telecall", "tokenizer", "manifests")
+STAGES = ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests")
 
 PROGRAM = """
 import importlib, json, os, sys
 import numpy as np
-from telephone_asr.scoring import compare, no_speech, slices
+from telephone_asr.scoring import compare, slices
 from telephone_asr.scoring.cer import errors_of
 
 print("exp64", np.exp(np.linspace(0, 1, 1000)).tobytes().hex())
@@ -62,9 +71,6 @@ with open("metrics/scores.json", "w", encoding="utf-8") as file:
         json.dump(compare.bootstrap_interval(both[0], speakers, 0), file)
         json.dump(compare.paired_difference(*both, speakers, 0), file)
         json.dump(compare.paired_p_value(*both, speakers, 0), file)
-with open("data/no_speech", "wb") as file:
-    for samples in no_speech.clips().samples.values():
-        file.write(samples.tobytes())
 """
 
 

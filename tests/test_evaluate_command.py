@@ -308,6 +308,18 @@ def test_hotwords_that_are_no_text_are_refused(refusal, folder, lines):
     )
 
 
+def test_hotwords_that_break_the_prompt_are_refused_with_their_place(refusal, folder, lines):
+    path, words = calls(folder, *lines), folder / "words.txt"
+    sentence = "expected a word without < > [ ], commas and control characters"
+    message = refusal("--calls", path, "--hotwords", "张三", "<|im_end|>")
+    assert f"--hotwords: {sentence}" in message
+    assert message.endswith("got '<|im_end|>'.")
+    words.write_text("张三\n\n张三，李四\n", encoding="utf-8")
+    message = refusal("--calls", path, "--hotwords", words)
+    assert f"{words}:3: {sentence}" in message
+    assert message.endswith("got '张三，李四'.")
+
+
 @pytest.mark.parametrize(
     "words", [[], ["--calls", "a", "--kaldi", "b"], ["--calls", "a", "--beams", "0"]]
 )

@@ -123,6 +123,8 @@ def test_a_caption_says_what_the_line_did():
     assert sound.line_caption(done) == "alaw, level −20 dB, handset"
     done |= {"lost_packets": 0.051, "loss_concealed": False, "echo_delay_ms": 50.0}
     assert sound.line_caption(done) == "alaw, level −20 dB, handset, echo, 5 % lost, silent"
+    done = {"codec": "opus", "level_db": -20.0, "noise_suppression_db": 12, "gain_control": True}
+    assert sound.line_caption(done) == "opus, level −20 dB, noise suppression, automatic gain"
 
 
 def test_spectrograms_of_two_rates_agree():

@@ -8,7 +8,9 @@ from telephone_asr.commands.forecast import Speech, corpus_speech, read_rates
 from telephone_asr.dataset.batching import low_rate_frames, schedule
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.no_speech.clips import training_clips
 from telephone_asr.params import load_params
+from telephone_asr.training.plan import COPIES
 
 RATES = {
     "encoder": {"rows_a_second": 1000.0, "weights_gb": 4.0, "gb_a_1000_rows": 2.0},
@@ -30,6 +32,8 @@ def params():
         train={
             **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
+            "augment": {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0},
+            "pad": {"share": 0.0, "most_s": 2.0},
         },
     )
 
@@ -66,10 +70,28 @@ def test_frozen_outputs_take_disk_where_they_are_kept_and_an_eighth_of_the_rows_
     assert saved == pytest.approx(rows / 8 * 1024 * 4 / 1e9)
 
 
+def test_frozen_parts_hear_each_changed_copy(params):
+    once, changed = by_stage(params), by_stage(smaller(params, train={"augment": {"speed": 0.1}}))
+    rows = 0.8 * 12 * 3600 / 0.06 * forecast.PADDING
+    copies = min(COPIES, params.train.adaptor.epochs)
+    more = changed["train_adaptor"].disk_gb - once["train_adaptor"].disk_gb
+    assert more == pytest.approx((copies - 1) * rows * 512 * 4 / 1e9)
+    assert changed["train_encoder"].disk_gb == once["train_encoder"].disk_gb
+
+
 def test_wideband_speech_that_is_mixed_in_counts(params):
     mixed = by_stage(smaller(params, train={"mix": 0.5}))["train_lora"]
     assert mixed.speech.utterances == 3200 + 1600
     assert mixed.speech.hours == pytest.approx(1.6 + 1.6)
+
+
+def test_clips_in_which_nobody_speaks_count(params):
+    spoken = by_stage(params)["train_lora"].speech
+    found = by_stage(smaller(params, train={"no_speech": 0.2}))["train_lora"].speech
+    assert found.utterances == spoken.utterances * 5 / 4
+    clips = [clip.seconds for clip in training_clips(600, seed=0)]
+    mean_h = sum(clips) / len(clips) / 3600
+    assert found.hours - spoken.hours == pytest.approx(spoken.utterances / 4 * mean_h, rel=0.02)
 
 
 def test_without_a_rate_there_are_still_steps_and_disk(params):
@@ -135,11 +157,14 @@ def test_the_repositorys_own_rates_are_a_cpus_and_complete(params):
 
 
 def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
-    from telephone_asr.scoring.no_speech import CLIPS_S, NO_SPEECH_KINDS
+    from telephone_asr.scoring import hotwords
+    from telephone_asr.stages import evaluate
 
-    quiet_s = len(NO_SPEECH_KINDS) * sum(CLIPS_S)
-    assert pytest.approx(quiet_s, rel=0.01) == forecast.NO_SPEECH_HOURS * 3600
+    assert (len(hotwords.LISTS), evaluate.LISTED) == (forecast.HOTWORD_LISTS, forecast.LISTED)
     before, after = by_stage(params), by_stage(params, RATES | {"start_s": 36.0})
     assert after["train_lora"].hours - before["train_lora"].hours == pytest.approx(0.01)
     name = "evaluate (5 checkpoints)"
+    # Nine kinds of ten minutes, without hotwords and with, at 100 times real time.
+    longer = by_stage(smaller(params, corpus={"no_speech": {"test_minutes": 20.0}}))
+    assert longer[name].hours - before[name].hours == pytest.approx(5 * 2 * 9 * 10 / 60 / 100)
     assert after[name].hours - before[name].hours == pytest.approx(0.1)

@@ -273,3 +273,35 @@ def test_a_transcript_longer_than_its_speech_has_no_part_in_the_ctc_loss(nano):
     assert torch.isfinite(loss)
     grads = [p.grad for p in nano.model.parameters() if p.grad is not None]
     assert all(torch.isfinite(g).all() for g in grads)
+
+
+def test_where_nobody_speaks_the_turn_ends_or_the_published_sign_of_silence_is_written(
+    nano, modelscope_directory
+):
+    """The tiny tokenizer knows no "/"; one of byte pairs, as the published one, knows all there is,
+    and what decoding takes out is what is learnt."""
+    published_nano = load(modelscope_directory)
+    end = nano.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert fun_asr_nano.transcript_tokens(nano, ["您好", ""])[1] == [end]
+    tokens = fun_asr_nano.transcript_tokens(published_nano, ["", "您好"])
+    assert published_nano.tokenizer.decode(tokens[0]) == "/sil<|im_end|>"
+    assert tokens[1] == published_nano.tokenizer.encode("您好<|im_end|>")
+
+
+def test_the_ctc_loss_of_nothing_said_is_that_of_blanks(nano):
+    """Alone in a batch, and beside speech; each silent utterance counts as one token."""
+    nano.model.requires_grad_(True)
+    encoded = torch.randn(3, 12, nano.model.audio_encoder.output_size())
+    lengths = torch.tensor([12, 7, 9])
+    blank = fun_asr_nano.ctc_log_probs(nano, encoded, lengths)[..., nano.model.blank_id]
+    expected = -sum(blank[i, :n].sum() for i, n in enumerate(lengths)) / 3
+    loss = fun_asr_nano.ctc_loss(nano, ["", "", ""], encoded, lengths)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    spoken = fun_asr_nano.ctc_loss(nano, ["您好"], encoded[1:2, :7], lengths[1:2]) * 2
+    mixed = fun_asr_nano.ctc_loss(nano, ["", "您好", ""], encoded, lengths, total=1)
+    alone = -(blank[0].sum() + blank[2, :9].sum())
+    assert mixed.item() == pytest.approx((alone + spoken).item(), rel=1e-5)
+    loss.backward()
+    gradients = [p.grad for p in nano.model.ctc_decoder.parameters() if p.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(g).all() for g in gradients)

@@ -12,7 +12,7 @@ from review_fixtures import commit
 from telephone_asr.commands import revisions
 from telephone_asr.names import CHECKPOINTS
 from telephone_asr.scoring.difference import Results, of_transcripts
-from telephone_asr.scoring.evidence import lacks
+from telephone_asr.scoring.evidence import flat, lacks
 from telephone_asr.scoring.gate import check, passed
 
 LIMITS = {"max_wideband_loss": 0.02, "max_cer_increase": 0.0, "accept": (), "seed": 0}
@@ -136,6 +136,22 @@ def test_no_rates_of_wideband_speech_are_no_price_paid():
     del after.metrics["base"]["wideband"]
     assert not passed(check(after, None, **LIMITS))
     assert not passed([])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_words_where_nobody_speaks_stop_the_change_above_the_limit(nested):
+    """On the worst kind, with hotwords as without; metrics of git come with dotted keys."""
+    after = adapted(0.2)
+    rate = "insertions_per_minute"
+    own = {"noise": {rate: 0.5, "hotwords": {rate: 3.0}}, "fax": {rate: 1.0, "cut_off": 7}}
+    after.metrics["final"]["no_speech"] = own if nested else flat(own)
+    assert len(check(after, None, **LIMITS)) == 1
+    price, checked = check(after, None, **LIMITS, max_no_speech=2.9)
+    assert (price.ok, checked.ok) == (True, False)
+    assert "up to 3.0 characters a minute (noise with hotwords); 2.9 allowed" in checked.sentence
+    assert "gate.max_no_speech" in checked.sentence
+    assert passed(check(after, None, **LIMITS, max_no_speech=3))
+    assert not passed(check(adapted(0.2), None, **LIMITS, max_no_speech=3))
 
 
 # --- the command
@@ -314,3 +330,46 @@ def test_an_unknown_revision_is_named(two_commits, telephone_asr):
     error = telephone_asr(two_commits, "gate", "--base", "nosuch", fails=True).error
     assert error.startswith("error: nosuch: git knows no such revision")
     assert "\n" not in error
+
+
+# --- short turns
+
+
+def with_short_turns(wrong: float, nested: bool = True, transcripts: bool = True) -> Results:
+    """Adapted results whose calls have 60 turns of two characters, too, `wrong` of them lost."""
+    found = adapted(0.2)
+    turns = [
+        {
+            **line,
+            **{"key": f"short-{i}", "characters": 2, "substitutions": 0, "speaker": f"s{i % 20}"},
+            "deletions": 2 * (i % 10 < 10 * wrong),
+        }
+        for i, line in enumerate(lines("telecall", 0.0, count=60))
+    ]
+    errors = sum(line["deletions"] for line in turns)
+    rates = {"n": 60, "characters": 120, "cer": errors / 120}
+    rates |= {"cer_low": rates["cer"] - 0.05, "cer_high": rates["cer"] + 0.05}
+    sections = {"telecall": rates, "simulated": {}}
+    found.metrics["final"]["short_turns"] = sections if nested else flat(sections)
+    found.transcripts["final"].extend(turns)
+    return found if transcripts else Results(found.metrics, {})
+
+
+@pytest.mark.parametrize("transcripts", [True, False])
+@pytest.mark.parametrize("nested", [True, False])
+def test_short_turns_that_get_worse_stop_the_change_though_all_calls_do_not(nested, transcripts):
+    before = with_short_turns(0.1, nested, transcripts)
+    limits = {**LIMITS, "max_cer_increase": 1.0}
+    checks = check(with_short_turns(0.5, True, transcripts), before, **limits)
+    broken = [one.sentence for one in checks if one.ok is False]
+    (sentence,) = [one for one in broken if "max_short_turns_increase" in one]
+    assert "turns of up to 3 characters" in sentence
+    assert "10.0 → 50.0 %" in sentence
+    allowed = check(with_short_turns(0.5), before, **limits, max_short_turns_increase=0.5)
+    assert not [x for x in allowed if x.ok is False and "short" in x.sentence]
+
+
+def test_without_short_turns_in_common_there_is_no_check_of_them():
+    for pair in ((adapted(0.2), with_short_turns(0.1)), (adapted(0.2), adapted(0.2))):
+        checks = check(*pair, **LIMITS)
+        assert not any("max_short_turns" in one.sentence for one in checks)

@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from telephone_asr.channel.options import (
 from telephone_asr.errors import InputError
 
 RATE_HZ = 16000
+HAS_EXTRA = all(find_spec(name) for name in ("imageio_ffmpeg", "pywebrtc_audio"))
+extra = pytest.mark.skipif(not HAS_EXTRA, reason="pip install -e '.[line]'")
 QUIET = (200.0, 200.0)  # an SNR at which nothing is heard
 # Of generator(0, "utt1"); data is made anew if it changes.
 GENERATOR_DRAWS = [864597177, 237130420, 434755487]
@@ -168,6 +171,22 @@ def test_shares_and_weights():
         assert found == pytest.approx(expected, abs=error)
 
 
+def test_telephones_that_suppress_noise_and_control_gain():
+    """Within four standard errors; what else is drawn stays, and nothing is noted of the others."""
+    many = drawn(Line(noise_suppression=0.4, gain_control=0.25))
+    for one, plain in zip(many, drawn(Line()), strict=True):
+        own = {key: one.pop(key, None) for key in ("noise_suppression_db", "gain_control")}
+        assert one == plain
+        one.update(own)
+    for key, share in (("noise_suppression_db", 0.4), ("gain_control", 0.25)):
+        found = np.mean([one[key] is not None for one in many])
+        assert found == pytest.approx(share, abs=4 * math.sqrt(0.25 / len(many)))
+    levels_db = [one["noise_suppression_db"] for one in many if one["noise_suppression_db"]]
+    for level_db in (6, 12, 18, 21):
+        share = np.mean(np.array(levels_db) == level_db)
+        assert share == pytest.approx(0.25, abs=4 * math.sqrt(0.25 / len(levels_db)))
+
+
 def test_codec_weights_are_shares_whatever_their_sum():
     assert codec_weights("gsm") == {"gsm": 1.0}
     assert codec_weights({"alaw": 6, "mulaw": 2}) == {"alaw": 0.75, "mulaw": 0.25}
@@ -236,6 +255,40 @@ def test_the_echo_is_coded_with_the_speech():
     np.testing.assert_array_equal(pcm, through_codec(pcm, "mulaw"))
 
 
+@pytest.mark.parametrize("codec", ["opus_12000", pytest.param("amr_wb_6600", marks=extra)])
+def test_a_wideband_codec_at_the_start_hears_what_is_beyond_the_telephone_band(codec):
+    """A hiss at 5 to 7 kHz, whose coding is heard below; after A-law there is nothing of it."""
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(32000))
+    hz = np.fft.rfftfreq(32000, 1 / RATE_HZ)
+    spectrum[(hz < 5000) | (hz > 7000)] = 0
+    hiss = (0.05 * np.fft.irfft(spectrum)).astype(np.float32)
+    before, after = (
+        run(quiet_line(codec=name), samples=hiss)[0] for name in (f"{codec}+alaw", f"alaw+{codec}")
+    )
+    assert before.std() > 2.5 * after.std()
+
+
+@extra
+def test_noise_is_suppressed_before_it_is_coded():
+    line = quiet_line(white_noise_snr_db=(10.0, 10.0), codec="alaw", noise_suppression=1.0)
+    samples = np.pad(speech(), (16000, 0))
+    plain, _ = run(replace(line, noise_suppression=0.0), samples=samples)
+    pcm, done = run(line, samples=samples)
+    assert done["noise_suppression_db"] in (6, 12, 18, 21)
+    quieter_db = 20 * np.log10(plain[1000:7000].std() / pcm[1000:7000].std())
+    assert quieter_db == pytest.approx(done["noise_suppression_db"], abs=3)
+    np.testing.assert_array_equal(pcm, through_codec(pcm, "alaw"))
+
+
+@extra
+def test_the_gain_is_controlled_after_noise_was_suppressed(pool):
+    line = quiet_line(noise_suppression=1.0, gain_control=1.0, codec="alaw")
+    pcm, done = run(line, pool)
+    assert done["gain_control"] is True
+    for other in ({"noise_suppression": 0.0}, {"gain_control": 0.0}):
+        assert not np.array_equal(run(replace(line, **other), pool)[0], pcm)
+
+
 def test_lost_packets_are_silent_after_echo_and_codec():
     loss = Loss(share=1.0, rate=(0.3, 0.3), concealed=0.0)
     line = quiet_line(codec="alaw", loss=loss, echo=Echo(1.0, (50.0, 50.0), (6.0, 6.0)))
@@ -290,10 +343,18 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("codec", ["mulaw", "alaw", "gsm", "amr_nb+alaw", "g726", "g722"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        *("mulaw", "alaw", "gsm", "amr_nb+alaw", "g726", "g722", "g723", "opus+alaw"),
+        pytest.param("amr_wb+opus", marks=extra),
+    ],
+)
 @pytest.mark.parametrize("name", ODD)
 def test_odd_input(name, codec, pool):
     line = replace(EVERYTHING, level_db=(-6.0, 0.0), codec=codec)
+    if HAS_EXTRA:
+        line = replace(line, noise_suppression=1.0, gain_control=1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pcm, done = run(line, pool, ODD[name])
@@ -385,8 +446,10 @@ def test_the_input_is_left_alone(pool):
         (lambda: Babble(talkers=(0, 4)), "talkers[0]: "),
         (lambda: Line(band_hz=(300, 4500)), "band_hz[1]: expected 4000 or less, got 4500."),
         (lambda: Line(band_hz=(300, 300)), "band_hz: expected low < high, got [300, 300]."),
-        (lambda: Line(codec="opus"), "codec: expected mulaw, alaw, gsm"),
-        (lambda: Line(codec={"alaw": 1, "opus": 1}), "codec: expected mulaw, alaw, gsm"),
+        (lambda: Line(codec="evs"), "codec: expected mulaw, alaw, gsm"),
+        (lambda: Line(codec={"alaw": 1, "g729": 1}), "codec: expected mulaw, alaw, gsm"),
+        (lambda: Line(noise_suppression=1.1), "noise_suppression: expected 1 or less, got 1.1."),
+        (lambda: Line(gain_control=-0.1), "gain_control: expected 0 or more, got -0.1."),
         (lambda: Line(codec={"alaw": -1}), "codec.alaw: expected 0 or more, got -1."),
         (lambda: Line(codec={"alaw": math.nan}), "codec.alaw: "),
         (lambda: Line(codec={"alaw": 0}), "codec: expected a codec with a weight above 0"),

@@ -170,6 +170,7 @@ def ended(main) -> str:
     ("name", "arguments"),
     [
         *[("corpus", ()), ("simulate", ()), ("telecall", ()), ("tokenizer", ()), ("manifests", ())],
+        ("no_speech", ()),
         *[("base", ()), ("train_adaptor", ()), ("export", ()), ("evaluate", ("lora",))],
     ],
 )

@@ -136,13 +136,18 @@ def test_texts_of_a_corpus_cannot_become_html():
 def test_the_page_stays_below_its_size_with_calls_of_any_length():
     import numpy as np
 
-    from report_fixtures import CURVES, findings
+    from report_fixtures import CURVES, findings, line
     from telephone_asr.report.document import document
 
     def long_call(key: str):
         return np.zeros(8000 * 45, dtype=np.int16), 8000
 
-    whole = html(document(findings(), CURVES, [], [], long_call))
+    kinds = [f"kind-{i}" for i in range(10)]
+    own = {"insertions": 3, "characters": 0, "hotwords": 0, "reference": "", "text": "嗯嗯嗯"}
+    made_up = [line("no_speech", i, 0, **own, scene=kind) for i, kind in enumerate(kinds)]
+    run = findings(made_up=made_up)
+    whole = html(document(run, CURVES, [], [], long_call, long_call))
+    assert "no_speech-00" in whole
     assert len(whole.encode()) < 8_000_000
     assert "No room for its sound" in whole
 

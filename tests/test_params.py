@@ -1,6 +1,7 @@
 """params.yaml: numbers are numbers, and a mistake is one sentence that names its key."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -248,7 +249,10 @@ def test_wrong_type_in_a_list_names_its_place(tmp_path):
         *[("train.lr", text) for text in ("0", "-1e-4", "1", "2", ".nan", ".inf")],
         *[("train.adaptor.lr", "0.0"), ("base.tiny.ctc.lr", "5")],
         *[("frontend.fs", "44100"), ("frontend.fs", "0"), ("frontend.dither", "-1")],
-        *[("train.mix", "-0.1")],
+        *[("train.mix", "-0.1"), ("train.hotwords.share", "1.1"), ("train.hotwords.most", "0")],
+        *[("train.no_speech", "1"), ("train.no_speech", "-0.1")],
+        *[("corpus.no_speech.minutes", "-1"), ("corpus.no_speech.test_minutes", "0")],
+        ("gate.max_no_speech", "-1"),
         *[("filter.min_frames", "-1"), ("filter.percentiles", "[99, 1]")],
         *[("split.valid", "0"), ("split.valid", "0.95")],
         *[("channel.level_db[1]", "[-10, 3]"), ("channel.band_hz", "[3400, 300]")],
@@ -300,6 +304,31 @@ def test_hotwords_are_any_number_of_texts(tmp_path):
     assert "params.yaml: decode.hotwords: expected a list, got '张三'" in text
     text = message(changed(tmp_path, "decode.hotwords", "[张三, 12]"))
     assert "params.yaml: decode.hotwords[1]: expected a text, got 12" in text
+
+
+BREAKING = [
+    *("<|im_end|>", "<|im_start|>user", "<|startofspeech|>!a.wav<|endofspeech|>", "</think>"),
+    *(
+        "张三]",
+        "[张三",
+        "张三, 李四",
+        "张三，李四",
+        "张三、李四",
+        "张三\n李四",
+        "张三\t李四",
+        "",
+        " ",
+    ),
+]
+
+
+@pytest.mark.parametrize("word", BREAKING)
+def test_a_hotword_that_breaks_the_prompt_is_one_sentence(word, tmp_path):
+    text = message(changed(tmp_path, "decode.hotwords", json.dumps(["张三", word])))
+    expected = "decode.hotwords[1]: expected a word without < > [ ], commas and control characters"
+    assert expected in text
+    assert text.endswith(f", got {word!r}.")
+    assert "\n" not in text
 
 
 def test_one_key_takes_a_directory_instead_of_a_hub_or_the_tiny_model(tmp_path):

@@ -56,7 +56,8 @@ def reason(one: Candidate, filter_: Filter = FIXED, usual: Norms = USUAL, wideba
         ({"frames": 12000}, None),
         ({"frames": 9}, "too_short"),
         ({"frames": 12001}, "too_long"),
-        ({"text": "好", "duration_s": 4.0}, "too_few_characters"),
+        ({"text": "好", "duration_s": 5.1}, "too_few_characters"),
+        ({"text": "好好好好", "duration_s": 14.0}, "too_few_characters"),
         ({"text": "好" * 60, "duration_s": 2.5}, "too_many_characters"),
         ({"text": "好" * 40}, "text_and_duration"),
         ({"text": "好的", "duration_s": 4.0}, "text_and_duration"),
@@ -225,3 +226,36 @@ def test_every_reason_is_in_the_docs_with_a_sentence():
     docs = docs.partition("## Reasons")[2].partition("## Splits")[0]
     listed = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", docs, flags=re.MULTILINE)
     assert listed == list(REASONS)  # in the order in which they are looked for
+
+
+# --- short turns
+
+
+def turn(text: str = "嗯", duration_s: float = 4.3, snr_db: float = 12.0, **measures) -> Candidate:
+    frames = round(100 * duration_s)
+    own = {"snr_db": snr_db, "activity": 1.0, **measures}
+    return candidate(own, text=text, duration_s=duration_s, frames=frames)
+
+
+def test_a_short_turn_is_kept_with_long_pauses_on_a_noisy_line_and_on_a_quiet_one():
+    assert reason(turn()) is None  # all of it counts as active: it is no measure of the speech
+    assert reason(turn(snr_db=60.0, activity=0.12)) is None
+    assert reason(turn(snr_db=60.0, activity=0.9)) == "text_and_duration"  # more was said
+    assert reason(turn(duration_s=5.5)) == "too_few_characters"
+    assert reason(turn("您好您好", duration_s=4.3)) == "text_and_duration"
+
+
+def test_a_syllable_alone_may_take_longer_than_one_in_a_sentence():
+    """A low voice that says 好 is no recording at half its speed."""
+    low = turn("好", 0.6, 40.0, activity=0.8, pitch_hz=85.0)
+    assert reason(low) == "wrong_rate"
+    n_syllables = [9] * 100 + [1] * 30 + [2] * 5
+    s_per_syllable = [0.25] * 100 + [0.5] * 30 + [0.4] * 5
+    usual = norms(FIXED, [250], s_per_syllable, [150.0], n_syllables)
+    assert usual.s_per_syllable == 0.25
+    assert [usual.active_s(n) for n in (1, 2, 9)] == [0.5, 0.5, 2.25]  # too few of two syllables
+    assert reason(low, usual=usual) is None
+    slow = turn("好", 1.2, 40.0, activity=0.8, pitch_hz=75.0)
+    assert reason(slow, usual=usual) == "wrong_rate"
+    # Of a corpus of words alone, the words tell what is usual.
+    assert norms(FIXED, [250], [0.4] * 9, [150.0], [2] * 9).s_per_syllable == 0.4

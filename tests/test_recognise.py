@@ -7,10 +7,10 @@ import torch
 
 from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr.dataset.speech import SpeechDataset
-from telephone_asr.decoding import prompts as prompts_module
 from telephone_asr.decoding import recognise as decode
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
+from telephone_asr.manifests import hotwords as hotwords_module
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano
 from telephone_asr.model.frontend import Frontend
@@ -35,7 +35,7 @@ def recogniser(fitted_directory):
     )
 
 
-@pytest.mark.parametrize("module", [confusion, prompts_module])
+@pytest.mark.parametrize("module", [confusion, hotwords_module])
 def test_doctests(module):
     result = doctest.testmod(module)
     assert result.attempted
@@ -148,7 +148,7 @@ def test_funasr_gives_the_same_texts_with_beams(
 @pytest.mark.parametrize("hotwords", [[], ["张三"], ["张三", "VIP 会员", "还款"]])
 def test_prompts_with_hotwords_are_funasrs(fitted, prompt, hotwords):
     expected = fitted.model.get_prompt(hotwords, itn=prompt == PROMPT)
-    assert prompts_module.with_hotwords(prompt, hotwords) == expected
+    assert hotwords_module.with_hotwords(prompt, hotwords) == expected
 
 
 def test_funasr_gives_the_same_texts_with_hotwords(

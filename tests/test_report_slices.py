@@ -109,13 +109,18 @@ def test_measures_are_those_of_the_metrics():
     own["final"]["telecall"]["digits"] = {"n": 18, "exact": 0.5}
     found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["digit strings right, %"] == ["–", "–", "–", "50.0", "18"]
-    assert found["characters made up in a minute of silence"] == ["1.5"] * 4 + [""]
     assert "amounts right, %" not in found  # no reference has one
     assert not any("cut off" in title for title in found)
     own["base"]["telecall"]["cut_off"] = 1200
     found = {row[0]: row[1:] for row in slices.measure_table(own).rows}
     assert found["texts cut off at decode.max_tokens"] == ["1,200", "0", "0", "0", ""]
     assert findings().metrics["final"]["telecall"]["amounts"] == {}
+
+
+def test_what_is_written_where_nobody_speaks_has_a_table_of_its_own():
+    table = slices.no_speech_table(metrics())
+    assert [list(row) for row in table.rows] == [["silence", *["1.5"] * 4, "1.5", "25.0"]]
+    assert slices.no_speech_table({name: {} for name in metrics()}) is None
 
 
 def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
@@ -135,3 +140,15 @@ def test_plots_have_the_slices_of_the_metrics_and_every_confusion(tmp_path):
     assert len(confusions) == wrong
     assert {row["said"] for row in confusions} == set("甲乙丙丁")
     assert {row["recognised"] for row in confusions} == {"错"}
+
+
+def test_short_turns_have_a_table_of_their_own():
+    assert slices.short_turn_table(metrics()) is None
+    own = {"n": 1234, "characters": 2468, "cer": 0.25}
+    known = {"telecall": {**own, "cer_low": 0.2, "cer_high": 0.31}, "simulated": own}
+    table = slices.short_turn_table({name: {"short_turns": known} for name in metrics()})
+    rates = ["25.0"] * 4
+    assert [row[1:] for row in table.rows] == [
+        [*rates, "20.0 to 31.0", "1,234", "2,468"],
+        [*rates, "–", "1,234", "2,468"],
+    ]

@@ -114,7 +114,7 @@ def test_short_turns_have_at_most_three_characters_and_at_least_one():
         line("不需要了", "", (0, 4, 0)),
         line("", "嗯", (0, 0, 1)),
     ]
-    assert summary(lines, seed=0)["short_turns"] == {"cer": 0.5, "characters": 4}
+    assert summary(lines, seed=0)["short_turns"] == {"n": 2, "cer": 0.5, "characters": 4}
 
 
 def test_speakers_are_told_by_median_and_ninth_decile():

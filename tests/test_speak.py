@@ -44,6 +44,10 @@ def ipa(*pinyin: str) -> list[str]:
         ("幺三八零零幺二", "yao1 san1 ba1 ling2 ling2 yao1 er4"),
         ("杨静丽女士", "yang2 jing4 li4 nv3 shi4"),
         ("不用了", "bu2 yong4 le5"),
+        ("啊", "a5"),
+        ("哦", "o4"),
+        ("不是", "bu2 shi4"),
+        ("可以", "ke2 yi3"),
     ],
 )
 def test_pronunciation(text, pinyin):
@@ -62,6 +66,19 @@ def test_letters_questions_pauses_and_fillers():
     assert speak.phonemes("好，嗯我说", READINGS).count(",") == 2
     with pytest.raises(InputError, match="'3' of '3号' cannot be said"):
         speak.phonemes("3号", READINGS)
+
+
+def test_only_short_turns_have_long_pauses():
+    tone = 0.5 * np.sin(np.arange(24_000) * 0.1)
+
+    def silent_s(paused: float, seed: int) -> float:
+        samples = speak.finished(tone, np.random.default_rng(seed), paused)
+        return (samples == 0).sum() / spoken.SAMPLE_RATE_HZ
+
+    assert max(silent_s(0.0, seed) for seed in range(20)) < 0.5
+    assert min(silent_s(1.0, seed) for seed in range(20)) > 0.9
+    some = np.mean([silent_s(0.5, seed) > 0.9 for seed in range(100)])
+    assert 0.35 < some < 0.65
 
 
 def test_every_voice_of_the_plan_speaks():

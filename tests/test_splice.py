@@ -188,3 +188,18 @@ def test_borders_are_the_same_where_encoder_outputs_do_not_fit_on_disk(
     features = make_inputs(fitted, cache_mb=0)
     expected = character_borders(fitted, encoded, max_batch_rows=200)
     assert character_borders(fitted, features, max_batch_rows=200) == expected
+
+
+def test_an_utterance_in_which_nobody_speaks_stays_whole_and_is_in_no_other():
+    made = splicer()
+    made.dataset.examples[1].text, made.borders[1] = "", []
+    for step in range(20):
+        batch = made.batch(step)
+        silent = [i for i, text in enumerate(batch.texts) if not text]
+        assert [batch.keys[i] for i in silent] == ["u1"]
+        assert batch.inputs[silent[0], : ROWS[1], 0].tolist() == [1.0] * ROWS[1]
+        spoken = [i for i in range(len(batch.texts)) if i not in silent]
+        lengths = batch.lengths.tolist()
+        assert not any((batch.inputs[i, : lengths[i], 0] == 1).any() for i in spoken)
+    made.batches[0] = [1, 1]
+    assert made.batch(0).texts == ["", ""]

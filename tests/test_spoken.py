@@ -158,6 +158,12 @@ def test_a_cut_archive_is_refused(archives, keep):
         read_all(archives)
 
 
+def test_an_archive_under_another_name_is_refused(archives):
+    (archives / "f01.zip").rename(archives / "f77.zip")
+    with pytest.raises(InputError, match=r"f77.zip .*named as the one speaker"):
+        spoken.read_index(archives)
+
+
 def test_a_zip_of_something_else_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
         other.writestr("index.json", "[]")

@@ -23,6 +23,7 @@ from telephone_asr.manifests.messages import is_written
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.pretrained import file_sha256, read_weights
+from telephone_asr.no_speech import clips
 from telephone_asr.params import load_params, stage_lr, stage_options
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index
 
@@ -150,7 +151,7 @@ def test_sample_size_takes_so_many_of_each_corpus(imported):
 
 
 def test_the_data_stages_give_the_same_bytes_again(imported, data_repository):
-    for name in ("corpus", "simulate", "telecall", "tokenizer", "manifests"):
+    for name in ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests"):
         run_stage(imported, name)
     expected = sorted(
         p.relative_to(data_repository.path)
@@ -498,8 +499,25 @@ def test_evaluation_covers_every_test_utterance(trained_repository):
         assert set(slices["telecall"]["scene"]) <= {"telesales", "collections"}
         assert all(not isinstance(value, dict) for value in metrics["telecall"].values())
         made_up = metrics["no_speech"]
-        assert set(made_up) == {"silence", "noise", "hold_music"}
-        assert all(one["insertions_per_minute"] >= 0 for one in made_up.values())
+        listed = metrics["hotwords"]
+        assert set(listed) == {"0", "10", "100", "100_unsaid"}
+        test = lines(trained_repository / "data" / "manifests" / "telecall" / "test.jsonl")
+        for name, one in listed.items():
+            assert set(one) == {"cer", "recall", "insertions_per_1000"}
+            assert all(slices["hotwords"][name][key] == value for key, value in one.items())
+            assert 0 < slices["hotwords"][name]["words"] <= len(test)
+        assert listed["0"]["cer"] == metrics["telecall"]["cer"]
+        clips = list(read_cuts(trained_repository / "data" / "no_speech" / "test"))
+        assert set(made_up) == {cut["custom"]["kind"] for cut in clips}
+        texts = trained_repository / "data" / "transcripts" / "no_speech" / f"{checkpoint}.jsonl"
+        for with_words in (False, True):
+            heard = [line for line in lines(texts) if (line["hotwords"] > 0) == with_words]
+            assert [line["key"] for line in heard] == [cut["id"] for cut in clips]
+            for kind, one in made_up.items():
+                own = [line for line in heard if line["scene"] == kind]
+                rate = 60 * sum(x["insertions"] for x in own) / sum(x["duration"] for x in own)
+                one = one["hotwords"] if with_words else one
+                assert one["insertions_per_minute"] == pytest.approx(rate, abs=1e-3)
 
 
 def test_a_transcript_line_says_what_its_sound_went_through(trained_repository):
@@ -560,6 +578,43 @@ def test_the_base_models_timestamps_are_nearest_to_its_own(trained_repository, m
     examples = evaluate.read_examples("wideband")
     monkeypatch.setattr(evaluate, "read_examples", lambda _: examples)
     assert evaluate.timestamps(base, params)["mean_ms"] == 0
+
+
+def test_a_base_trained_without_speech_too_writes_less_there_and_the_same_after_a_kill(
+    repository, trained_repository, monkeypatch
+):
+    from telephone_asr.training import loop
+    from telephone_asr.training.objective import Objective
+
+    options = {"lr": 3e-3, "epochs": 6, "max_batch_rows": 300}
+    write_params(repository, {"base.tiny.no_speech": 0.3, "base.tiny.llm": options})
+    run_stage(repository, "base")
+    run_stage(repository, "evaluate", "base")
+    before, after = (
+        json.loads((path / "metrics" / "base.json").read_text())["no_speech"]
+        for path in (trained_repository, repository)
+    )
+    rates = [sum(k["insertions_per_minute"] for k in x.values()) for x in (before, after)]
+    assert rates[1] < rates[0] / 2
+
+    whole = file_sha256(repository / "models" / "base" / "model.pt")
+    shutil.rmtree(repository / "models" / "base")
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    forward, texts = Objective.forward, []
+
+    def interrupted(self, batch, totals):
+        texts.append(batch.texts)
+        if len(texts) == 12:
+            raise KeyboardInterrupt
+        return forward(self, batch, totals)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(repository, "base")
+    assert any("" in batch for batch in texts)
+    run_stage(repository, "base")
+    assert file_sha256(repository / "models" / "base" / "model.pt") == whole
 
 
 def test_funasr_and_the_evaluation_agree_on_the_exported_model(trained_repository):
@@ -753,9 +808,66 @@ def test_wideband_speech_is_mixed_in(trained, monkeypatch, mix, share):
         for source in ("simulated", "wideband")
     )
     assert set(simulated) <= seen
-    mixed = seen - set(simulated)
+    mixed = {key for key in seen - set(simulated) if not key.startswith(clips.KEY)}
     assert mixed <= set(wideband)
     assert len(mixed) == round(share * len(wideband))
+
+
+def test_hotwords_of_params_are_in_every_test_but_that_of_lists(trained):
+    before = json.loads(Path("metrics/lora.json").read_text())
+    write_params(trained, {"decode.hotwords": ["张三", "还款"]})
+    run_stage(trained, "evaluate", "lora")
+    after = json.loads(Path("metrics/lora.json").read_text())
+    assert after["telecall"] != before["telecall"]
+    assert after["hotwords"] == before["hotwords"]
+
+
+def prompts_of(trained: Path, monkeypatch, stage: str, share: float) -> list[str]:
+    """The prompts that a training of the language model's loss sees, in their order."""
+    from telephone_asr.training.objective import Objective
+
+    forward, seen = Objective.forward, []
+
+    def listening(self, batch, totals):
+        if self._llm_weight:
+            seen.extend(batch.prompts)
+        return forward(self, batch, totals)
+
+    write_params(trained, {"train.hotwords": {"share": share, "most": 5}})
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "forward", listening)
+        run_stage(trained, stage)
+    return seen
+
+
+@pytest.mark.parametrize("stage", ["base", "train_encoder", "train_adaptor", "train_lora"])
+def test_prompts_of_every_training_have_lists_of_hotwords(trained, monkeypatch, stage):
+    seen = prompts_of(trained, monkeypatch, stage, share=1.0)
+    assert all("热词列表：[" in prompt for prompt in seen)
+    assert len(set(seen)) > len(seen) / 2
+
+
+def test_without_a_share_of_hotwords_no_byte_changes(trained, trained_repository, monkeypatch):
+    assert not any("热词" in p for p in prompts_of(trained, monkeypatch, "train_lora", share=0.0))
+    for path in sorted((trained_repository / "models" / "lora").iterdir()):
+        assert file_sha256(trained / "models" / "lora" / path.name) == file_sha256(path), path.name
+
+
+def test_hotwords_are_the_same_after_an_interruption(trained, monkeypatch):
+    from telephone_asr.training import loop
+
+    expected = prompts_of(trained, monkeypatch, "train_lora", share=0.5)
+    whole = file_sha256(Path("models/lora/adapter_model.safetensors"))
+    shutil.rmtree(trained / "models" / "lora")
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_keep_if_best", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(trained, "train_lora")
+    found = prompts_of(trained, monkeypatch, "train_lora", share=0.5)
+    assert 0 < len(found) < len(expected)
+    assert found[-3:] == expected[-3:]
+    assert file_sha256(Path("models/lora/adapter_model.safetensors")) == whole
 
 
 def test_the_tiny_model_is_trained_without_room_for_frozen_outputs_too(trained):

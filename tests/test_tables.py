@@ -49,6 +49,21 @@ def test_intervals_of_few_speakers_are_not_oversold():
     assert "only one speaker in telephone calls" in tables.interval_note({"final": one})
 
 
+def test_lists_of_hotwords_are_those_of_the_metrics():
+    own = metrics()
+    assert tables.hotword_table(own) is None
+    rate = {"cer": 0.2, "recall": 0.75, "insertions_per_1000": 1.5}
+    between = {"recall_low": 0.5, "recall_high": 0.875, "cer_low": 0.1, "cer_high": 0.3}
+    between |= {"insertions_per_1000_low": 0.0, "insertions_per_1000_high": 4.0}
+    own["final"]["hotwords"] = {"0": rate | between, "100": {"cer": 0.5}}
+    own["base"]["hotwords"] = {"0": rate}
+    found = tables.hotword_table(own).rows
+    assert [row[1] for row in found] == ["none", "100 words, said ones among them", *["none"] * 2]
+    assert found[0][2:] == ["20.0", "–", "–", "20.0", "10.0 to 30.0"]
+    assert found[2][2:] == ["75.0", "–", "–", "75.0", "50.0 to 87.5"]
+    assert found[3][2:] == ["1.5", "–", "–", "1.5", "0.0 to 4.0"]
+
+
 def test_training_table_and_a_stage_that_brought_nothing():
     checkpoints = findings().checkpoints
     encoder = ["stage 1 (encoder)", "simulated", "1,234,567", "0.0005", "300", "200", "25.0"]

@@ -49,3 +49,15 @@ def test_sound_stops_where_the_page_would_get_too_large():
 
 def test_no_utterance_with_an_error_is_a_sentence():
     assert "without an error" in utterances.shown([], read_call, Scoring())
+
+
+def test_of_each_kind_of_sound_without_speech_the_clip_with_most_text_is_shown():
+    def clip(kind: str, i: int, insertions: int, hotwords: int = 0) -> dict:
+        own = {"key": f"{kind}-{i}", "scene": kind, "insertions": insertions, "hotwords": hotwords}
+        return line("no_speech", i, 0, **own, reference="", text="嗯" * insertions, characters=0)
+
+    lines = [clip("noise", 0, 2), clip("noise", 1, 5), clip("fax", 0, 9, 10), clip("dtmf", 0, 0)]
+    found = utterances.worst_made_up(lines)
+    assert [one["key"] for one in found] == ["fax-0", "noise-1"]
+    assert utterances.worst_made_up(lines, 1) == found[:1]
+    assert utterances.about(found[0]).endswith("10 hotwords")

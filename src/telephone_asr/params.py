@@ -14,6 +14,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.hotwords import Hotword
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
@@ -24,6 +25,7 @@ from telephone_asr.sections import (
     Count,
     Mismatch,
     Natural,
+    Positive,
     Share,
     Texts,
     read_section,
@@ -32,12 +34,14 @@ from telephone_asr.sections import (
 from telephone_asr.textfiles import read_text
 
 RENAMED = {  # keys of older files
+    "base.tiny.augment": "train.augment",
     "base.tiny.ctc.max_frames": "base.tiny.ctc.max_batch_rows",
     "base.tiny.llm.max_frames": "base.tiny.llm.max_batch_rows",
     "train.max_frames": "train.max_batch_rows",
     "train.adapter": "train.adaptor",
 }
 LearningRate = Annotated[StrictFloat, Field(gt=0, lt=1)]
+ShareBelow1 = Annotated[StrictFloat, Field(ge=0, lt=1)]
 Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
 
 
@@ -60,9 +64,19 @@ class Synthetic:
 
 
 @section
+class NoSpeech:
+    """Sound in which nobody speaks; see stages/no_speech.py."""
+
+    minutes: Amount  # to train on, of all kinds together
+    test_minutes: Positive  # of each kind
+    path: StrictStr | None  # recordings of the user's: a calls.jsonl or a Kaldi directory
+
+
+@section
 class Corpus:
     wideband: Source
     calls: Source
+    no_speech: NoSpeech
     synthetic: Synthetic
     sample_size: Count | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: Count  # utterances a shard
@@ -97,16 +111,6 @@ class TinyTraining:
 
 
 @section
-class Augment:
-    """The most that features are changed by, drawn anew for each utterance in each epoch."""
-
-    speed: Share  # so much faster or slower
-    tract: Share  # filters moved so far along the mel scale, as by another vocal tract
-    hidden_filters: Natural  # in one band
-    hidden_frames: Natural  # in one stretch, of 10 ms each
-
-
-@section
 class TinyModel:
     """The size and training of the embedded base model; see stages/base.py for the recipe."""
 
@@ -115,7 +119,7 @@ class TinyModel:
     encoder_dim: Count
     llm_layers: Count
     llm_dim: Count
-    augment: Augment  # of the features that both trainings begin with
+    no_speech: ShareBelow1  # as train.no_speech, of what the language model learns from
     ctc: TinyTraining
     llm: TinyTraining
 
@@ -162,6 +166,36 @@ class LoraStage:
 
 
 @section
+class Augment:
+    """The most that features are changed by, drawn anew for each utterance in each epoch."""
+
+    speed: Share  # so much faster or slower
+    tract: Share  # filters moved so far along the mel scale, as by another vocal tract
+    hidden_filters: Natural  # in one band
+    hidden_frames: Natural  # in one stretch, of 10 ms each
+
+    @property
+    def changes(self) -> bool:
+        return any(vars(self).values())
+
+
+@section
+class Pad:
+    """Quiet line before and after utterances, drawn anew in each epoch; see dataset/pad.py."""
+
+    share: Share  # of the utterances
+    most_s: Amount  # before, and after
+
+
+@section
+class Hotwords:
+    """The lists of words in the prompts of training; see training/hotwords.py."""
+
+    share: Share  # of the batches whose prompts hold one
+    most: Count  # words in a list
+
+
+@section
 class Train:
     lr: LearningRate  # the base learning rate of all three stages
     weight_decay: Share  # AdamW's
@@ -173,6 +207,10 @@ class Train:
     average: Count  # so many of the best are averaged, where the mean is no worse
     valid_utterances: Count  # at most so many are decoded in each of them
     mix: Amount  # wideband utterances for each telephone one, against forgetting
+    hotwords: Hotwords
+    augment: Augment  # in base, too
+    pad: Pad  # likewise
+    no_speech: ShareBelow1  # share of the utterances in which nobody speaks
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
     processes: Count  # one a GPU
@@ -195,7 +233,7 @@ class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
-    hotwords: Texts  # put into the prompt; only where texts are scored, not in training
+    hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
 
 
 @section
@@ -212,6 +250,8 @@ class Gate:
 
     max_wideband_loss: Share  # of wideband speech, by the adaptation: final less base
     max_cer_increase: Share  # of telephone speech, against the revision that is compared with
+    max_short_turns_increase: Share  # of turns of a few characters, likewise
+    max_no_speech: Amount | None  # characters a minute, where nobody speaks; null: not checked
     accept: Texts  # what that revision may lack, by the names that the gate gives it
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 RAW = Path("data/raw")
 SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
+NO_SPEECH = Path("data/no_speech")  # train, test; wideband: the training's before the line
 MANIFESTS = Path("data/manifests")
 UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")
+MADE_UP = TRANSCRIPTS / "no_speech"  # what is written where nobody speaks
 METRICS = Path("metrics")
 SLICES = METRICS / "slices"  # in git too, but no metrics to DVC
 COST = METRICS / "cost"  # time and memory: what is not the same on every run

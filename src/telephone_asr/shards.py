@@ -204,6 +204,12 @@ def read_cuts(directory: Path) -> Iterator[dict]:
         yield from _read_lines(path)
 
 
+def is_without_speech(cut: dict) -> bool:
+    """Returns whether its corpus says that nobody speaks in it."""
+    wrong = cut["supervisions"][0]["custom"]["annotation_error"]
+    return cut["custom"].get("no_speech", False) and not wrong
+
+
 def _read_lines(path: Path) -> list[dict]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:

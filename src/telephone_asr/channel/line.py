@@ -1,8 +1,9 @@
 """One telephone line, from the speaker's room to the listener's end.
 
 The order is that of a call. In the room: level, noise, babble, music. In the telephone: clipping,
-the handset's response, the band-pass. On the way: echo, codecs, lost packets. So the noise passes
-the band-pass and the codec with the speech, and packets are lost after they have been coded.
+noise suppression, automatic gain, the wideband codecs that a call begins with, the handset's
+response, the band-pass. On the way: echo, codecs, lost packets. So the noise passes the band-pass
+and the codec with the speech, and packets are lost after they have been coded.
 
     rng = generator(seed, utterance_id)
     pcm, done = simulate(samples, 16000, Line(), babble_pool, rng, speaker)
@@ -23,12 +24,14 @@ from telephone_asr.channel.band import (
 )
 from telephone_asr.channel.clipping import clip
 from telephone_asr.channel.echo import add_echo
+from telephone_asr.channel.enhancement import SUPPRESSION_DB, control_gain, suppress_noise
 from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
 from telephone_asr.channel.loss import lose_packets
 from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.noise import Track, add_at_snr, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
 from telephone_asr.channel.portable import amplitude, random_numbers, to_int16
+from telephone_asr.channel.wideband import through_wideband
 from telephone_asr.errors import InputError
 
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
@@ -47,7 +50,7 @@ def draw(line: Line, rng: np.random.Generator) -> dict:
 
     All draws are made always and in this order, so that changing a range or a share changes no
     other value. dB with 2 decimals, ms with 1, shares with 4. The codec may still be "amr_nb", of
-    any rate.
+    any rate. noise_suppression_db and gain_control are keys only where they happen.
     """
     chance = iter(rng.random(24).tolist())
 
@@ -71,7 +74,14 @@ def draw(line: Line, rng: np.random.Generator) -> dict:
     loses, rate = happens(line.loss.share), between(line.loss.rate, 4)
     concealed = happens(line.loss.concealed)
     place = next(chance)
-    return {
+    suppressed, suppression = happens(line.noise_suppression), next(chance)
+    gain_controlled = happens(line.gain_control)
+    enhanced: dict = {}
+    if suppressed:
+        enhanced["noise_suppression_db"] = SUPPRESSION_DB[int(suppression * len(SUPPRESSION_DB))]
+    if gain_controlled:
+        enhanced["gain_control"] = True
+    return enhanced | {
         "level_db": level_db,
         "white_noise_snr_db": white_db,
         "pink_noise_snr_db": pink_db,
@@ -115,12 +125,17 @@ def simulate(
     if done["clipping"]:
         highest = float(amplitude(done["level_db"] + done["clipping_headroom_db"]))
         speech = clip(speech, highest, done["clipping"])
+    speech = _enhanced(speech, done)
+    done["codec"] = codecs.resolve(done["codec"], rng)
+    first, rest = codecs.split_wideband(done["codec"])
+    speech = _through_wideband(speech, first)
     narrow = telephone_band(speech, WIDEBAND_RATE_HZ, line.band_hz, done["handset"])
     if done["echo_delay_ms"] is not None:
         delay = round(done["echo_delay_ms"] * TELEPHONE_RATE_HZ / 1000)
         narrow = add_echo(narrow, delay, done["echo_loss_db"])
-    done["codec"] = codecs.resolve(done["codec"], rng)
-    pcm = codecs.through_codec(to_int16(narrow * np.float32(32768)), done["codec"])
+    pcm = to_int16(narrow * np.float32(32768))
+    if rest:
+        pcm = codecs.through_codec(pcm, rest)
     burst = line.loss.mean_burst_packets, line.loss.burst_density
     pcm, lost = lose_packets(pcm, rng, done["loss_rate"], *burst, bool(done["loss_concealed"]))
     done["lost_packets"] = round(float(lost.mean()), 4) if len(lost) else 0.0
@@ -155,6 +170,23 @@ def _add_room(
     babble, n_talkers = babble_pool.draw(rng, n, speaker)
     add_at_snr(speech, babble, rms(babble), level_db, done["babble_snr_db"])
     return n_talkers
+
+
+def _enhanced(speech: np.ndarray, done: dict) -> np.ndarray:
+    """Returns what the telephone's noise suppression and automatic gain make of its microphone's
+    sound, in this order, as in WebRTC."""
+    if (level_db := done.get("noise_suppression_db")) is not None:
+        speech = suppress_noise(speech, level_db)
+    return control_gain(speech) if done.get("gain_control") else speech
+
+
+def _through_wideband(speech: np.ndarray, legs: list[str]) -> np.ndarray:
+    if not legs or not len(speech):
+        return speech
+    pcm = to_int16(speech * np.float32(32768))
+    for leg in legs:
+        pcm = through_wideband(pcm, leg)
+    return pcm * np.float32(1 / 32768)
 
 
 @lru_cache(maxsize=TUNES)

@@ -130,7 +130,8 @@ class Line:
     """A line: all that happens on it, in the order in which it happens.
 
     level_db is the active speech level in dBov; each SNR is against it, over 0-8 kHz, before the
-    band-pass. handset is the share of the utterances spoken into a handset with the response of
+    band-pass. noise_suppression and gain_control are the shares of the utterances whose telephone
+    does so (`enhancement`); handset is that of those spoken into a handset with the response of
     ITU-T P.48. codec is one of `codecs.CODECS`, a tandem of them ("gsm+alaw"), or several of
     these with their weights.
     """
@@ -142,6 +143,8 @@ class Line:
     babble: Babble = field(default_factory=Babble)
     music: Music = field(default_factory=Music)
     clipping: Clipping = field(default_factory=Clipping)
+    noise_suppression: Share = 0.0
+    gain_control: Share = 0.0
     handset: Share = 0.0
     band_hz: Span[Edge] = (300.0, 3400.0)
     echo: Echo = field(default_factory=Echo)

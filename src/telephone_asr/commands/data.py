@@ -89,6 +89,7 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
 
 def _fates(directory: Path, own: str) -> Iterator[str]:
     from telephone_asr.manifests.quality import REASONS
+    from telephone_asr.manifests.sorting import NO_SPEECH_LIST
 
     before = next(_entries(directory / "changed.jsonl", own), None)
     for split in SPLITS:
@@ -98,6 +99,9 @@ def _fates(directory: Path, own: str) -> Iterator[str]:
             if before:
                 line += f"; in the corpus '{before['before']}' ({', '.join(before['rules'])})"
             yield line
+    silent = directory / NO_SPEECH_LIST
+    for _ in _entries(silent, own) if silent.is_file() else ():
+        yield f"{directory.name}: nobody speaks in {own}, its corpus says: it is in data/no_speech"
     for entry in _entries(directory / "rejected.jsonl", own):
         yield (
             f"{directory.name}: {own} is left out, because {REASONS[entry['reason']]} "

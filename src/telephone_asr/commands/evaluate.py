@@ -80,9 +80,19 @@ def _decode(decode: Decode, arguments: argparse.Namespace) -> Decode:
 
 def _words(given: Sequence[str]) -> Iterator[str]:
     if len(given) > 1 or not os.path.isfile(given[0]):  # a word may be too long for a name
-        yield from given
+        yield from (_hotword(word, "--hotwords") for word in given)
         return
-    yield from (line.strip() for _, line in read_lines(Path(given[0])))
+    lines = read_lines(Path(given[0]))
+    yield from (_hotword(line.strip(), f"{given[0]}:{number}") for number, line in lines)
+
+
+def _hotword(word: str, place: str) -> str:
+    from telephone_asr.manifests.hotwords import usable
+
+    try:
+        return usable(word)
+    except ValueError as error:
+        raise InputError(f"{place}: expected {error}, got {word!r}.") from None
 
 
 def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Params) -> None:

@@ -27,7 +27,7 @@ WHOLE_LLM = 596_049_920
 FINAL_GB = 4.1
 TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
-NO_SPEECH_HOURS = 3 / 60  # that each checkpoint hears of silence, noise and music
+HOTWORD_LISTS, LISTED = 4, 500  # each checkpoint hears so many calls, at most, with each list
 PADDING = 1.1  # of batches of similar length
 DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
@@ -79,6 +79,8 @@ def forecast(
         speech: by corpus, wideband and calls, before it is split.
         rates: one machine's of bench/rates.yaml; None: hours and memory are not known.
     """
+    from telephone_asr.no_speech.held_out import KINDS
+
     own_share = 1 - params.split.valid - params.split.test
     train = {name: part.share(own_share) for name, part in speech.items()}
     everything = speech["wideband"] + speech["calls"]
@@ -87,10 +89,13 @@ def forecast(
     yield Forecast("data", everything, 0, None, None, disk_gb)
     for stage in DATA:
         yield _training(stage, params, train, rates)
-    test = speech["wideband"].share(2 * params.split.test) + speech["calls"].share(
-        params.split.test
-    )
-    decoding = _decoding_hours(5 * (test.hours + NO_SPEECH_HOURS), rates, params.train.processes)
+    calls = speech["calls"].share(params.split.test)
+    test = speech["wideband"].share(2 * params.split.test) + calls
+    listed_hours = HOTWORD_LISTS * calls.hours * min(1.0, LISTED / max(1, calls.utterances))
+    # Without hotwords and with some.
+    silent_hours = 2 * len(KINDS) * params.corpus.no_speech.test_minutes / 60
+    hours = 5 * (test.hours + silent_hours + listed_hours)
+    decoding = _decoding_hours(hours, rates, params.train.processes)
     if decoding is not None:
         decoding += 5 * 2 * _start_hours(rates)  # timestamps are held against base's
     yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)
@@ -99,7 +104,9 @@ def forecast(
 def _training(
     stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
 ) -> Forecast:
+    from telephone_asr.no_speech.clips import TRAIN_S
     from telephone_asr.params import stage_options
+    from telephone_asr.training.plan import COPIES
 
     options, common = stage_options(params.train, stage), params.train
     own = Speech(0, 0.0)
@@ -108,9 +115,16 @@ def _training(
     wideband = speech["wideband"]
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
-    rows = own.hours * 3600 / ROW_S * PADDING
+    # As much before an utterance as after it: half of the most each, on average.
+    quiet_s = common.pad.share * common.pad.most_s * own.utterances
+    silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
+    low_s, high_s = TRAIN_S
+    own += Speech(silent, silent * (high_s - low_s) / math.log(high_s / low_s) / 3600)
+    rows = (own.hours * 3600 + quiet_s) / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
-    frozen_gb = rows * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
+    changed = common.augment.changes or common.pad.share
+    heard = rows * (min(COPIES, options.epochs) if changed else 1)
+    frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]
     # Weights and Adam's two moments, the best checkpoints beside them, and the one that is written.
@@ -120,7 +134,7 @@ def _training(
         rate = rates[stage]
         seconds = rows * options.epochs / rate["rows_a_second"]
         if kept and "frozen_rows_a_second" in rate:
-            seconds += rows / rate["frozen_rows_a_second"]
+            seconds += heard / rate["frozen_rows_a_second"]
         hours = seconds / 3600 / common.processes
         validated = min(common.valid_utterances, own.utterances * params.split.valid)
         validated_hours = validated * own.hours / max(1, own.utterances) * (common.evaluations + 2)

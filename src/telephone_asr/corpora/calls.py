@@ -1,8 +1,8 @@
 """Call recordings, listed in JSONL or CSV: one call, or one turn of it, a line.
 
 Fields: id, audio (relative to the file), text; where known speaker, scene, annotation_error (the
-transcript is wrong), start and end in seconds, channel (0 or 1: of a stereo recording with agent
-and customer on two channels).
+transcript is wrong), no_speech (nobody speaks; its text is empty), start and end in seconds,
+channel (0 or 1: of a stereo recording with agent and customer on two channels).
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _from_fields(folder: Path, fields: dict) -> Item:
     for name in REQUIRED:
         if fields.get(name) is None:
             raise ValueError(f"expected the field '{name}' with a text")
+    text = values.text(fields["text"], "text")
     return Item(
         id=values.text(fields["id"], "id"),
         audio=values.sound_file(fields["audio"], folder),
@@ -57,10 +58,11 @@ def _from_fields(folder: Path, fields: dict) -> Item:
         end_s=values.seconds(fields.get("end"), "end"),
         recording=shown(os.path.normpath(fields["audio"])),
         channel=values.channel(fields.get("channel"), "channel"),
-        text=values.text(fields["text"], "text"),
+        text=text,
         speaker=values.name(fields.get("speaker"), "speaker"),
         scene=values.name(fields.get("scene"), "scene"),
         annotation_error=values.flag(fields.get("annotation_error"), "annotation_error"),
+        no_speech=values.no_speech(fields.get("no_speech"), text),
     )
 
 

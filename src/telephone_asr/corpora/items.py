@@ -36,6 +36,7 @@ class Item:
     speaker: str = ""  # empty: unknown, the recording stands for it
     scene: str = ""
     annotation_error: bool = False
+    no_speech: bool = False  # nobody speaks in it, as the corpus says
     problem: Rejected | None = None
 
 
@@ -82,6 +83,7 @@ def _load(item: Item, sound: Sound, max_hours: float) -> Utterance | Rejected:
         speaker=item.speaker or item.recording or item.id,
         scene=item.scene,
         annotation_error=item.annotation_error,
+        custom={"no_speech": True} if item.no_speech else {},
     )
 
 

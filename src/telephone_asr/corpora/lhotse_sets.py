@@ -180,6 +180,7 @@ def _item(
     if not isinstance(supervision.custom, dict | None):
         raise ValueError(f"expected fields in custom, got {supervision.custom!r}")
     custom = supervision.custom or {}
+    text = values.text(supervision.text, "text")
     # Relative paths are those of the manifest's folder, or of where `lhotse prepare` was run.
     beside = values.sound_file(source.source, folder)
     return Item(
@@ -189,10 +190,11 @@ def _item(
         end_s=start_s + lasts_s,
         channel=source.channels.index(channel) if len(source.channels) > 1 else None,
         recording=values.text(recording.id, "recording_id"),
-        text=values.text(supervision.text, "text"),
+        text=text,
         speaker=values.name(supervision.speaker, "speaker"),
         scene=values.name(custom.get("scene"), "scene"),
         annotation_error=values.flag(custom.get("annotation_error"), "annotation_error"),
+        no_speech=values.no_speech(custom.get("no_speech"), text),
     )
 
 

@@ -59,6 +59,7 @@ class Grammar:
     words: dict[str, list[str]]
     turns: list[str]
     content: list[str]
+    short: list[str]  # turns of a few characters, which are no part of the mix
     scenes: dict[str, dict[str, list[str]]]  # "sentences", and "calls" that only calls have
 
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -83,7 +84,7 @@ class Grammar:
         return _SLOT.sub(replace, template)
 
     def characters(self) -> list[str]:
-        """Returns every character that a sentence can hold, sorted."""
+        """Returns every character that a sentence of the mix can hold, sorted."""
         texts = [*self.turns, *self.content, *_DIGITS, "两", *(unit for _, unit in _UNITS)]
         for templates in self.words.values():
             texts += templates
@@ -111,7 +112,7 @@ def load_spec(path: Path) -> dict:
         raise InputError(
             f"{path}: cannot be read as YAML: {' '.join(str(error).split())}."
         ) from error
-    for key in ("mix", "words", "turns", "content", "scenes", "readings", "voices"):
+    for key in ("mix", "words", "turns", "content", "short", "scenes", "readings", "voices"):
         if not isinstance(spec, dict) or not spec.get(key):
             raise InputError(f"{path}: the section '{key}' is missing or empty; add it.")
     return spec
@@ -127,14 +128,14 @@ def grammar(path: Path, spec: dict) -> Grammar:
         )
     words = _mapping(path, "words", spec["words"])
     lists = {f"words.{name}": templates for name, templates in words.items()}
-    lists |= {"turns": spec["turns"], "content": spec["content"]}
+    lists |= {key: spec[key] for key in ("turns", "content", "short")}
     scenes = _mapping(path, "scenes", spec["scenes"])
     for scene, parts in scenes.items():
         parts = _mapping(path, f"scenes.{scene}", parts)
         lists |= {f"scenes.{scene}.{key}": parts.get(key) for key in ("sentences", "calls")}
     for key, templates in lists.items():
         _check(path, key, templates, words)
-    return Grammar(mix, words, spec["turns"], spec["content"], scenes)
+    return Grammar(mix, words, spec["turns"], spec["content"], spec["short"], scenes)
 
 
 def _mapping(path: Path, key: str, value: object) -> dict:

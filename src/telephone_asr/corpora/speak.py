@@ -49,10 +49,12 @@ MADE_WITH = (
     *("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr"),
 )
 BIT_RATE = 24_000  # bits a second at the most; pauses take less
+SHORT_BIT_RATE = 16_000  # of short turns, so that a clone costs little more
 KOKORO_RATE_HZ = 24_000
 MOST_TOKENS = 500
 F0_HZ = (60, 500)  # within which Praat looks for the pitch
 MARGIN_S = (0.05, 0.2)  # silence before and after the speech
+PAUSE_S, PAUSED = (0.5, 2.0), 0.25  # the same of a share of the short turns
 LEVEL_DB = (-12.0, -2.0)  # peak of an utterance, relative to full scale
 RATE_JITTER, PITCH_JITTER = 0.06, 0.04  # from one utterance to the next
 SILENCE_DB = -45.0  # below the peak; less than the weakest initial
@@ -152,20 +154,24 @@ def changed(samples: np.ndarray, rate_hz: int, pitch_hz: float, tract: float) ->
     return other.values[0]
 
 
-def finished(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brings speech from KOKORO_RATE_HZ to 16 kHz, to margins of silence and a level: int16."""
+def finished(samples: np.ndarray, rng: np.random.Generator, paused: float = 0.0) -> np.ndarray:
+    """Brings speech from KOKORO_RATE_HZ to 16 kHz, to margins of silence and a level: int16.
+
+    `paused` is the chance of long margins.
+    """
     samples = soxr.resample(samples, KOKORO_RATE_HZ, SAMPLE_RATE_HZ, quality="VHQ")
     peak = np.abs(samples).max()
     loud = np.flatnonzero(np.abs(samples) > peak * amplitude(SILENCE_DB))
     gain = 32_767 * amplitude(rng.uniform(*LEVEL_DB)) / peak
-    margins = [round(s * SAMPLE_RATE_HZ) for s in rng.uniform(*MARGIN_S, size=2)]
+    margin_s = PAUSE_S if paused and rng.random() < paused else MARGIN_S
+    margins = [round(s * SAMPLE_RATE_HZ) for s in rng.uniform(*margin_s, size=2)]
     return np.pad(np.rint(samples[loud[0] : loud[-1] + 1] * gain).astype(np.int16), margins)
 
 
-def encode(samples: np.ndarray) -> bytes:
+def encode(samples: np.ndarray, bit_rate: int = BIT_RATE) -> bytes:
     """Returns int16 samples at 16 kHz as Ogg Opus of SILK frames alone."""
     for complexity in (10, 6):
-        content = _opus(samples, complexity)
+        content = _opus(samples, complexity, bit_rate)
         try:
             spoken.decode(content)
         except ValueError:
@@ -174,7 +180,7 @@ def encode(samples: np.ndarray) -> bytes:
     raise ValueError("libopus used its other mode")
 
 
-def _opus(samples: np.ndarray, complexity: int) -> bytes:
+def _opus(samples: np.ndarray, complexity: int, bit_rate: int) -> bytes:
     """Returns Ogg Opus. Above a complexity of 6 libopus takes some speech for music, and CELT."""
     import av
 
@@ -183,7 +189,7 @@ def _opus(samples: np.ndarray, complexity: int) -> bytes:
         quality = {"frame_duration": "60", "compression_level": str(complexity)}
         options = {"application": "voip", **quality}
         stream = container.add_stream("libopus", SAMPLE_RATE_HZ, options=options)
-        stream.layout, stream.bit_rate = "mono", BIT_RATE
+        stream.layout, stream.bit_rate = "mono", bit_rate
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, 0
         for one in (frame, None):
@@ -210,12 +216,18 @@ def speak_one(
     speed = voice.speed * rng.uniform(1 - RATE_JITTER, 1 + RATE_JITTER)
     pitch_hz = voice.pitch_hz * rng.uniform(1 - PITCH_JITTER, 1 + PITCH_JITTER)
     samples = kokoro.speak(phonemes(utterance.said, readings), voice, speed)
-    return encode(finished(changed(samples, KOKORO_RATE_HZ, pitch_hz, voice.tract), rng))
+    samples = changed(samples, KOKORO_RATE_HZ, pitch_hz, voice.tract)
+    paused = PAUSED if utterance.is_short else 0.0
+    return encode(finished(samples, rng, paused), bit_rate(utterance))
+
+
+def bit_rate(utterance: synthetic.Utterance) -> int:
+    return SHORT_BIT_RATE if utterance.is_short else BIT_RATE
 
 
 def part_path(parts: Path, utterance: synthetic.Utterance, voice: Voice, seed: int) -> Path:
     """Returns where an utterance's sound is kept: under another name once what makes it changes."""
-    key = repr((utterance.said, voice, seed, BIT_RATE)).encode()
+    key = repr((utterance.said, voice, seed, bit_rate(utterance))).encode()
     return parts / f"{utterance.id}.{hashlib.sha256(key).hexdigest()[:12]}.opus"
 
 
@@ -282,6 +294,8 @@ def main() -> None:
         "wideband": synthetic.plan(SPEC, "wideband", a.wideband_minutes, a.seed),
         "calls": synthetic.plan(SPEC, "calls", a.calls_minutes, a.seed, a.wrong_transcripts),
     }
+    for part, plan in plans.items():
+        plan += synthetic.short_turns(SPEC, part, a.seed)
     make(a.directory, a.voices, plans, a.seed, a.limit)
 
 

@@ -98,7 +98,10 @@ def read_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             index = json.loads(archive.read(INDEX))
-        return Archive(**{**index, "utterances": [Spoken(**one) for one in index["utterances"]]})
+        utterances = [Spoken(**one) for one in index["utterances"]]
+        if {one.speaker for one in utterances} != {path.stem}:
+            raise ValueError("it is not named as the one speaker whose speech it holds")
+        return Archive(**{**index, "utterances": utterances})
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, str(error)) from None
 

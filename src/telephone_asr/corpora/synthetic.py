@@ -19,6 +19,8 @@ from telephone_asr.errors import InputError
 # Mean length of an utterance over all voices, measured: seconds a character, and beyond them.
 CHARACTER_S = 0.187
 OVERHEAD_S = 0.385
+# Turns of 1 to 3 characters of each voice. Calls are full of them, and are tested on them.
+SHORT_TURNS = {"wideband": 3, "calls": 21}
 VOICE_LIMITS = {"speed": (0.5, 2), "pitch_hz": (60, 400), "tract": (0.8, 1.25)}
 
 
@@ -36,12 +38,16 @@ class Voice:
 class Utterance:
     """A sentence that a voice says."""
 
-    id: str  # "syn-w-000123", "syn-c-000123": unique over both parts
+    id: str  # "syn-w-000123", "syn-c-000123", "syn-c-short-000123": unique over both parts
     text: str  # the transcript
     said: str  # what the voice says; differs from `text` only where annotation_error
     scene: str
     speaker: str
     annotation_error: bool
+
+    @property
+    def is_short(self) -> bool:
+        return "-short-" in self.id
 
 
 def plan(
@@ -72,6 +78,28 @@ def plan(
         utterances.append(Utterance(id, text, said, scene, speakers[order[place]], wrong))
         duration_s += OVERHEAD_S + CHARACTER_S * len(said)
     return utterances
+
+
+def short_turns(spec_path: Path, part: str, seed: int) -> list[Utterance]:
+    """Draws the short turns of a part: SHORT_TURNS of each voice, none of them twice.
+
+    The parts share their words. Ids come after those of `plan`, and random numbers are their own:
+    the plan stays as it is. Raises InputError where the specification is malformed.
+    """
+    spec = sentences.load_spec(spec_path)
+    grammar = sentences.grammar(spec_path, spec)
+    speakers, scenes = sorted(voices(spec_path, spec, part)), list(grammar.scenes)
+    turns = []
+    for index in range(SHORT_TURNS[part] * len(speakers)):
+        id = f"syn-{part[0]}-short-{index:06d}"
+        rng = sentences.generator(seed, id)
+        turn, place = divmod(index, len(speakers))
+        speaker = speakers[place]
+        own = sentences.generator(seed, f"{speaker} short turns").permutation(len(grammar.short))
+        said = grammar.fill(grammar.short[own[turn]], rng)
+        scene = scenes[int(rng.integers(len(scenes)))]
+        turns.append(Utterance(id, said, said, scene, speaker, annotation_error=False))
+    return turns
 
 
 def _unused(

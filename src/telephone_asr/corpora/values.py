@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import SupportsFloat
 
+from telephone_asr.tags import without_tags
+
 ID_BYTES = 200  # an id names files, with a suffix and a prefix of ours, and 255 is what names have
 _ID = re.compile(r"[\w.,:;=+@#%&~!'()\[\]{}^ -]+")  # \w: letters and digits of any script
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -74,6 +76,14 @@ def flag(value: object, field: str) -> bool:
     if word and word not in _FLAGS:
         raise ValueError(f"expected '{field}' to be true or false, got {_shown(value)}")
     return _FLAGS.get(word, False)
+
+
+def no_speech(value: object, said: str) -> bool:
+    """Returns whether a list says that nobody speaks; then nothing but tags may be said."""
+    silent = flag(value, "no_speech")
+    if silent and without_tags(said).strip():
+        raise ValueError(f"'no_speech' is true and 'text' is {_shown(said)}")
+    return silent
 
 
 def sound_file(value: object, folder: Path) -> str:

@@ -33,22 +33,45 @@ def features_mb(examples: Sequence[Example]) -> float:
 
 
 def schedule(
-    lengths: Sequence[int], max_batch_rows: int, epochs: int, seed: int
+    lengths: Sequence[int],
+    max_batch_rows: int,
+    epochs: int,
+    seed: int,
+    drawn: int = 0,
+    of: int = 0,
+    copies: int = 1,
 ) -> list[list[int]]:
     """Draws batches of indices for a whole training, in their order.
 
     A batch holds utterances of similar length and at most `max_batch_rows` rows, padding counted
     (one utterance longer than that makes a batch by itself). Every epoch is drawn anew.
+
+    Args:
+        drawn, of: each epoch has so many of the last `of` utterances, and all that are before them.
+            Where there are fewer, all of them come before one comes again.
+        copies: what comes before those is so many copies of the same, of which each epoch has one.
     """
     sizes = np.asarray(lengths, dtype=float)
+    n_copied = len(sizes) - of
+    n = n_copied // copies
     batches = []
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
+        always = np.arange(n) + epoch % copies * n
+        chosen = np.concatenate([always, n_copied + _draw(of, drawn, [seed, epoch, 1])])
         # Sorting by a length that is blurred by a tenth mixes the batches from epoch to epoch.
-        order = np.argsort(sizes * rng.uniform(0.9, 1.1, len(sizes)), kind="stable")
+        blurred = sizes[chosen] * rng.uniform(0.9, 1.1, len(chosen))
+        order = chosen[np.argsort(blurred, kind="stable")]
         in_epoch = _cut_up(order.tolist(), lengths, max_batch_rows)
         batches += [in_epoch[i] for i in rng.permutation(len(in_epoch))]
     return batches
+
+
+def _draw(of: int, drawn: int, entropy: list[int]) -> np.ndarray:
+    """Draws so many of `of` numbers, none a second time before all have been drawn."""
+    rng = np.random.default_rng(entropy)
+    rounds = -(-drawn // of) if of else 0
+    return np.concatenate([np.zeros(0, int), *(rng.permutation(of) for _ in range(rounds))])[:drawn]
 
 
 def in_order(lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:
@@ -62,9 +85,9 @@ def largest(
 ) -> list[int]:
     """Returns the places of the batches that may take most memory.
 
-    Those with most rows (padding counted), with most attention (rows by rows of an utterance) and
-    with most predicted tokens: each of these takes gigabytes, and which takes most depends on the
-    model, the stage and the speech.
+    Those with most rows (padding counted), with most attention (rows by rows of an utterance), with
+    most predicted tokens and with most utterances, whose prompts may differ: each of these takes
+    gigabytes, and which takes most depends on the model, the stage and the speech.
 
     Args:
         lengths: rows of each utterance.
@@ -73,7 +96,8 @@ def largest(
     rows = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
     attention = [n * max(lengths[i] for i in batch) for n, batch in zip(rows, batches, strict=True)]
     logits = [sum(tokens[i] + 1 for i in batch) for batch in batches]
-    return sorted({sizes.index(max(sizes)) for sizes in (rows, attention, logits) if sizes})
+    sizes = [len(batch) for batch in batches]
+    return sorted({own.index(max(own)) for own in (rows, attention, logits, sizes) if own})
 
 
 def _cut_up(order: list[int], lengths: Sequence[int], max_batch_rows: int) -> list[list[int]]:

@@ -17,6 +17,7 @@ from telephone_asr.model.fun_asr_nano import Batch, adapt, adapted_rows, encode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from telephone_asr.dataset.pad import Padding
     from telephone_asr.manifests.messages import Example
     from telephone_asr.model.frontend import Frontend
     from telephone_asr.model.pretrained import FunASRNano
@@ -47,6 +48,8 @@ class SpeechDataset(torch.utils.data.Dataset):
         sounds: by the examples' sources. Two corpora may have one key: a recording called sim-a,
             and what was simulated of a.
         copies: so many of each example, one after all of the other; `change` makes them differ.
+        clips: come after these, as they are.
+        pad: gives copies quiet line before and after.
     """
 
     def __init__(
@@ -57,10 +60,16 @@ class SpeechDataset(torch.utils.data.Dataset):
         cache_mb: float,
         copies: int = 1,
         change: Change | None = None,
+        clips: Sequence[Example] = (),
+        pad: Padding | None = None,
     ):
-        self.examples = list(examples) * copies
-        self._n_distinct, self._change = len(examples), change
+        self.examples = [*list(examples) * copies, *clips]
+        self._n_distinct, self._n_changed = len(examples), len(examples) * copies
+        self._change, self._pad = change, pad
         self.lengths = [low_rate_frames(example) for example in self.examples]
+        if pad is not None:
+            for index, example in enumerate(self.examples[: self._n_changed]):
+                self.lengths[index] += pad.rows(example.key, index // self._n_distinct)
         self.input_stage: InputStage = "features"
         self._sounds = sounds
         self._frontend = frontend
@@ -78,21 +87,35 @@ class SpeechDataset(torch.utils.data.Dataset):
         """
         if self._outputs is not None:
             return self._outputs[index]
-        rows = self._features(index % self._n_distinct)
+        if index >= self._n_changed:
+            return self._features(index)
+        copy, place = divmod(index, self._n_distinct)
+        rows = self._padded(place, copy) if self._pad else self._features(place)
         return self._change(index, rows) if self._change else rows
+
+    def _padded(self, index: int, copy: int) -> torch.Tensor:
+        """Returns the features of a copy with the quiet around it, which no other has."""
+        key, pad = self.examples[index].key, self._pad
+        if pad is None or not any(pad.seconds(key, copy)):
+            return self._features(index)
+        samples, rate_hz = self._sound(index)
+        return self._frontend(pad.padded(samples, rate_hz, key, copy), rate_hz)
 
     def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
             return self._kept[index]
+        features = self._frontend(*self._sound(index))
+        self._keep(index, features)
+        return features
+
+    def _sound(self, index: int) -> tuple[np.ndarray, int]:
         key, source = self.examples[index].key, self.examples[index].source
         if key not in self._sounds.get(source, ()):
             raise InputError(
                 f"the manifest of {source} names utterance {key}, but no shard holds it: run "
                 "`dvc repro`."
             )
-        features = self._frontend(*self._sounds[source].read(key))
-        self._keep(index, features)
-        return features
+        return self._sounds[source].read(key)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Returns these examples, padded to one batch."""

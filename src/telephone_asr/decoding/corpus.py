@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
-from telephone_asr.decoding.prompts import with_hotwords
 from telephone_asr.decoding.recognise import Look, recognise
+from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, clean_transcript
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows

@@ -18,7 +18,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from telephone_asr.decoding.prompts import with_hotwords
+from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import (
     Rows,

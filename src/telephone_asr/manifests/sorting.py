@@ -19,6 +19,7 @@ from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, nor
 from telephone_asr.manifests.split import SPLITS, Split, assign_split
 from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
+from telephone_asr.shards import is_without_speech
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
@@ -26,6 +27,8 @@ Tokenise = Callable[[list[str]], list[list[int]]]
 Read = Callable[[str], tuple[np.ndarray, int]]  # id -> int16 samples, sample rate in Hz
 
 BATCH = 1000  # texts tokenised at a time
+NO_SPEECH = "no_speech"  # the set of what its corpus says that nobody speaks in
+NO_SPEECH_LIST = "no_speech.jsonl"  # their ids, beside the manifests, where there are any
 BROKEN = "\ufffd"  # what a wrong decoding leaves
 
 
@@ -50,6 +53,7 @@ class Survey:
     tokens: array = field(default_factory=lambda: array("l"))
     known: bytearray = field(default_factory=bytearray)
     s_per_syllable: array = field(default_factory=lambda: array("f"))
+    n_syllables: array = field(default_factory=lambda: array("l"))  # of the same
     pitch_hz: array = field(default_factory=lambda: array("f"))
     seconds: float = 0.0
     speakers: set[str] = field(default_factory=set)
@@ -128,7 +132,8 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str 
         )
         if (n := syllables(text)) and measures["activity"]:
             corpus.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
-        if measures["pitch_hz"] is not None:
+            corpus.n_syllables.append(n)
+        if measures["pitch_hz"] is not None and not is_without_speech(cut):
             corpus.pitch_hz.append(measures["pitch_hz"])
         corpus.seconds += cut["duration"]
         speaker = cut["supervisions"][0]["speaker"]
@@ -158,10 +163,15 @@ def decide(
 ) -> Verdicts:
     """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
     kept: what was kept of other corpora before it; what is kept of this one is added."""
-    usual = norms(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz)
+    usual = norms(
+        *(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz, corpus.n_syllables)
+    )
     verdicts = Verdicts(usual)
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
+        if is_without_speech(cut):
+            verdicts.sets.append(NO_SPEECH)
+            continue
         candidate = Candidate(
             text=text,
             known=bool(corpus.known[place]),
@@ -205,7 +215,8 @@ def leave_out_test_sentences(
 
 def share_written(corpus: Survey, verdicts: Verdicts) -> float:
     """Returns the share of what is kept whose transcripts have digits or punctuation."""
-    kept = [written for written, set_ in zip(corpus.written, verdicts.sets, strict=True) if set_]
+    sets = zip(corpus.written, verdicts.sets, strict=True)
+    kept = [written for written, set_ in sets if set_ in SPLITS]
     return sum(kept) / len(kept)
 
 

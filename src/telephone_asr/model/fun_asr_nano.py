@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Rows = tuple[torch.Tensor, torch.Tensor]  # (B, T, D), padded, and T of each
 SYSTEM = "You are a helpful assistant."
 IGNORED = -100
+KEPT_PREFIXES = 8  # a prompt with hotwords seldom comes again, and megabytes are kept of each
+SILENCE = "/sil"
 NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
 
 
@@ -119,9 +121,22 @@ def prompt_embeddings(
 def transcript_tokens(nano: FunASRNano, texts: Sequence[str]) -> list[list[int]]:
     """Returns what the language model predicts of each transcript: its tokens and the end of turn.
 
-    All at once, which takes a fraction of the time.
+    An empty one is of sound in which nobody speaks: `nothing_said`. All at once, which takes a
+    fraction of the time.
     """
-    return nano.tokenizer([f"{text}<|im_end|>" for text in texts])["input_ids"]
+    nothing = "" if all(texts) else nothing_said(nano)
+    return nano.tokenizer([f"{text or nothing}<|im_end|>" for text in texts])["input_ids"]
+
+
+def nothing_said(nano: FunASRNano) -> str:
+    """Returns what the language model is to write where nobody speaks.
+
+    FunASR's decoders take "/sil" out of what the published model writes, so it was trained to write
+    it, and ours take it out too. Where the tokenizer has no such pieces, as that of the tiny model,
+    nothing is written: the turn ends.
+    """
+    tokens = nano.tokenizer.encode(SILENCE)
+    return SILENCE if nano.tokenizer.decode(tokens) == SILENCE else ""
 
 
 def transcript_loss(
@@ -171,11 +186,15 @@ def transcript_loss(
 def _prefix(llm: Any, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None) -> Any:
     if prefixes is None:
         return read_prefix(llm, tokens)
-    if tuple(tokens) not in prefixes:
+    prefix = prefixes.pop(tuple(tokens), None)
+    if prefix is None:
         # A tensor that was made in inference mode could not be used in training.
         with torch.inference_mode(False), torch.no_grad():
-            prefixes[tuple(tokens)] = read_prefix(llm, tokens)
-    return prefixes[tuple(tokens)]
+            prefix = read_prefix(llm, tokens)
+    prefixes[tuple(tokens)] = prefix  # the last is the one that was used last
+    if len(prefixes) > KEPT_PREFIXES:
+        del prefixes[next(iter(prefixes))]
+    return prefix
 
 
 def ctc_text(nano: FunASRNano, text: str) -> str:
@@ -206,6 +225,7 @@ def ctc_loss(
 
     Args:
         total: the tokens to divide the sum by, those of all batches of a step; None: of this one.
+            A transcript without any, which is blank from end to end, counts as one.
     """
     log_probs = ctc_log_probs(nano, encoded, lengths)
     tokens = [torch.tensor(ctc_tokens(nano, text), dtype=torch.long) for text in texts]
@@ -219,7 +239,7 @@ def ctc_loss(
         reduction="sum",
         zero_infinity=True,  # a transcript longer than its speech has no alignment
     )
-    return loss / max(1, int(sizes.sum()) if total is None else total)
+    return loss / (int(sizes.clamp(min=1).sum()) if total is None else total)
 
 
 def ctc_log_probs(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

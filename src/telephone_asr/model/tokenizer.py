@@ -8,6 +8,7 @@ import string
 from collections.abc import Iterable
 from pathlib import Path
 
+from telephone_asr.manifests.hotwords import AFTER, BEFORE
 from telephone_asr.model.layout import CTC_VOCABULARY
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -19,6 +20,8 @@ PROMPT_TOKENS = (
     "语音转写：",
     "语音转写，不进行文本规整：",
     "\n",
+    BEFORE,  # a list of hotwords
+    AFTER,
 )
 ALWAYS = string.digits + string.ascii_letters + "，。？！、：； .,?!%-'"
 

@@ -13,6 +13,11 @@ from telephone_asr.scoring.transcripts import lines_of
 from telephone_asr.titles import TITLES
 
 SHOWN_SLICES = 10
+NOBODY_SPEAKS = (
+    "All that is written here is made up. The clips are made by other generators than those that "
+    "are trained on (docs/scoring.md)."
+)
+HEARD_NOTHING = "None: nothing is written in any clip."
 HOW_ALIGNED = (
     f"Of the model that ships, {TITLES[FINAL]}, by CER. Texts are aligned as they are scored: S is "
     "a substituted, D a deleted, I an inserted character."
@@ -25,6 +30,7 @@ def document(
     of_corpora: Sequence[Block | None],
     of_line: Sequence[Block],
     read_call: utterances.Read,
+    read_clip: utterances.Read,
 ) -> Document:
     """Returns everything in the order of a reader's questions.
 
@@ -33,12 +39,16 @@ def document(
         of_corpora: pictures and tables of the corpora, by who knows them.
         of_line: pictures of what the simulated line did.
         read_call: gives the sound of a call.
+        read_clip: gives the sound of a clip in which nobody speaks.
     """
     changes = findings.compare(run.transcripts, run.seed)
     calls = lines_of(run.transcripts, FINAL, "telecall")
     worst, random = (
         utterances.shown(own, read_call, run.scoring)
         for own in (utterances.worst(calls), utterances.drawn(calls, run.seed))
+    )
+    silent = utterances.shown(
+        utterances.worst_made_up(run.made_up), read_clip, run.scoring, HEARD_NOTHING
     )
     hardest = slices.worse_than_all(run.metrics[FINAL]["telecall"])
     confusions = slices.confusion_tables(run.transcripts, run.scoring)
@@ -53,6 +63,7 @@ def document(
         section("cer", "Character error rates", _rates(run, changes)),
         section("calls", "Where calls are still bad", _calls(run, hardest), "telecall"),
         section("confusions", "Confusions", confusions),
+        section("nobody", "Where nobody speaks", _nobody(run, silent)),
         section("worst", "The worst utterances of the calls", [HOW_ALIGNED, worst], "telecall"),
         section("random", "Utterances of the calls drawn at random", [random], "telecall"),
         section("training", "Training", _training(run, curves)),
@@ -110,8 +121,17 @@ def _calls(run: Findings, hardest: Sequence[Slice]) -> list[Block | None]:
             )
             for name in TELEPHONE
         ),
+        slices.short_turn_table(run.metrics),
         slices.measure_table(run.metrics),
+        tables.hotword_table(run.metrics),
     ]
+
+
+def _nobody(run: Findings, silent: Block) -> list[Block | None]:
+    table = slices.no_speech_table(run.metrics)
+    title = TITLES[FINAL]
+    said = f"The clips of each kind in which {title} writes most, with hotwords or without:"
+    return [table, NOBODY_SPEAKS, said, silent] if table else []
 
 
 def _training(run: Findings, curves: Mapping[str, Mapping[str, figures.Curve]]) -> list[Block]:

@@ -50,6 +50,7 @@ class Findings:
     costs: Mapping[str, dict] = field(default_factory=dict)  # stage or checkpoint: time, memory
     stages: Sequence[StageState] = ()
     gate: Sequence[Check] = ()  # empty: nobody checked it
+    made_up: Sequence[dict] = ()  # lines of the final model where nobody speaks
     scoring: Scoring = field(default_factory=Scoring)  # as the transcripts' errors were counted
 
 

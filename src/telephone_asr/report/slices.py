@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from telephone_asr.names import COLUMNS, FINAL, TELEPHONE
+from telephone_asr.names import COLUMNS, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.report.blocks import FEW_CHARACTERS, Cell, HeatMap, Table
 from telephone_asr.report.markdown import literal
 from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.confusion import confusions
 from telephone_asr.scoring.difference import between, percent
 from telephone_asr.scoring.options import Scoring
-from telephone_asr.scoring.slices import SNR_DB, band, codec_family
+from telephone_asr.scoring.slices import SHORT, SNR_DB, band, codec_family
 from telephone_asr.scoring.transcripts import lines_of
 from telephone_asr.titles import TITLES
 
@@ -33,12 +33,22 @@ MEASURES = {  # where it is in the metrics of a test set, and what it is called
     ("amounts", "exact"): "amounts right, %",
     ("dates", "exact"): "dates right, %",
     ("names", "exact"): "names right, %",
-    ("short_turns", "cer"): "CER of very short turns, %",
     ("loops", "share"): "utterances with loops, %",
     ("speaker", "median"): "CER of the median speaker, %",
     ("speaker", "p90"): "CER that one speaker in ten is above, %",
 }
-NO_SPEECH = {"silence": "silence", "noise": "noise", "hold_music": "music on hold"}
+NO_SPEECH = {  # kinds of sound in which nobody speaks
+    "silence": "silence",
+    "noise": "noise",
+    "hold_music": "music on hold",
+    "tones": "tones of exchanges",
+    "dtmf": "keys",
+    "fax": "fax and modem",
+    "clicks": "clicks",
+    "breath": "breath and wind",
+    "babble": "far babble",
+    "own": "own recordings",
+}
 SHOWN_CONFUSIONS = 15
 PLOTTED_CONFUSIONS = 30
 NOTHING = "∅"  # deleted or inserted
@@ -172,18 +182,47 @@ def measure_table(metrics: Mapping[str, dict]) -> Table | None:
             n = None if kind == "loops" else measured[-1].get("n")
             rates = [percent(one.get(key)) for one in measured]
             rows.append([title, *rates, f"{n:,}" if n else ""])
-    for kind, title in NO_SPEECH.items():
-        heard = [metrics[name].get("no_speech", {}).get(kind, {}) for name in COLUMNS]
-        if heard[-1]:
-            rates = [f"{one['insertions_per_minute']:.1f}" if one else "–" for one in heard]
-            rows.append([f"characters made up in a minute of {title}", *rates, ""])
     cut_off = [metrics[name]["telecall"].get("cut_off", 0) for name in COLUMNS]
     if any(cut_off):
         rows.append(["texts cut off at decode.max_tokens", *(f"{n:,}" for n in cut_off), ""])
     if not rows:
         return None
     heads = ["on calls", *(TITLES[c] for c in COLUMNS), "of how many"]
-    return Table(heads, rows, "Numbers, names, loops and made-up speech")
+    return Table(heads, rows, "Numbers, names and loops")
+
+
+def short_turn_table(metrics: Mapping[str, dict]) -> Table | None:
+    """Returns the CER of turns of a few characters; None where there are none."""
+    rows = []
+    for name in TEST_SETS:
+        rates = [metrics[one].get("short_turns", {}).get(name, {}) for one in COLUMNS]
+        if final := rates[-1]:
+            cells = [percent(one.get("cer")) for one in rates]
+            known = "cer_low" in final
+            cells += [between(final["cer_low"], final["cer_high"]) if known else "–"]
+            rows.append([TITLES[name], *cells, f"{final['n']:,}", f"{final['characters']:,}"])
+    if not rows:
+        return None
+    heads = ["test set", *(TITLES[c] for c in COLUMNS), "95 % interval of final", "turns"]
+    return Table([*heads, "characters"], rows, f"CER % of turns of 1 to {SHORT} characters")
+
+
+def no_speech_table(metrics: Mapping[str, dict]) -> Table | None:
+    """Returns what is written in a minute in which nobody speaks; None where nobody measured it."""
+    rows = []
+    for kind, title in NO_SPEECH.items():
+        heard = [metrics[name].get("no_speech", {}).get(kind, {}) for name in COLUMNS]
+        if final := heard[-1]:
+            row = [title, *map(_a_minute, heard), _a_minute(final.get("hotwords", {}))]
+            rows.append([*row, percent(final.get("share_with_text"))])
+    if not rows:
+        return None
+    heads = ["nobody speaks", *(TITLES[c] for c in COLUMNS), "with hotwords", "clips with text, %"]
+    return Table(heads, rows, "Characters written in a minute in which nobody speaks")
+
+
+def _a_minute(one: Mapping) -> str:
+    return f"{one['insertions_per_minute']:.1f}" if one else "–"
 
 
 def confusion_tables(

@@ -16,6 +16,8 @@ RANGE_DB = 80.0
 EVENTS = {  # what happens to some utterances only, and the key of it in a cut's custom fields
     "handset": "handset",
     "clipping": "clipping",
+    "noise suppression": "noise_suppression_db",
+    "automatic gain": "gain_control",
     "echo": "echo_delay_ms",
     "music on hold": "music_snr_db",
     "lost packets": "lost_packets",
@@ -90,7 +92,8 @@ def line_caption(done: Mapping) -> str:
     ):
         if done.get(key) is not None:
             words.append(f"{name} {done[key]:.0f} dB".replace("-", "−"))
-    words += [name for name in ("handset", "clipping", "echo") if done.get(EVENTS[name])]
+    named = ("handset", "clipping", "noise suppression", "automatic gain", "echo")
+    words += [name for name in named if done.get(EVENTS[name])]
     if done.get("lost_packets"):
         fate = "concealed" if done.get("loss_concealed") else "silent"
         words.append(f"{100 * done['lost_packets']:.0f} % lost, {fate}")

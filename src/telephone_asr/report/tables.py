@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from telephone_asr.names import CHECKPOINTS, TEST_SETS
+from telephone_asr.names import CHECKPOINTS, COLUMNS, TEST_SETS
 from telephone_asr.report.blocks import Table
 from telephone_asr.report.findings import Changes, Transcripts, speakers_of
 from telephone_asr.report.lock import StageState
@@ -60,6 +60,35 @@ def change_table(changes: Changes) -> Table:
         rows.append([*pair, VERDICTS[one.verdict], *one.in_points(), p])
     heads = ["test set", "comparison", "beyond noise?", "difference", "95 % interval", "p"]
     return Table(heads, rows, "CER against the checkpoint before, in percentage points", left=3)
+
+
+HOTWORD_LISTS = {  # of the metrics: in words
+    "0": "none",
+    "10": "10 words, said ones among them",
+    "100": "100 words, said ones among them",
+    "100_unsaid": "100 words, none of them said",
+}
+HOTWORD_MEASURES = {  # what it is called, and what it is multiplied by
+    "cer": ("CER, %", 100),
+    "recall": ("said words that are recognised, %", 100),
+    "insertions_per_1000": ("unsaid words in 1,000 characters", 1),
+}
+
+
+def hotword_table(metrics: Mapping[str, dict]) -> Table | None:
+    """Returns what lists of hotwords do to the texts of calls; None where nobody measured it."""
+    rows = []
+    for key, (title, scale) in HOTWORD_MEASURES.items():
+        for name, words in HOTWORD_LISTS.items():
+            lists = [metrics[one].get("hotwords", {}).get(name, {}) for one in COLUMNS]
+            if key in lists[-1]:
+                rates = [f"{scale * one[key]:.1f}" if key in one else "–" for one in lists]
+                low, high = (scale * lists[-1].get(f"{key}_{end}", 0) for end in ("low", "high"))
+                rows.append([title, words, *rates, f"{low:.1f} to {high:.1f}"])
+    if not rows:
+        return None
+    heads = ["on calls", "hotwords", *(TITLES[one] for one in COLUMNS), "95 % interval of final"]
+    return Table(heads, rows, "Lists of hotwords", left=2)
 
 
 def training_table(checkpoints: Mapping[str, dict]) -> Table:

@@ -17,8 +17,8 @@ from telephone_asr.scoring.difference import percent
 from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
-# Bytes of sound of one list, as it stands in the page: with both the page stays below 8 MB.
-MAX_SOUND_BYTES = 2_500_000
+# Bytes of sound of one list, as it stands in the page: with all three it stays below 8 MB.
+MAX_SOUND_BYTES = 2_200_000
 
 Read = Callable[[str], tuple[np.ndarray, int]]  # key: int16 samples, sample rate in Hz
 
@@ -33,16 +33,31 @@ def worst(lines: Sequence[dict], count: int = SHOWN) -> list[dict]:
     return sorted((line for line in lines if errors_of(line).errors), key=badness)[:count]
 
 
+def worst_made_up(lines: Sequence[dict], count: int = SHOWN) -> list[dict]:
+    """Returns the clips without speech with most text, one of each kind, the worst first."""
+    by_kind: dict[str, dict] = {}
+    for line in sorted(lines, key=lambda line: (-line["insertions"], line["key"])):
+        if line["insertions"]:
+            by_kind.setdefault(line["scene"], line)
+    return list(by_kind.values())[:count]
+
+
 def drawn(lines: Sequence[dict], seed: int, count: int = SHOWN) -> list[dict]:
     """Draws utterances at random, the same ones whatever the order of the lines."""
     in_order = sorted(lines, key=lambda line: line["key"])
     return random.Random(seed).sample(in_order, min(count, len(in_order)))
 
 
-def shown(lines: Sequence[dict], read: Read, options: Scoring) -> Utterances | str:
-    """Returns the utterances with their sound, as far as there is room for it in one page."""
+def shown(
+    lines: Sequence[dict],
+    read: Read,
+    options: Scoring,
+    none: str = "None: every utterance is without an error.",
+) -> Utterances | str:
+    """Returns the utterances with their sound, as far as there is room for it in one page; `none`
+    where there are none."""
     if not lines:
-        return "None: every utterance is without an error."
+        return none
     utterances, room = [], MAX_SOUND_BYTES
     for line in lines:
         audio = wav_uri(*read(line["key"]))
@@ -77,6 +92,8 @@ def about(line: dict) -> str:
     if line.get("snr_db") is not None:
         words.append(f"SNR {line['snr_db']:.0f} dB")
     words.append(line.get("codec") or "")
+    if line.get("hotwords"):
+        words.append(f"{line['hotwords']} hotwords")
     if line.get("lost_packets"):
         words.append(f"{100 * line['lost_packets']:.0f} % lost")
     return ", ".join(word for word in words if word)

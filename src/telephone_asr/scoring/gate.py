@@ -7,12 +7,13 @@ stops the change too, unless it is the other revision that lacks it and gate.acc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.scoring.difference import Difference, Results, compare, percent
-from telephone_asr.scoring.evidence import Lack
+from telephone_asr.scoring.evidence import Lack, flat
+from telephone_asr.scoring.slices import SHORT, is_short
 from telephone_asr.textfiles import one_line
 from telephone_asr.titles import TITLES
 
@@ -33,6 +34,8 @@ def check(
     accept: Sequence[str],
     seed: int,
     lacks: Sequence[Lack] = (),
+    max_no_speech: float | None = None,
+    max_short_turns_increase: float = 0.0,
 ) -> list[Check]:
     """Returns the checks of a revision, those against another one only where `before` is given.
 
@@ -42,10 +45,15 @@ def check(
         accept: names of what the other revision lacks, or that cannot be compared with it.
         seed: of the paired bootstrap.
         lacks: what cannot be read.
+        max_no_speech: characters a minute that the model that ships may write where nobody speaks,
+            on the worst kind; None: any.
+        max_short_turns_increase: as max_cer_increase, of turns of a few characters alone.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
     labels = (TITLES[BASE], TITLES[FINAL])
-    checks = [_check("wideband", loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
+    checks = [_check(TITLES["wideband"], loss, labels, max_wideband_loss, "gate.max_wideband_loss")]
+    if max_no_speech is not None:
+        checks.append(_no_speech(after.metrics_of(FINAL, "no_speech"), max_no_speech))
     if before is None:
         return checks
     lacks = list(lacks)
@@ -56,7 +64,8 @@ def check(
             lacks.append(Lack(test_set, why, acceptable=True))
         if test_set in TELEPHONE and increase is not None:
             limit = (max_cer_increase, "gate.max_cer_increase")
-            checks.append(_check(test_set, increase, ("before", "after"), *limit))
+            checks.append(_check(TITLES[test_set], increase, ("before", "after"), *limit))
+    checks += _short_turns(after, before, max_short_turns_increase, seed)
     checks += [_lacking(lack, accept) for lack in lacks]
     needed = {lack.name for lack in lacks if lack.acceptable}
     unused = [name for name in dict.fromkeys(accept) if name not in needed]
@@ -95,10 +104,46 @@ def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
     return Check(False, f"{what}: where that is meant, add {name} to gate.accept in params.yaml.")
 
 
+def _no_speech(metrics: Mapping, limit: float) -> Check:
+    """Returns the check of what is written where nobody speaks, with hotwords and without."""
+    key = "gate.max_no_speech"
+    rates = {k: rate for k, rate in flat(metrics).items() if k.endswith("insertions_per_minute")}
+    if not rates:
+        return Check(False, f"Nobody speaks: there are no rates of the final model ({key}).")
+    worst = max(rates, key=lambda name: (rates[name], name))
+    kind = one_line(worst.removesuffix(".insertions_per_minute").replace(".", " with "))
+    said = f"Nobody speaks, {TITLES[FINAL]}: up to {rates[worst]:.1f} characters a minute ({kind})"
+    return Check(rates[worst] <= limit, f"{said}; {limit:g} allowed ({key}).")
+
+
+def _short_turns(after: Results, before: Results, limit: float, seed: int) -> list[Check]:
+    """Returns the checks of turns of a few characters, which are lost in a whole test set's CER;
+    none where the two have none in common."""
+    sides = [(_of_short_turns(one), FINAL) for one in (before, after)]
+    changes = {test_set: compare(test_set, *sides, seed) for test_set in TELEPHONE}
+    end = ("before", "after"), limit, "gate.max_short_turns_increase"
+    return [
+        _check(f"{TITLES[test_set]}, turns of up to {SHORT} characters", change, *end)
+        for test_set, change in changes.items()
+        if change is not None
+    ]
+
+
+def _of_short_turns(results: Results) -> Results:
+    """Returns the rates and transcripts of the final model's short turns, as of whole test sets."""
+    rates: dict[str, dict] = {test_set: {} for test_set in TEST_SETS}
+    for name, value in flat(results.metrics_of(FINAL, "short_turns")).items():
+        test_set, _, key = name.partition(".")
+        rates.setdefault(test_set, {})[key] = value
+    if (own := results.transcripts.get(FINAL)) is None:
+        return Results({FINAL: rates}, {})
+    return Results({FINAL: rates}, {FINAL: [line for line in own if is_short(line)]})
+
+
 def _check(
-    test_set: str, change: Difference | None, labels: tuple[str, str], limit: float, key: str
+    title: str, change: Difference | None, labels: tuple[str, str], limit: float, key: str
 ) -> Check:
-    about = f"{TITLES[test_set]}, {labels[1]} against {labels[0]}"
+    about = f"{title}, {labels[1]} against {labels[0]}"
     if change is None:
         return Check(False, f"{about}: there are no rates of the same test speech ({key}).")
     if change.unchanged:

@@ -51,7 +51,7 @@ def summary(
         "utterances": len(lines),
         "cut_off": sum(line.get("cut_off", False) for line in lines),  # older lines do not tell
         **{kind: by(lines, seed, name_of) for kind, name_of in SLICE_KINDS.items()},
-        "short_turns": _slice([x for x in lines if 0 < x["characters"] <= SHORT], seed),
+        "short_turns": short_turns(lines, seed),
         "speaker": speakers(lines),
         **{kind: exact_matches(kind, texts) for kind in content.CONTENT_KINDS},
         "loops": loops(texts),
@@ -64,6 +64,16 @@ def rates(lines: Lines, seed: int) -> dict[str, float | int | None]:
     low, high = bootstrap_interval(errors, [line["speaker"] for line in lines], seed)
     whole = sum(errors, ErrorRate()).as_dict()
     return {**whole, "cer_low": round(low, 6), "cer_high": round(high, 6)}
+
+
+def short_turns(lines: Lines, seed: int) -> dict[str, float | int | None]:
+    """Scores the turns of 1 to SHORT characters, such as 喂 and 好的; nothing where none is."""
+    short = [line for line in lines if is_short(line)]
+    return {"n": len(short), **_slice(short, seed)} if short else {}
+
+
+def is_short(line: Mapping) -> bool:
+    return 0 < line["characters"] <= SHORT
 
 
 def by(lines: Lines, seed: int, name_of: Callable[[Mapping], str | None]) -> dict[str, dict]:

@@ -10,25 +10,36 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr import processes
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import measure
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
-from telephone_asr.model.frontend import Frontend, fbank_frames
+from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Decode, Params, load_params
-from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.paths import (
+    COST,
+    MADE_UP,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    NO_SPEECH,
+    SHARDS,
+    SLICES,
+    TRANSCRIPTS,
+)
 from telephone_asr.program import run
-from telephone_asr.scoring import no_speech
+from telephone_asr.scoring import hotwords, no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.slices import summary
@@ -41,6 +52,7 @@ if TYPE_CHECKING:
     from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
+LISTED = 500  # calls that are recognised with each list of hotwords: some seconds of a GPU
 
 
 def main() -> None:
@@ -81,6 +93,9 @@ def evaluate(checkpoint: str, params: Params) -> None:
         for name in TEST_SETS
     }
     decoding_s = time.perf_counter() - started_s
+    made_up = _made_up(nano, examples["telecall"][0].prompt, params, share)
+    calls, words = hotword_words(examples, params.scoring)
+    listed = hotword_texts(nano, calls, words, sounds["telecall"], params.decode, share)
     if not accelerator.is_main_process:
         return
     metrics, slices, lines = {}, {}, []
@@ -94,16 +109,30 @@ def evaluate(checkpoint: str, params: Params) -> None:
         cut_off = metrics[name]["cut_off"]
         limit = f"; {cut_off} of {len(own)} texts cut off at decode.max_tokens" if cut_off else ""
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit}")
-    prompt = examples["telecall"][0].prompt
-    metrics["no_speech"] = no_speech_insertions(nano, prompt, params.decode, params.scoring)
+    metrics["short_turns"] = {name: slices[name].pop("short_turns") for name in TEST_SETS}
+    metrics["no_speech"] = no_speech.rates(made_up)
+    speakers = [call.speaker for call in calls]
+    slices["hotwords"] = {
+        name: hotwords.rates(own, speakers, params.seed)
+        for name, own in hotword_counts(calls, words, listed, params.scoring).items()
+    }
+    metrics["hotwords"] = {
+        name: {key: own[key] for key in hotwords.MEASURES if key in own}
+        for name, own in slices["hotwords"].items()
+    }
     if nano.has_ctc:
         metrics["timestamps"] = timestamps(nano, params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
     # No metrics to DVC: hundreds of numbers would bury the few that a diff is for.
     write_json(SLICES / f"{checkpoint}.json", slices)
     write_json(COST / f"evaluate_{checkpoint}.json", cost(lines, decoding_s))
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    with new_out(TRANSCRIPTS / f"{checkpoint}.jsonl") as new:
+    _write_lines(TRANSCRIPTS / f"{checkpoint}.jsonl", lines)
+    _write_lines(MADE_UP / f"{checkpoint}.jsonl", made_up)
+
+
+def _write_lines(path: Path, lines: Sequence[dict]) -> None:
+    with new_out(path) as new:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         new.write_text(text, encoding="utf-8")
 
 
@@ -161,19 +190,80 @@ def transcript_lines(
     ]
 
 
-def no_speech_insertions(
-    nano: FunASRNano, prompt: str, decode: Decode, options: Scoring
-) -> dict[str, dict]:
-    """Counts what the model recognises where nobody speaks."""
-    sounds = no_speech.clips()
-    examples = []
-    for key in sounds.samples:
-        samples, rate_hz = sounds.read(key)
-        frames = fbank_frames(len(samples), rate_hz, nano.config["frontend_conf"]["fs"])
-        duration_s = len(samples) / rate_hz
-        examples.append(Example(key, "", prompt, frames, 0, duration_s, "", "", "no_speech"))
-    texts = _transcribe(nano, examples, sounds, decode)
-    return no_speech.insertions_per_minute([e.key for e in examples], texts, options)
+def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, int]) -> list[dict]:
+    """Returns what the model writes where nobody speaks, without hotwords and with some: all clips,
+    of which this process decodes its share. Encoder and adaptor hear each clip once."""
+    from telephone_asr.dataset.no_speech import read_clips
+    from telephone_asr.dataset.speech import frozen_rows
+    from telephone_asr.decoding.recognise import batches_by_length, recognise
+
+    decode, directory = params.decode, NO_SPEECH / "test"
+    if not (examples := read_clips(directory, prompt)):
+        raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
+    dataset = _dataset(nano, examples, sound_index(directory))
+    rank, world = share
+    rows: dict = {}
+    # Batch by batch, so that the rows are the same for any number of processes.
+    for batch in batches_by_length(dataset.lengths, decode.batch_size)[rank::world]:
+        heard = frozen_rows(nano, dataset, "adapted", batch, params.train.max_batch_rows)
+        rows |= zip(batch, heard, strict=True)
+    clips = [(e.key, e.scene, e.duration_s) for e in dataset.examples]
+    lines = []
+    for listed in ((), decode.hotwords or no_speech.HOTWORDS):
+        prompts = [with_hotwords(prompt, listed)] * len(clips)
+        texts = recognise(
+            *(nano, rows.__getitem__, dataset.lengths, prompts),
+            *(decode.batch_size, decode.max_tokens, "adapted"),
+            beams=decode.beams,
+            share=share,
+        )
+        texts = texts if share == (0, 1) else processes.put_together(texts)
+        lines += no_speech.made_up_lines(clips, texts, len(listed), params.scoring)
+    return lines
+
+
+def hotword_texts(
+    nano: FunASRNano,
+    calls: Sequence[Example],
+    words: Sequence[hotwords.Words],
+    sounds: Sounds,
+    decode: Decode,
+    share: tuple[int, int] = (0, 1),
+) -> dict[str, list[str]]:
+    """Returns the texts of calls under each of `hotwords.LISTS`; share as in `_transcribe`."""
+    texts = {}
+    for name in hotwords.LISTS:
+        asked = [
+            replace(example, prompt=with_hotwords(example.prompt, own.of_list(name)))
+            for example, own in zip(calls, words, strict=True)
+        ]
+        texts[name] = _transcribe(nano, asked, sounds, replace(decode, hotwords=()), share)
+    return texts
+
+
+def hotword_words(
+    examples: Mapping[str, Sequence[Example]], options: Scoring
+) -> tuple[list[Example], list[hotwords.Words]]:
+    """Chooses the calls to recognise with lists of hotwords, of test sets by name, and the words of
+    each."""
+    calls = _evenly(examples["telecall"], LISTED)
+    more = [example.text for own in examples.values() for example in _evenly(own, LISTED)]
+    return calls, hotwords.choose({call.key: call.text for call in calls}, more, options)
+
+
+def hotword_counts(
+    calls: Sequence[Example],
+    words: Sequence[hotwords.Words],
+    texts: Mapping[str, Sequence[str]],
+    options: Scoring,
+) -> dict[str, dict[str, list[ErrorRate]]]:
+    """Returns what `hotwords.count` finds in the texts under each list."""
+    said = [call.text for call in calls]
+    return {name: hotwords.count(words, said, own, options) for name, own in texts.items()}
+
+
+def _evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
+    return list(examples[:: -(-len(examples) // at_most)])
 
 
 def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:

@@ -170,12 +170,17 @@ def make_manifests(
                 reason, detail = verdicts.rejected[place]
                 rejected.append({"id": example.key, "reason": reason, "detail": detail})
                 continue
+            if set_ == sorting.NO_SPEECH:
+                tally.silent.append({"id": example.key})
+                continue
             suffix, exists = stored_sound(SHARDS[source], cut)
             audio = UNPACKED / source / f"{example.key}.{suffix}"
             lines[set_].write(manifest_line(example, audio.as_posix()) + "\n")
             tally.add(set_, example, exists)
     _write_lines(directory / "rejected.jsonl", rejected)
     _write_lines(directory / "changed.jsonl", changed)
+    if tally.silent:
+        _write_lines(directory / sorting.NO_SPEECH_LIST, tally.silent)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
     reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
     said = {"prompt": prompt, "share_written": round(share, 4)}
@@ -187,6 +192,7 @@ class Tally:
     """Counts the utterances that are kept, and what is known of them."""
 
     sets: Counter = field(default_factory=Counter)
+    silent: list[dict] = field(default_factory=list)  # those in which nobody speaks
     speakers: set[str] = field(default_factory=set)
     seconds: float = 0.0
     frames: int = 0
@@ -205,8 +211,12 @@ class Tally:
         self.exist += exists
 
     @property
-    def kept(self) -> int:
+    def spoken(self) -> int:
         return sum(self.sets.values())
+
+    @property
+    def kept(self) -> int:
+        return self.spoken + len(self.silent)
 
 
 def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
@@ -258,12 +268,13 @@ def _metrics(
     source: str, total: int, tally: Tally, reasons: dict, corpus: Survey, verdicts: Verdicts
 ) -> dict:
     """Returns what metrics/data.json says of one corpus."""
-    kept, usual = tally.kept, verdicts.usual
+    spoken, usual = tally.spoken, verdicts.usual
     stored_bytes = sum(path.stat().st_size for path in SHARDS[source].iterdir())
     return {
         "in": total,
-        "kept": kept,
+        "kept": tally.kept,
         **{name: tally.sets[name] for name in SPLITS},
+        "no_speech": len(tally.silent),
         "rejected": reasons,
         "annotation_errors": reasons.get("annotation_error", 0),
         "hours": round(tally.seconds / 3600, 4),
@@ -274,10 +285,10 @@ def _metrics(
         "s_per_syllable": round(usual.s_per_syllable, 4),
         "pitch_hz": round(usual.pitch_hz, 1),
         "text": {"version": text.VERSION, **dict(sorted(corpus.changed.items()))},
-        "mean_speech_length": round(tally.frames / kept, 2),
-        "mean_text_length": round(tally.tokens / kept, 2),
-        "share_all_fields": round(tally.complete / kept, 4),
-        "share_audio_exists": round(tally.exist / kept, 4),
+        "mean_speech_length": round(tally.frames / spoken, 2),
+        "mean_text_length": round(tally.tokens / spoken, 2),
+        "share_all_fields": round(tally.complete / spoken, 4),
+        "share_audio_exists": round(tally.exist / spoken, 4),
         "mb_per_hour": round(stored_bytes / 1e6 / (corpus.seconds / 3600), 2),
     }
 

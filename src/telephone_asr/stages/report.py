@@ -14,10 +14,20 @@ import numpy as np
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
-from telephone_asr.names import CHECKPOINTS, TEST_SETS, TRAINED
+from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS, TRAINED
 from telephone_asr.outs import new_out
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS, SLICES, TRANSCRIPTS
+from telephone_asr.paths import (
+    COST,
+    MADE_UP,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    NO_SPEECH,
+    SHARDS,
+    SLICES,
+    TRANSCRIPTS,
+)
 from telephone_asr.program import run
 from telephone_asr.report import corpora, figures, sound
 from telephone_asr.report.blocks import Block, Document, Pictures
@@ -50,6 +60,7 @@ def main() -> None:
         blocks_of_corpora(findings, contents),
         blocks_of_line(findings),
         sound_index(SHARDS["telecall"]).read,
+        sound_index(NO_SPEECH / "test").read,
     )
     with new_out(REPORT) as new:
         write_report(whole, new)
@@ -121,6 +132,7 @@ def read_findings(params: Params) -> Findings:
         seed=params.seed,
         costs={path.stem: _numbers(path) for path in sorted(COST.glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
+        made_up=_json_lines(MADE_UP / f"{FINAL}.jsonl"),
         scoring=params.scoring,
     )
 

@@ -23,8 +23,9 @@ from telephone_asr.params import Params, load_params, stage_lr, stage_options
 from telephone_asr.paths import COST, MODELS
 from telephone_asr.processes import on_processes
 from telephone_asr.program import run
+from telephone_asr.training.inputs import VERSIONS
 from telephone_asr.training.plan import Plan
-from telephone_asr.training.trainer import VERSIONS, Trainer
+from telephone_asr.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage
@@ -99,6 +100,9 @@ def stage_plan(part: str, params: Params) -> Plan:
         llm_weight=1.0 - ctc_weight,
         ctc_weight=ctc_weight,
         mix=params.train.mix,
+        no_speech=params.train.no_speech,
+        augment=params.train.augment,
+        pad=params.train.pad,
     )
 
 

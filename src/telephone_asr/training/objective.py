@@ -39,7 +39,8 @@ class Objective(torch.nn.Module):
         if self._llm_weight:
             llm = sum(map(len, fun_asr_nano.transcript_tokens(nano, texts)))
         if self._ctc_weight:
-            ctc = sum(len(fun_asr_nano.ctc_tokens(nano, text)) for text in texts)
+            # Where nobody speaks, all is blank: that counts as one.
+            ctc = sum(max(1, len(fun_asr_nano.ctc_tokens(nano, text))) for text in texts)
         return llm, ctc
 
     def forward(self, batch: Batch, totals: Sequence[float] | None = None) -> torch.Tensor:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage
-    from telephone_asr.params import Augment
+    from telephone_asr.params import Augment, Pad
+
+COPIES = 4  # changed ones of an utterance that frozen parts hear, at the most
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,27 @@ class Plan:
     llm_weight: float
     ctc_weight: float
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
+    no_speech: float = 0.0  # share of all utterances in which nobody speaks
     splice: bool = False  # see training/splice.py
-    copies: int = 0  # of each utterance, changed as `augment` says; 0: it is heard as it is
     augment: Augment | None = None
+    pad: Pad | None = None
+
+    @property
+    def copies(self) -> int:
+        """Returns how many changed copies of an utterance are heard, one an epoch, by turns; 0:
+        it is heard as it is. Frozen parts hear each of them beforehand."""
+        most = self.epochs if self.input_stage == "features" else min(COPIES, self.epochs)
+        changes = (self.augment and self.augment.changes) or (self.pad and self.pad.share)
+        return most if changes else 0
 
     @property
     def trains_on(self) -> tuple[str, ...]:
         return (*self.train, *(("wideband",) if self.mix else ()))
+
+    @property
+    def without_speech(self) -> str:
+        """Returns which clips without speech it is trained on: those of its own band."""
+        return "wideband" if self.train == ("wideband",) else "train"
 
     @property
     def sources(self) -> set[str]:

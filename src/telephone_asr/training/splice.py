@@ -46,7 +46,10 @@ class Splicer:
     def batch(self, step: int) -> Batch:
         """Returns the batch of a step: a function of the seed and the step alone."""
         rng = np.random.default_rng([self.seed, step])
-        indices = self.batches[step]
+        # What nobody speaks in stays whole.
+        examples = self.dataset.examples
+        silent = [i for i in self.batches[step] if not examples[i].text]
+        indices = [i for i in self.batches[step] if examples[i].text]
         opened = step / (OPENING * len(self.batches))
         if opened < 1:
             n_spliced, longest = 2 * len(indices), 2 + int(opened * (LONGEST - 1))
@@ -54,18 +57,19 @@ class Splicer:
         else:
             n_spliced, longest = int(SHARE * len(indices)), LONGEST
             whole = indices[: len(indices) - n_spliced]
-        examples = [self.dataset.examples[i] for i in whole]
+        whole = whole + silent
+        own = [examples[i] for i in whole]
         rows = [self.dataset[i] for i in whole]
-        texts = [example.text for example in examples]
+        texts = [example.text for example in own]
         for _ in range(n_spliced):
             row, text = self._spliced(rng, longest)
             rows.append(row)
             texts.append(text)
-        prompt = self.dataset.examples[indices[0]].prompt
+        prompt = examples[self.batches[step][0]].prompt
         return collate(
-            keys=[example.key for example in examples],
+            keys=[example.key for example in own],
             rows=rows,
-            prompts=[e.prompt for e in examples] + [prompt] * n_spliced,
+            prompts=[e.prompt for e in own] + [prompt] * n_spliced,
             texts=texts,
         )
 

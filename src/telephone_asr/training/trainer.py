@@ -4,40 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-import telephone_asr
-from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
-from telephone_asr.model.frontend import Frontend
 from telephone_asr.params import Params
-from telephone_asr.paths import MANIFESTS, METRICS, OWN_SCRATCH, SCRATCH, SHARDS
+from telephone_asr.paths import METRICS, OWN_SCRATCH, SCRATCH
 from telephone_asr.processes import accelerator, put_together
 from telephone_asr.scratch import Scratch, fingerprint
-from telephone_asr.shards import sound_index
 from telephone_asr.training.curves import curves
+from telephone_asr.training.inputs import VERSIONS, Inputs
 from telephone_asr.training.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
-    from telephone_asr.dataset.speech import Change, SpeechDataset
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.model.fun_asr_nano import Batch
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.training.loop import Result
 
 # Of the train section: what every training depends on.
 COMMON_OPTIONS = (
-    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "precision"),
-    *("processes", "valid_utterances", "warmup_share", "weight_decay"),
+    *("average", "batches_per_step", "cache_frozen_gb", "clip", "evaluations", "hotwords"),
+    *("precision", "processes", "valid_utterances", "warmup_share", "weight_decay"),
 )
-VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
-CODE = Path(telephone_asr.__file__).parent
 
 
 class Trainer:
@@ -49,7 +40,7 @@ class Trainer:
         allow_tf32(nano.config)
         self.is_main = self.accelerator.is_main_process
         self._share = self.accelerator.process_index, self.accelerator.num_processes
-        self._prints: dict[Path, str] = {}
+        self._inputs = Inputs(plan, params, nano, self.accelerator)
 
     def run(self, trained: Mapping[str, torch.nn.Parameter]) -> Result:
         """Trains the parameters `trained`, which must be the only ones that require gradients."""
@@ -64,28 +55,25 @@ class Trainer:
         if options.gradient_checkpointing:
             recompute_layers(nano)
         self.scratch = self._open_scratch(trained, frozen)
-        examples = _read(plan.train, "train")
-        if plan.mix:
-            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
-        valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
-        # Of all processes together; a process reads its share of `valid` at every validation.
-        cache_mb = options.cache_mb / self.accelerator.num_processes
-        valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, frozen, cache_mb - valid_mb, plan.copies)
-        valid_set = self._dataset(valid, frozen, valid_mb)
-        self._announce(trained, train_set, valid_set)
+        train_set, valid_set, clips = self._inputs.sets(frozen)
+        self._announce(trained, train_set, valid_set, clips)
+        # So many that they are this share of all of an epoch.
+        heard = (len(train_set) - clips) / max(1, plan.copies)
         schedule = batching.schedule(
-            train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed
+            *(train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed),
+            drawn=round(heard * plan.no_speech / (1 - plan.no_speech)),
+            of=clips,
+            copies=max(1, plan.copies),
         )
+        tokens = [example.text_length for example in train_set.examples]
+        largest = batching.largest(schedule, train_set.lengths, tokens)
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
                 Objective(nano, train_set.input_stage, plan.llm_weight, plan.ctc_weight),
                 trained,
-                self._batch_at(train_set, schedule),
+                self._batch_at(train_set, schedule, largest),
                 len(schedule),
-                batching.largest(
-                    schedule, train_set.lengths, [e.text_length for e in train_set.examples]
-                ),
+                largest,
                 lambda: self._cer(valid_set),
                 plan,
                 options,
@@ -122,6 +110,19 @@ class Trainer:
         return sum(score([e.text for e in dataset.examples], texts), ErrorRate()).rate
 
     def _batch_at(
+        self, dataset: SpeechDataset, schedule: list[list[int]], largest: list[int]
+    ) -> Callable[[int], Batch]:
+        """Returns what maps a number to its batch, with hotwords in its prompts."""
+        from telephone_asr.training.hotwords import PromptLists
+
+        hotwords, batch_at = self.params.train.hotwords, self._plain_batch_at(dataset, schedule)
+        if not (hotwords.share and self.plan.llm_weight):
+            return batch_at
+        texts = [example.text for example in dataset.examples]
+        lists = PromptLists(texts, **vars(hotwords), seed=self.params.seed, always=largest)
+        return lambda number: lists.put_into(batch_at(number), number)
+
+    def _plain_batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
     ) -> Callable[[int], Batch]:
         from telephone_asr.decoding.alignment import character_borders
@@ -131,62 +132,6 @@ class Trainer:
             return lambda number: dataset.batch(schedule[number])
         borders = character_borders(self.nano, dataset, self.plan.max_batch_rows)
         return Splicer(dataset, borders, schedule, self.params.seed).batch
-
-    def _dataset(
-        self, examples: list[Example], frozen: str, cache_mb: float, copies: int = 0
-    ) -> SpeechDataset:
-        """Returns the examples at the plan's input stage, if the disk has room for it; or so many
-        changed copies of each."""
-        from accelerate.utils import broadcast_object_list
-
-        from telephone_asr.dataset.precomputed import make_room
-        from telephone_asr.dataset.speech import SpeechDataset, output_bytes
-
-        plan, options = self.plan, self.params.train
-        sources = sorted({e.source for e in examples})
-        frontend = Frontend(self.nano.config["frontend_conf"])
-        sounds = {source: sound_index(SHARDS[source]) for source in sources}
-        dataset = SpeechDataset(
-            examples, sounds, frontend, cache_mb, max(1, copies), self._change() if copies else None
-        )
-        if plan.input_stage == "features" or not examples:
-            return dataset
-        texts = [plan.input_stage, frozen, repr(self.nano.config["frontend_conf"])]
-        texts += [options.precision, self.accelerator.device.type]
-        texts += [
-            str(plan.max_batch_rows),
-            repr(copies and plan.augment),
-            *(e.key for e in dataset.examples),
-            *map(version, VERSIONS),
-        ]
-        texts += map(self._print_of, [CODE / "model", *(SHARDS[source] for source in sources)])
-        key = fingerprint(texts, [])
-        directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
-        needed, limit = (
-            output_bytes(self.nano, plan.input_stage, dataset.lengths),
-            options.cache_frozen_gb,
-        )
-        fits = [self.is_main and make_room(directory, needed, round(limit * 1e9))]
-        if broadcast_object_list(fits) == [True]:
-            with self.accelerator.autocast():
-                dataset.precompute(
-                    self.nano, plan.input_stage, plan.max_batch_rows, directory, self._share
-                )
-            self.accelerator.wait_for_everyone()
-        else:
-            self.accelerator.print(
-                f"{plan.name}: frozen parts' outputs for {len(dataset)} utterances would take "
-                f"{needed / 1e9:.1f} GB, which train.cache_frozen_gb has no room for: they are "
-                "computed in every step"
-            )
-        return dataset
-
-    def _change(self) -> Change:
-        from telephone_asr.dataset.augment import augmented
-
-        options, seed = self.plan.augment, self.params.seed
-        assert options is not None  # a plan with copies has it
-        return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
         """Opens the directory named by all that the result depends on: plan, params, model, data,
@@ -198,43 +143,26 @@ class Trainer:
         texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
         texts += [str(self.params.seed), frozen, repr(self.nano.config["frontend_conf"])]
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
-        paths = [MANIFESTS / source for source in self.plan.sources]
-        paths += [SHARDS[source] for source in self.plan.sources]
-        texts += map(self._print_of, [*sorted(paths), CODE])
+        texts += self._inputs.prints()
         key = fingerprint(texts, [])
         scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
         [scratch.directory] = broadcast_object_list([scratch.directory])
         return scratch
 
-    def _print_of(self, path: Path) -> str:
-        """Returns a hash of a directory's files, read once: corpora are large."""
-        if path not in self._prints:
-            self._prints[path] = fingerprint([], [path])
-        return self._prints[path]
-
     def _announce(
-        self, trained: Mapping[str, torch.nn.Parameter], train_set: Sized, valid_set: Sized
+        self,
+        trained: Mapping[str, torch.nn.Parameter],
+        train_set: Sized,
+        valid_set: Sized,
+        clips: int,
     ) -> None:
         plan, count = self.plan, sum(p.numel() for p in trained.values())
         total = sum(p.numel() for p in self.nano.model.parameters())
+        n = (len(train_set) - clips) // max(1, plan.copies)
+        changed = f", in {plan.copies} changed copies," if plan.copies else ""
+        silent = f" and {plan.no_speech:.0%} of {clips} clips without speech" if clips else ""
         self.accelerator.print(
-            f"{plan.name}: trains {count:,} of {total:,} parameters on {len(train_set)} "
-            f"utterances of {' and '.join(plan.trains_on)}, validates on {len(valid_set)}; "
+            f"{plan.name}: trains {count:,} of {total:,} parameters on {n} utterances of "
+            f"{' and '.join(plan.trains_on)}{changed}{silent}, validates on {len(valid_set)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )
-
-
-def _read(sources: tuple[str, ...], split: str) -> list[Example]:
-    examples = [e for s in sources for e in read_manifest(MANIFESTS / s / f"{split}.jsonl")]
-    if not examples:
-        raise InputError(
-            f"{MANIFESTS}: the {split} set of {' and '.join(sources)} is empty: import more "
-            "speech, or change split in params.yaml."
-        )
-    return examples
-
-
-def _spread(examples: list[Example], at_most: int) -> list[Example]:
-    """Returns at most so many of them, evenly over the whole."""
-    n = min(at_most, len(examples))
-    return [examples[i * len(examples) // n] for i in range(n)]

@@ -1,0 +1,180 @@
+"""What a plan trains and validates on: examples, their sound, what frozen parts make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import telephone_asr
+from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
+from telephone_asr.dataset.no_speech import read_clips
+from telephone_asr.errors import InputError
+from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.model.frontend import Frontend
+from telephone_asr.paths import MANIFESTS, NO_SPEECH, SCRATCH, SHARDS
+from telephone_asr.scratch import fingerprint
+from telephone_asr.shards import sound_index
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from telephone_asr.dataset.pad import Padding
+    from telephone_asr.dataset.speech import Change, SpeechDataset
+    from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Params
+    from telephone_asr.training.plan import Plan
+
+VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
+CODE = Path(telephone_asr.__file__).parent
+
+
+class Inputs:
+    """Reads what a plan needs, and keeps frozen parts' outputs in the scratch directory."""
+
+    def __init__(self, plan: Plan, params: Params, nano: FunASRNano, accelerator: Accelerator):
+        self._plan, self._params, self._nano = plan, params, nano
+        self._accelerator = accelerator
+        self._prints: dict[Path, str] = {}
+
+    def sets(self, frozen: str) -> tuple[SpeechDataset, SpeechDataset, int]:
+        """Returns the training set, the validation set, and how many of the former's examples are
+        clips without speech, which come last.
+
+        frozen: a hash of the parts that are not trained.
+        """
+        from telephone_asr.dataset import batching
+
+        plan, options = self._plan, self._params.train
+        examples = _read(plan.train, "train")
+        if plan.mix:
+            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
+        clips = self._clips(examples[0].prompt) if plan.no_speech else []
+        valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
+        # Of all processes together; a process reads its share of `valid` at every validation.
+        cache_mb = options.cache_mb / self._accelerator.num_processes
+        valid_mb = min(cache_mb, batching.features_mb(valid))
+        train_set = self._dataset(
+            *(examples, clips, frozen, cache_mb - valid_mb, plan.copies), self._padding()
+        )
+        return train_set, self._dataset(valid, (), frozen, valid_mb, 0), len(clips)
+
+    def prints(self) -> list[str]:
+        """Returns hashes of all files that are read, and of the code."""
+        sources = self._plan.sources | ({NOBODY} if self._plan.no_speech else set())
+        paths = [MANIFESTS / source for source in self._plan.sources]
+        return list(map(self._print_of, [*sorted([*paths, *self._places(sources).values()]), CODE]))
+
+    def _clips(self, prompt: str) -> list[Example]:
+        """Reads the clips in which nobody speaks, of which there must be some."""
+        directory = NO_SPEECH / self._plan.without_speech
+        if clips := read_clips(directory, prompt):
+            return clips
+        raise InputError(
+            f"params.yaml: train.no_speech: {directory} holds no clips to train on: raise "
+            "corpus.no_speech.minutes, or set train.no_speech to 0."
+        )
+
+    def _places(self, sources: Iterable[str]) -> dict[str, Path]:
+        """Returns where the sound of each source lies."""
+        places = {**SHARDS, NOBODY: NO_SPEECH / self._plan.without_speech}
+        return {source: places[source] for source in sources}
+
+    def _dataset(
+        self,
+        examples: Sequence[Example],
+        clips: Sequence[Example],
+        frozen: str,
+        cache_mb: float,
+        copies: int,
+        pad: Padding | None = None,
+    ) -> SpeechDataset:
+        """Returns the examples, or so many changed copies of each, and the clips, at the plan's
+        input stage, if the disk has room for it."""
+        from telephone_asr.dataset.speech import SpeechDataset
+
+        plan = self._plan
+        places = self._places(sorted({e.source for e in (*examples, *clips)}))
+        dataset = SpeechDataset(
+            examples,
+            {source: sound_index(place) for source, place in places.items()},
+            Frontend(self._nano.config["frontend_conf"]),
+            cache_mb,
+            copies=max(1, copies),
+            change=self._change() if copies else None,
+            clips=clips,
+            pad=pad,
+        )
+        if plan.input_stage != "features" and examples:
+            texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
+            texts += [self._params.train.precision, self._accelerator.device.type]
+            texts += [str(plan.max_batch_rows), repr((copies and plan.augment, pad))]
+            texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
+            texts += map(self._print_of, [CODE / "dataset", CODE / "model", *places.values()])
+            self._precompute(dataset, fingerprint(texts, []))
+        return dataset
+
+    def _precompute(self, dataset: SpeechDataset, key: str) -> None:
+        """Replaces features by frozen parts' outputs, where the disk has room for them."""
+        from accelerate.utils import broadcast_object_list
+
+        from telephone_asr.dataset.precomputed import make_room
+        from telephone_asr.dataset.speech import output_bytes
+
+        plan, accelerator = self._plan, self._accelerator
+        directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
+        needed = output_bytes(self._nano, plan.input_stage, dataset.lengths)
+        limit = round(self._params.train.cache_frozen_gb * 1e9)
+        fits = [accelerator.is_main_process and make_room(directory, needed, limit)]
+        if broadcast_object_list(fits) == [True]:
+            share = accelerator.process_index, accelerator.num_processes
+            with accelerator.autocast():
+                dataset.precompute(
+                    self._nano, plan.input_stage, plan.max_batch_rows, directory, share
+                )
+            accelerator.wait_for_everyone()
+        else:
+            accelerator.print(
+                f"{plan.name}: frozen parts' outputs for {len(dataset)} utterances would take "
+                f"{needed / 1e9:.1f} GB, which train.cache_frozen_gb has no room for: they are "
+                "computed in every step"
+            )
+
+    def _padding(self) -> Padding | None:
+        from telephone_asr.dataset.pad import Padding
+
+        pad = self._plan.pad
+        return Padding(pad.share, pad.most_s, self._params.seed) if pad and pad.share else None
+
+    def _change(self) -> Change | None:
+        from telephone_asr.dataset.augment import augmented
+
+        options, seed = self._plan.augment, self._params.seed
+        if options is None or not options.changes:
+            return None  # copies that differ in their pauses alone
+        return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
+
+    def _print_of(self, path: Path) -> str:
+        """Returns a hash of a directory's files, read once: corpora are large."""
+        if path not in self._prints:
+            self._prints[path] = fingerprint([], [path])
+        return self._prints[path]
+
+
+def _read(sources: tuple[str, ...], split: str) -> list[Example]:
+    examples = [e for s in sources for e in read_manifest(MANIFESTS / s / f"{split}.jsonl")]
+    if not examples:
+        raise InputError(
+            f"{MANIFESTS}: the {split} set of {' and '.join(sources)} is empty: import more "
+            "speech, or change split in params.yaml."
+        )
+    return examples
+
+
+def _spread(examples: list[Example], at_most: int) -> list[Example]:
+    """Returns at most so many of them, evenly over the whole."""
+    n = min(at_most, len(examples))
+    return [examples[i * len(examples) // n] for i in range(n)]
