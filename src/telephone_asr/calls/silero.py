@@ -9,6 +9,7 @@ time (upstream does so too, for 16 kHz and ONNX Runtime alone).
 from __future__ import annotations
 
 import warnings
+from array import array
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,7 +37,7 @@ class Activity:
 class Listener:
     """Listens to a recording block by block.
 
-    Memory grows by 32 bytes for each second of a channel.
+    Memory grows by 250 bytes for each second of a channel: a megabyte an hour.
 
     Args:
         rate_hz: of the recording; it is resampled to 8 kHz, above which a telephone has nothing.
@@ -51,8 +52,10 @@ class Listener:
         self._waiting = np.zeros((0, channels), dtype=np.float32)
         self._context = torch.zeros(channels, CONTEXT)
         self._state: Any = None
-        self._speech: list[np.ndarray] = []
-        self._level_db: list[np.ndarray] = []
+        # One piece of memory for each: thousands of small ones would lie between the blocks', and
+        # keep it from being used again.
+        self._speech = [array("f") for _ in range(channels)]
+        self._level_db = [array("f") for _ in range(channels)]
 
     def add(self, block: np.ndarray, last: bool = False) -> None:
         """Listens to (n, channels) float32 on the scale -1..1."""
@@ -71,27 +74,24 @@ class Listener:
         rest = -(-len(self._waiting) // FRAME) * FRAME
         self._listen(np.pad(self._waiting, ((0, rest - len(self._waiting)), (0, 0))))
         return [
-            Activity(speech, level_db)
-            for speech, level_db in zip(
-                np.concatenate(self._speech, axis=1),
-                np.concatenate(self._level_db, axis=1),
-                strict=True,
-            )
+            Activity(np.frombuffer(speech, np.float32), np.frombuffer(level_db, np.float32))
+            for speech, level_db in zip(self._speech, self._level_db, strict=True)
         ]
 
     @torch.inference_mode()
     def _listen(self, samples: np.ndarray) -> None:
         """Computes whole frames: (frames * FRAME, channels)."""
-        frames = torch.from_numpy(samples.T.copy()).reshape(self._channels, -1, FRAME)
-        power = frames.square().mean(dim=2).clamp(min=10 ** (SILENCE_DB / 10))
-        self._level_db.append((10 * power.log10()).numpy())
-        if not frames.shape[1]:
-            self._speech.append(np.zeros((self._channels, 0), dtype=np.float32))
+        if not len(samples):
             return
+        frames = torch.from_numpy(samples.T.copy()).reshape(self._channels, -1, FRAME)
         before = torch.cat([self._context[:, None], frames[:, :-1, -CONTEXT:]], dim=1)
-        self._context = frames[:, -1, -CONTEXT:]
+        self._context = frames[:, -1, -CONTEXT:].clone()
         speech, self._state = self._network(torch.cat([before, frames], dim=2), self._state)
-        self._speech.append(speech.numpy())
+        power = frames.square().mean(dim=2).clamp(min=10 ** (SILENCE_DB / 10))
+        level_db = 10 * power.log10()
+        for channel in range(self._channels):
+            self._speech[channel].frombytes(speech[channel].numpy().tobytes())
+            self._level_db[channel].frombytes(level_db[channel].numpy().tobytes())
 
 
 class _Network:
