@@ -59,21 +59,21 @@ def transcribe_jobs(
         ranks.put(rank)
     # Threads of each would wait for a core that another has.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    pool = ProcessPoolExecutor(processes, context, _begin, (work, ranks))
-    try:
-        for outcomes in pool.map(_chunk, list(_chunks(jobs))):
-            for outcome in outcomes:
-                on_sound(outcome.duration_s)
-                yield outcome
-    except BrokenProcessPool:
-        raise InputError(
-            "--processes: one of them was ended from outside, most often because memory did not "
-            "suffice: lower their number, or --batch-size."
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+    with ProcessPoolExecutor(processes, context, _begin, (work, ranks)) as pool:
+        try:
+            for coming in [pool.submit(_chunk, chunk) for chunk in _chunks(jobs)]:
+                for outcome in coming.result():
+                    on_sound(outcome.duration_s)
+                    yield outcome
+        except BrokenProcessPool:
+            raise InputError(
+                "--processes: one of them was ended from outside, most often because memory did "
+                "not suffice: lower their number, or --batch-size."
+            ) from None
+        except BaseException:  # interrupted: what they have begun is not waited for
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
