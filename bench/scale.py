@@ -166,7 +166,7 @@ def run_manifest(lines: int) -> None:
 
     started = time.perf_counter()
     found = survey(cuts, rules, None)
-    verdicts = decide(cuts, rules, found, None, True, Kept())
+    verdicts = decide(cuts, rules, found, True, Kept())
     leave_out_test_sentences(cuts, rules, verdicts, verdicts.test_sentences)
     kept = sum(set_ is not None for set_ in verdicts.sets)
     report(f"{lines:,} cuts judged and split, {kept:,} kept", started)

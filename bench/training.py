@@ -9,7 +9,8 @@ for. Ours is `loop.train` behind the same sound. Each of the two runs in a proce
 that its peak memory is its own; they take turns, `--rounds` times. Weights count in neither.
 
 Give --profile encoder (or adaptor, lora) to see where our time goes, and --rates FILE to note our
-rates there for `telephone-asr doctor`. bench/gpu.py is the same on a GPU.
+rates there for `telephone-asr doctor`. With --fresh-line ours sends each utterance over a line of
+its own as it is read. bench/gpu.py is the same on a GPU.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Run:
     precision: str = "fp32"
     ctc_weight: float = 0.0  # of ours, in the encoder's stage; FunASR's trainer has no such loss
     workers: int = 0  # processes that read ahead
+    fresh_line: bool = False  # ours simulates a line as it reads
 
     @property
     def batches(self) -> list[list[int]]:
@@ -172,7 +174,17 @@ def _inputs(run: Run, nano: Any):
     examples = read_manifest(run.root / "train.jsonl")[: run.batch * len(run.batches)]
     frontend = Frontend(nano.config["frontend_conf"])
     sounds = {examples[0].source: sound_index(run.root / "shards")}
-    return SpeechDataset(examples, sounds, frontend, cache_mb=100)
+    fresh = {source: _fresh_sounds(run.root) for source in sounds if run.fresh_line}
+    return SpeechDataset(examples, sounds, frontend, cache_mb=100, fresh=fresh)
+
+
+def _fresh_sounds(root: Path):
+    from telephone_asr.params import load_params
+    from telephone_asr.simulation import FreshLine
+
+    line = FreshLine(root / "shards", load_params(HERE.parent / "params.yaml").channel, 0)
+    line.save_babble(root / "babble.npz")
+    return line.sounds(root / "babble.npz")
 
 
 def _heard(nano: Any, level: str, ctc_weight: float, measured: Steps):
@@ -415,7 +427,8 @@ def measure(side: str, run: Run) -> dict:
     """One side in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--stage", run.stage]
     command += ["--root", str(run.root), "--steps", str(run.steps)]
-    command += ["--ctc-weight", str(run.ctc_weight)]
+    command += ["--ctc-weight", str(run.ctc_weight), "--workers", str(run.workers)]
+    command += ["--fresh-line"] * run.fresh_line
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side}, {run.stage}:\n{done.stderr[-3000:]}")
@@ -428,6 +441,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="measured in each round")
     parser.add_argument("--profile", choices=STAGES, help="where our time goes")
     parser.add_argument("--rates", type=Path, help="note our rates in this file")
+    parser.add_argument("--fresh-line", action="store_true", help="ours simulates as it reads")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read ahead, of ours")
     parser.add_argument("--side", choices=("ours", "funasr"), help=argparse.SUPPRESS)
     parser.add_argument("--stage", choices=STAGES, help="this one alone")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -435,7 +450,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.side:
         run = Run(arguments.root, arguments.stage, arguments.steps, BATCH[arguments.stage])
-        run = replace(run, ctc_weight=arguments.ctc_weight)
+        run = replace(run, ctc_weight=arguments.ctc_weight, workers=arguments.workers)
+        run = replace(run, fresh_line=arguments.fresh_line)
         sides = {"ours": steps_of_ours, "funasr": steps_of_funasr}
         print(json.dumps(sides[arguments.side](run, loaded(run.root / "model"))))
         return
@@ -451,7 +467,8 @@ def main() -> None:
             return
         found = {}
         for stage in [arguments.stage] if arguments.stage else STAGES:
-            run = Run(root, stage, arguments.steps, BATCH[stage])
+            run = Run(root, stage, arguments.steps, BATCH[stage], workers=arguments.workers)
+            run = replace(run, fresh_line=arguments.fresh_line)
             found[stage] = rates(run, compare(run, arguments.rounds))
             if stage == "encoder" and arguments.rates:
                 run = replace(run, ctc_weight=CTC_WEIGHT)

@@ -30,7 +30,13 @@ def params():
         load_params(ROOT / "params.yaml"),
         split={"valid": 0.1, "test": 0.1},
         train={
-            **{"mix": 0.0, "max_batch_rows": 4000, "batches_per_step": 2, "evaluations": 4},
+            **{
+                "mix": 0.0,
+                "no_speech": 0.0,
+                "max_batch_rows": 4000,
+                "batches_per_step": 2,
+                "evaluations": 4,
+            },
             **{"valid_utterances": 100, "encoder": {"epochs": 2}, "cache_frozen_gb": 100.0},
             "augment": {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0},
             "pad": {"share": 0.0, "most_s": 2.0},
@@ -168,3 +174,18 @@ def test_what_each_process_does_before_and_beside_the_corpus_counts(params):
     longer = by_stage(smaller(params, corpus={"no_speech": {"test_minutes": 20.0}}))
     assert longer[name].hours - before[name].hours == pytest.approx(5 * 2 * 9 * 10 / 60 / 100)
     assert after[name].hours - before[name].hours == pytest.approx(0.1)
+
+
+def test_a_fresh_line_needs_less_room_for_data_and_more_for_frozen_outputs(params):
+    still = {"speed": 0.0, "tract": 0.0, "hidden_filters": 0, "hidden_frames": 0}
+    train = {"augment": still, "adaptor": {"epochs": 3}, "cache_frozen_gb": 1e6}
+    params = smaller(params, train=train)
+    before = by_stage(params)
+    after = by_stage(smaller(params, train={"fresh_line": True}))
+    own_share = 1 - params.split.valid - params.split.test
+    spared_gb = SPEECH["wideband"].hours * own_share * forecast.TELEPHONE_GB_PER_HOUR
+    assert before["data"].disk_gb - after["data"].disk_gb == pytest.approx(spared_gb)
+    frozen_gb = [own["train_adaptor"].disk_gb for own in (before, after)]
+    weights_gb = by_stage(smaller(params, train={"cache_frozen_gb": 0.0}))["train_adaptor"].disk_gb
+    assert frozen_gb[1] - weights_gb == pytest.approx(3 * (frozen_gb[0] - weights_gb))
+    assert after["train_lora"] == before["train_lora"]

@@ -70,7 +70,7 @@ def account(directory: Path, kind: str, path: Path) -> dict[str, float]:
 
     found = survey(again, RULES, None)
     verdicts = decide(
-        again, RULES, found, None, True, Kept(same_sounds((found, sound_index(shards).read)))
+        again, RULES, found, True, Kept(same_sounds((found, sound_index(shards).read)))
     )
     assert len(cuts) == len(verdicts.sets)
     assert sum(set_ is None for set_ in verdicts.sets) == len(verdicts.rejected)

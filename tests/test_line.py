@@ -14,6 +14,7 @@ from telephone_asr.channel.band import telephone_band
 from telephone_asr.channel.codecs import through_codec
 from telephone_asr.channel.level import active_level_db
 from telephone_asr.channel.line import draw, generator, simulate
+from telephone_asr.channel.noise import noise_of
 from telephone_asr.channel.options import (
     Babble,
     Clipping,
@@ -22,8 +23,10 @@ from telephone_asr.channel.options import (
     Line,
     Loss,
     Music,
+    Noise,
     codec_weights,
 )
+from telephone_asr.channel.room import room_response
 from telephone_asr.errors import InputError
 
 RATE_HZ = 16000
@@ -185,6 +188,66 @@ def test_telephones_that_suppress_noise_and_control_gain():
     for level_db in (6, 12, 18, 21):
         share = np.mean(np.array(levels_db) == level_db)
         assert share == pytest.approx(0.25, abs=4 * math.sqrt(0.25 / len(levels_db)))
+
+
+def test_rooms_and_noise_of_a_user_move_no_other_draw():
+    """Within four standard errors; a place in the recordings is as likely as another."""
+    many = drawn(Line(room=0.4, noise=Noise(share=0.25, snr_db=(5.0, 9.0))))
+    places: dict[str, list[float]] = {"room": [], "noise": []}
+    for one, plain in zip(many, drawn(Line()), strict=True):
+        for key, own in places.items():
+            own += [one.pop(key)] if key in one else []
+        assert 5 <= one.pop("noise_snr_db", 5) <= 9
+        assert one == plain
+    for key, share in (("room", 0.4), ("noise", 0.25)):
+        error = 4 * math.sqrt(0.25 / len(many))
+        assert len(places[key]) / len(many) == pytest.approx(share, abs=error)
+        assert 0 <= min(places[key]) < 0.01
+        assert 0.99 < max(places[key]) < 1
+        assert np.mean(places[key]) == pytest.approx(0.5, abs=4 * 0.29 / math.sqrt(len(many) / 4))
+
+
+def test_a_users_noise_has_its_level_below_the_speech(pool):
+    rng = np.random.default_rng(3)
+    tone = np.sin(2 * np.pi * 1000 * np.arange(44100) / 44100)
+    loud = (20000 * tone + rng.standard_normal(44100)).astype(np.int16)
+    own = replace(pool, noises=(noise_of(loud, 44100), noise_of(loud // 300, 44100)))
+    line = quiet_line(noise=Noise(share=1.0, snr_db=(12.0, 12.0)), codec="alaw")
+    numbers = set()
+    for i in range(8):
+        pcm, done = run(line, own, samples=speech(3.0, seed=i), utterance_id=str(i))
+        plain, without = run(quiet_line(codec="alaw"), pool, speech(3.0, seed=i), RATE_HZ, str(i))
+        numbers.add(done["noise"])
+        noise = pcm.astype(float) - plain
+        level_db = 20 * np.log10(np.sqrt(np.mean((noise[800:-800] / 32768) ** 2)))
+        assert level_db == pytest.approx(-25 - 12, abs=0.7)
+        assert {k: v for k, v in done.items() if not k.startswith("noise")} == without
+    assert numbers == {0, 1}
+
+
+def test_a_room_rings_on_and_delays_nothing_and_keeps_the_level(pool):
+    """An echo 50 ms after the direct sound, which comes 10 ms after the response begins."""
+    response = np.zeros(1600, dtype=np.int16)
+    response[160], response[960] = 20000, -10000
+    own = replace(pool, rooms=(room_response(response, RATE_HZ),))
+    click = np.zeros(RATE_HZ, dtype=np.float32)
+    click[4000] = 0.5
+    heard, _ = run(quiet_line(room=1.0, level_db=(-60.0, -60.0)), own, click)
+    strongest = np.argsort(np.abs(heard.astype(int)))[::-1]
+    assert strongest[0] == 2000
+    assert any(abs(place - 2400) <= 2 for place in strongest[:20])
+    pcm, done = run(quiet_line(room=1.0), own)
+    assert done["room"] == 0
+    assert active_level_db(pcm / np.float32(32768), 8000) == pytest.approx(-25, abs=0.3)
+
+
+def test_without_recordings_a_line_has_no_room_and_no_noise_of_a_user(pool):
+    line = Line(room=1.0, noise=Noise(share=1.0))
+    for own in (None, pool):
+        pcm, done = run(line, own)
+        expected, plain = run(Line(), own)
+        assert done == plain
+        np.testing.assert_array_equal(pcm, expected)
 
 
 def test_codec_weights_are_shares_whatever_their_sum():
@@ -444,6 +507,9 @@ def test_the_input_is_left_alone(pool):
         (lambda: Hum(harmonics=200), "frequency_hz: expected all 200 harmonics below 8000 Hz"),
         (lambda: Hum(harmonics=0), "harmonics: "),
         (lambda: Babble(talkers=(0, 4)), "talkers[0]: "),
+        (lambda: Line(room=1.5), "room: expected 1 or less, got 1.5."),
+        (lambda: Noise(share=2), "share: expected 1 or less, got 2."),
+        (lambda: Noise(snr_db=(-1, 3)), "snr_db[0]: expected 0 or more, got -1."),
         (lambda: Line(band_hz=(300, 4500)), "band_hz[1]: expected 4000 or less, got 4500."),
         (lambda: Line(band_hz=(300, 300)), "band_hz: expected low < high, got [300, 300]."),
         (lambda: Line(codec="evs"), "codec: expected mulaw, alaw, gsm"),

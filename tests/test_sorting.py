@@ -261,7 +261,6 @@ def account(directory: Path, lines: list[bytes], rules: Rules = RULES, frozen=No
         cuts,
         rules,
         found,
-        frozen,
         True,
         Kept(same_sounds((found, sound_index(directory / "shards").read))),
     )
@@ -302,7 +301,7 @@ def test_there_are_all_reasons_and_forty_faults():
 def test_the_good_are_kept(good):
     became, _, found = account(good.directory, good.lines)
     assert {reason for _, reason in became} == {None}
-    assert len(found.speakers) == 12
+    assert len(found.sets.speakers) == 12
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -419,7 +418,7 @@ def test_a_frozen_test_set_stays_whatever_is_added(good):
     became, _, found = account(good.directory, good.lines, other_seed, frozen)
     speakers = {json.loads(line)["id"]: json.loads(line)["speaker"] for line in good.lines}
     for id_, reason in became:
-        mixed = speakers[id_] in found.frozen_speakers and id_ not in frozen
+        mixed = speakers[id_] in found.sets.frozen_speakers and id_ not in frozen
         assert reason == ("test_speaker" if mixed else None), id_
 
 
@@ -469,7 +468,7 @@ def test_a_recording_is_kept_once_over_both_corpora(good, sound, tmp_path):
         readers.append(sound_index(shards).read)
     kept = Kept(same_sounds(*zip(surveys, readers, strict=True)))
     first, second = (
-        decide(own, RULES, found, None, wideband, kept)
+        decide(own, RULES, found, wideband, kept)
         for own, found, wideband in zip(cuts, surveys, (True, False), strict=True)
     )
     assert not first.rejected

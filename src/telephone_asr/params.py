@@ -77,11 +77,16 @@ class Corpus:
     wideband: Source
     calls: Source
     no_speech: NoSpeech
+    noise: StrictStr | None  # a folder of recordings of noise, for lines
+    rooms: StrictStr | None  # a folder of rooms' impulse responses, for lines
     synthetic: Synthetic
     sample_size: Count | None  # so many utterances of each corpus, for a quick look; null: all
     shard_size: Count  # utterances a shard
     max_rejected_share: Share  # more unusable utterances than this stop the stage
     max_hours: Hours  # of one recording
+
+    def __post_init__(self) -> None:
+        check_own_sounds(self.synthetic.line, self, "synthetic.line.")
 
 
 @section
@@ -210,6 +215,7 @@ class Train:
     hotwords: Hotwords
     augment: Augment  # in base, too
     pad: Pad  # likewise
+    fresh_line: StrictBool  # simulated speech is made anew in each epoch; see simulation.py
     no_speech: ShareBelow1  # share of the utterances in which nobody speaks
     precision: Literal["fp32", "bf16"]  # of the computations; weights are fp32
     gradient_checkpointing: StrictBool  # keeps less for the backward pass, and computes it again
@@ -270,6 +276,20 @@ class Params:
     scoring: Scoring
     export: Export
     gate: Gate
+
+    def __post_init__(self) -> None:
+        check_own_sounds(self.channel, self.corpus, "channel.")
+
+
+def check_own_sounds(line: Line, corpus: Corpus, place: str) -> None:
+    """Raises Mismatch where a line has sounds of the user's, and no folder of them is named."""
+    for key, share, folder in (
+        ("noise.share", line.noise.share, corpus.noise),
+        ("room", line.room, corpus.rooms),
+    ):
+        if share and folder is None:
+            name = "corpus.noise" if key == "noise.share" else "corpus.rooms"
+            raise Mismatch(place + key, f"0 where {name} names no folder", share)
 
 
 def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -> Params:

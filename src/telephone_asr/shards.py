@@ -16,7 +16,7 @@ import struct
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain, islice
@@ -204,6 +204,11 @@ def read_cuts(directory: Path) -> Iterator[dict]:
         yield from _read_lines(path)
 
 
+def shard_cuts(directory: Path, index: int) -> list[dict]:
+    """Returns the cuts of one shard."""
+    return _read_lines(_cuts_path(directory, index))
+
+
 def is_without_speech(cut: dict) -> bool:
     """Returns whether its corpus says that nobody speaks in it."""
     wrong = cut["supervisions"][0]["custom"]["annotation_error"]
@@ -218,13 +223,18 @@ def _read_lines(path: Path) -> list[dict]:
         raise _damaged(path, str(error)) from None
 
 
-def read_shard(directory: Path, index: int) -> Iterator[Utterance]:
-    """Yields the utterances of one shard, in order, with their sound."""
+def read_shard(
+    directory: Path, index: int, only: Container[str] | None = None
+) -> Iterator[Utterance]:
+    """Yields the utterances of one shard, in order, with their sound; of these ids alone, if they
+    are given."""
     tar = _tar_path(directory, index)
     cuts = _read_lines(_cuts_path(directory, index))
     _check_tar(tar, cuts)
     with open(tar, "rb") as file:
         for cut in cuts:
+            if only is not None and cut["id"] not in only:
+                continue
             supervision = cut["supervisions"][0]
             custom = dict(cut["custom"])
             stored = custom.pop("stored")

@@ -1,15 +1,17 @@
-"""Other people talking: babble, mixed beforehand from the corpus's own voices."""
+"""Other people talking: babble, mixed beforehand from the corpus's own voices, and with it what
+else of a line is recorded: a user's noise and rooms."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from telephone_asr.channel.band import WIDEBAND_RATE_HZ, to_wideband
 from telephone_asr.channel.level import SILENCE_DB, active_level_db, rms
-from telephone_asr.channel.noise import circular
+from telephone_asr.channel.noise import Track, circular
 from telephone_asr.channel.portable import amplitude, random_numbers
 from telephone_asr.errors import InputError
 
@@ -21,11 +23,14 @@ class BabblePool:
     """A store of babble mixed beforehand: drawing from it costs nothing.
 
     tracks: float32 (n_tracks, n_samples) at 16 kHz, all of one rms. talkers: who speaks in each.
+    noises and rooms: a user's, as `Track` and `room.room_response` make them.
     It takes n_tracks * track_s * 64 kB (31 MB by default) and goes to workers through a file.
     """
 
     tracks: np.ndarray
     talkers: tuple[tuple[str, ...], ...]
+    noises: tuple[Track, ...] = ()
+    rooms: tuple[np.ndarray, ...] = ()
 
     @classmethod
     def build(
@@ -66,7 +71,9 @@ class BabblePool:
         """Writes an .npz file."""
         making = path.with_name(path.name + ".tmp")
         with open(making, "wb") as file:
-            np.savez(file, tracks=self.tracks, talkers=json.dumps(self.talkers))
+            own: dict[str, Any] = {f"noise{i:06d}": n.samples for i, n in enumerate(self.noises)}
+            own |= {f"room{i:06d}": response for i, response in enumerate(self.rooms)}
+            np.savez(file, tracks=self.tracks, talkers=json.dumps(self.talkers), **own)
         making.replace(path)
 
     @classmethod
@@ -74,7 +81,9 @@ class BabblePool:
         """Reads what `save` wrote."""
         with np.load(path) as file:
             talkers = tuple(tuple(names) for names in json.loads(str(file["talkers"])))
-            return cls(file["tracks"], talkers)
+            noises = tuple(Track.of(file[name]) for name in file.files if name.startswith("noise"))
+            rooms = tuple(file[name] for name in file.files if name.startswith("room"))
+            return cls(file["tracks"], talkers, noises, rooms)
 
     def draw(
         self, rng: np.random.Generator, n_samples: int, not_speaker: str

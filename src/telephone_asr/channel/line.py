@@ -1,16 +1,18 @@
 """One telephone line, from the speaker's room to the listener's end.
 
-The order is that of a call. In the room: level, noise, babble, music. In the telephone: clipping,
-noise suppression, automatic gain, the wideband codecs that a call begins with, the handset's
-response, the band-pass. On the way: echo, codecs, lost packets. So the noise passes the band-pass
-and the codec with the speech, and packets are lost after they have been coded.
+The order is that of a call. In the room: reverberation, level, noise, babble, music. In the
+telephone: clipping, noise suppression, automatic gain, the wideband codecs that a call begins with,
+the handset's response, the band-pass. On the way: echo, codecs, lost packets. So the noise passes
+the band-pass and the codec with the speech, and packets are lost after they have been coded.
 
     rng = generator(seed, utterance_id)
     pcm, done = simulate(samples, 16000, Line(), babble_pool, rng, speaker)
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,18 +33,22 @@ from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.noise import Track, add_at_snr, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
 from telephone_asr.channel.portable import amplitude, random_numbers, to_int16
+from telephone_asr.channel.room import reverberate
 from telephone_asr.channel.wideband import through_wideband
 from telephone_asr.errors import InputError
 
+T = TypeVar("T")
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
 TUNES, TUNE_S = 8, 20.0  # of music on hold
 
 
-def generator(seed: int, utterance_id: str) -> np.random.Generator:
-    """Returns the random numbers of one utterance: they depend on nothing but the seed and its id,
-    so the bytes are the same in any order and for any number of workers."""
+def generator(seed: int, utterance_id: str, copy: int = 0) -> np.random.Generator:
+    """Returns the random numbers of one copy of an utterance: they depend on nothing but the seed,
+    its id and the copy's number, so the bytes are the same in any order and for any number of
+    workers."""
     digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
-    return random_numbers([seed, int.from_bytes(digest, "little")])
+    later = [copy] if copy else []
+    return random_numbers([seed, int.from_bytes(digest, "little"), *later])
 
 
 def draw(line: Line, rng: np.random.Generator) -> dict:
@@ -50,7 +56,8 @@ def draw(line: Line, rng: np.random.Generator) -> dict:
 
     All draws are made always and in this order, so that changing a range or a share changes no
     other value. dB with 2 decimals, ms with 1, shares with 4. The codec may still be "amr_nb", of
-    any rate. noise_suppression_db and gain_control are keys only where they happen.
+    any rate. noise_suppression_db, gain_control, noise, noise_snr_db and room are keys only where
+    they happen; noise and room are places in the user's recordings, from 0 to 1.
     """
     chance = iter(rng.random(24).tolist())
 
@@ -76,12 +83,18 @@ def draw(line: Line, rng: np.random.Generator) -> dict:
     place = next(chance)
     suppressed, suppression = happens(line.noise_suppression), next(chance)
     gain_controlled = happens(line.gain_control)
-    enhanced: dict = {}
+    noise, noise_db = next(chance), between(line.noise.snr_db)
+    room = next(chance)
+    some: dict = {}
     if suppressed:
-        enhanced["noise_suppression_db"] = SUPPRESSION_DB[int(suppression * len(SUPPRESSION_DB))]
+        some["noise_suppression_db"] = SUPPRESSION_DB[int(suppression * len(SUPPRESSION_DB))]
     if gain_controlled:
-        enhanced["gain_control"] = True
-    return enhanced | {
+        some["gain_control"] = True
+    if noise < line.noise.share:
+        some |= {"noise": noise / line.noise.share, "noise_snr_db": noise_db}
+    if room < line.room:
+        some["room"] = room / line.room
+    return some | {
         "level_db": level_db,
         "white_noise_snr_db": white_db,
         "pink_noise_snr_db": pink_db,
@@ -111,14 +124,22 @@ def simulate(
 
     samples: mono (n,), float on the scale -1..1 or int16. Returns int16
     (ceil(n * 8000 / sample_rate_hz),) at 8 kHz, time-aligned, saturated where it is too loud, and
-    the dict of `draw` with babble_talkers and lost_packets (the share really lost) added; without a
-    pool there is no babble and babble_snr_db is None.
+    the dict of `draw` with babble_talkers and lost_packets (the share really lost) added, and noise
+    and room as numbers of the user's recordings; without a pool there is none of these, no babble,
+    and babble_snr_db is None.
     Speech below -80 dBov counts as silence: it is not amplified, the noises have the level they
     would have beside speech. Raises InputError for samples that are not mono or not finite.
     """
     speech = to_wideband(_finite_mono(samples), sample_rate_hz)
     done = draw(line, rng)
+    own_rooms, own_noises = (babble_pool.rooms, babble_pool.noises) if babble_pool else ((), ())
+    room, noise = _drawn(done, "room", own_rooms), _drawn(done, "noise", own_noises)
+    if room is not None:
+        speech = reverberate(speech, room[0])
     speech = _at_level(speech, done["level_db"])
+    if noise is not None:
+        piece = noise[0].piece(noise[1], len(speech))
+        add_at_snr(speech, *piece, done["level_db"], done["noise_snr_db"])
     done["babble_talkers"] = _add_room(speech, done, line, babble_pool, rng, speaker)
     if babble_pool is None:
         done["babble_snr_db"] = None
@@ -170,6 +191,18 @@ def _add_room(
     babble, n_talkers = babble_pool.draw(rng, n, speaker)
     add_at_snr(speech, babble, rms(babble), level_db, done["babble_snr_db"])
     return n_talkers
+
+
+def _drawn(done: dict, key: str, own: Sequence[T]) -> tuple[T, float] | None:
+    """Returns the recording of the user's that the draw fell on, and the place in it, and notes its
+    number; None where it fell on none."""
+    if key in done and own:
+        number, place = divmod(done[key] * len(own), 1)
+        done[key] = min(int(number), len(own) - 1)
+        return own[done[key]], place
+    for name in (key, f"{key}_snr_db"):
+        done.pop(name, None)
+    return None
 
 
 def _enhanced(speech: np.ndarray, done: dict) -> np.ndarray:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import scipy  # and a part of it, such as scipy.fft, at its first use: they take a second
 
-from telephone_asr.channel.band import WIDEBAND_RATE_HZ
+from telephone_asr.channel.band import WIDEBAND_RATE_HZ, to_wideband
 from telephone_asr.channel.portable import amplitude, random_numbers
 
 TRACK_SAMPLES = 1 << 19  # 33 s at 16 kHz
@@ -44,6 +44,13 @@ class Track:
         rounds, end = divmod(start + n_samples, n)
         total = max(0.0, rounds * self.energy[-1] + self.energy[end] - self.energy[start])
         return circular(self.samples, start, n_samples), math.sqrt(total / max(n_samples, 1))
+
+
+def noise_of(samples: np.ndarray, sample_rate_hz: int) -> Track:
+    """Returns recorded noise, int16 of any rate, as a track of rms 1; digital silence stays it."""
+    noise = to_wideband(samples, sample_rate_hz)
+    level = math.sqrt(np.mean(np.square(noise, dtype=np.float64)))
+    return Track.of(noise / np.float32(max(level, 1.0)))
 
 
 @lru_cache(maxsize=2)

@@ -82,6 +82,14 @@ class Babble:
 
 
 @section
+class Noise:
+    """Noise that a user recorded, `corpus.noise`; never louder than the speech."""
+
+    share: Share = 0.0
+    snr_db: Range[Attenuation] = (10.0, 30.0)
+
+
+@section
 class Music:
     """Music on hold, heard behind the speech."""
 
@@ -130,17 +138,20 @@ class Line:
     """A line: all that happens on it, in the order in which it happens.
 
     level_db is the active speech level in dBov; each SNR is against it, over 0-8 kHz, before the
-    band-pass. noise_suppression and gain_control are the shares of the utterances whose telephone
+    band-pass. room is the share of the utterances spoken in one of the rooms of `corpus.rooms`.
+    noise_suppression and gain_control are the shares of the utterances whose telephone
     does so (`enhancement`); handset is that of those spoken into a handset with the response of
     ITU-T P.48. codec is one of `codecs.CODECS`, a tandem of them ("gsm+alaw"), or several of
     these with their weights.
     """
 
+    room: Share = 0.0
     level_db: Range[Level] = (-32.0, -18.0)
     white_noise_snr_db: Range[Db] = (25.0, 40.0)
     pink_noise_snr_db: Range[Db] = (25.0, 40.0)
     hum: Hum = field(default_factory=Hum)
     babble: Babble = field(default_factory=Babble)
+    noise: Noise = field(default_factory=Noise)
     music: Music = field(default_factory=Music)
     clipping: Clipping = field(default_factory=Clipping)
     noise_suppression: Share = 0.0

@@ -86,6 +86,8 @@ def forecast(
     everything = speech["wideband"] + speech["calls"]
     # Imported as it is, then as the telephone carries it.
     disk_gb = everything.hours * (WIDEBAND_GB_PER_HOUR + TELEPHONE_GB_PER_HOUR)
+    if params.train.fresh_line:  # the training's is made in the training
+        disk_gb -= train["wideband"].hours * TELEPHONE_GB_PER_HOUR
     yield Forecast("data", everything, 0, None, None, disk_gb)
     for stage in DATA:
         yield _training(stage, params, train, rates)
@@ -122,7 +124,8 @@ def _training(
     own += Speech(silent, silent * (high_s - low_s) / math.log(high_s / low_s) / 3600)
     rows = (own.hours * 3600 + quiet_s) / ROW_S * PADDING
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
-    changed = common.augment.changes or common.pad.share
+    fresh = common.fresh_line and stage != "lora"  # which hears no simulated speech
+    changed = common.augment.changes or common.pad.share or fresh
     heard = rows * (min(COPIES, options.epochs) if changed else 1)
     frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb

@@ -20,16 +20,20 @@ def add(commands: argparse._SubParsersAction) -> None:
 def unpack_sound() -> None:
     """Writes every utterance of the manifests where its line says it is, for FunASR's trainer.
 
+    Simulated training speech that is made in the training is left out, and that is said.
+
     Raises InputError for a line that names no sound of ours, or a file elsewhere.
     """
     from tqdm import tqdm
 
     from telephone_asr.commands.data import entries
+    from telephone_asr.params import load_params
     from telephone_asr.shards import sound_index
 
+    made = MANIFESTS / "simulated" / "train.jsonl" if load_params().train.fresh_line else None
     for source, directory in SHARDS.items():
         paths = [MANIFESTS / source / f"{name}.jsonl" for name in SPLITS]
-        lines = [(path, line) for path in paths for line in entries(path)]
+        lines = [(path, line) for path in paths if path != made for line in entries(path)]
         sounds = sound_index(directory)
         for path, line in tqdm(lines, f"unpacks {source}", unit="utterance"):
             place = _place(line, path)
@@ -37,6 +41,11 @@ def unpack_sound() -> None:
                 raise _wrong(path, line, "names an utterance whose sound is not in the shards")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(sounds.read_file(line["key"]))
+    if made:
+        print(
+            f"{made}: its sound is made in the training (train.fresh_line in params.yaml) and lies "
+            "nowhere: set that to false and run `dvc repro manifests` to unpack it too"
+        )
 
 
 def _place(line: dict, manifest: Path) -> Path:

@@ -32,8 +32,11 @@ def look(corpus: str, sounds: Iterable[str]) -> dict[str, list[int] | None]:
     }
 
 
-def note(part: str, corpus: str, seen: dict[str, list[int] | None]) -> None:
-    """Writes down what `look` saw before an import, and says so."""
+def note(
+    part: str, corpus: str, seen: dict[str, list[int] | None], watched: str | None = None
+) -> None:
+    """Writes down what `look` saw before an import, and says so. watched: what DVC watches of it,
+    where that is not the corpus's path."""
     path = _note(part, corpus)
     if not seen:
         path.unlink(missing_ok=True)
@@ -42,7 +45,7 @@ def note(part: str, corpus: str, seen: dict[str, list[int] | None]) -> None:
     lines = (json.dumps({"path": place, "state": state}) for place, state in seen.items())
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     print(
-        f"corpus.{part}: DVC watches {corpus}, and not the {len(seen):,} sound files "
+        f"corpus.{part}: DVC watches {watched or corpus}, and not the {len(seen):,} sound files "
         f"elsewhere, such as {next(iter(seen))}: where their sound changes, {IMPORT_ANEW}"
     )
 
@@ -63,10 +66,12 @@ def changes(part: str, corpus: str) -> str:
     )
 
 
-def warn(wideband: str, calls: str) -> None:
-    """Prints to stderr what has changed of the two corpora, whose paths these are."""
-    for part, corpus in (("wideband", wideband), ("calls", calls)):
-        if said := changes(part, corpus):
+def warn(wideband: str, calls: str, noise: str | None = None, rooms: str | None = None) -> None:
+    """Prints to stderr what has changed of the two corpora, and of the folders of sounds for lines,
+    whose paths these are."""
+    parts = {"wideband": wideband, "calls": calls, "noise": noise, "rooms": rooms}
+    for part, corpus in parts.items():
+        if corpus and (said := changes(part, corpus)):
             print(f"warning: {said}", file=sys.stderr)
 
 

@@ -37,6 +37,16 @@ class Sounds(Protocol):
         ...
 
 
+class SoundsOfCopies(Protocol):
+    """Gives sound that is another for each copy of an utterance, as `simulation.FreshSounds`."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def read(self, key: str, speaker: str, copy: int) -> tuple[np.ndarray, int]:
+        """Returns samples (int16, mono) and the sample rate in Hz."""
+        ...
+
+
 class SpeechDataset(torch.utils.data.Dataset):
     """Gives the model's input for each example: its features, or a frozen part's output for them.
 
@@ -49,6 +59,7 @@ class SpeechDataset(torch.utils.data.Dataset):
             and what was simulated of a.
         copies: so many of each example, one after all of the other; `change` makes them differ.
         clips: come after these, as they are.
+        fresh: in the place of `sounds`, for sources of which each copy has a sound of its own.
         pad: gives copies quiet line before and after.
     """
 
@@ -61,6 +72,7 @@ class SpeechDataset(torch.utils.data.Dataset):
         copies: int = 1,
         change: Change | None = None,
         clips: Sequence[Example] = (),
+        fresh: Mapping[str, SoundsOfCopies] | None = None,
         pad: Padding | None = None,
     ):
         self.examples = [*list(examples) * copies, *clips]
@@ -71,7 +83,7 @@ class SpeechDataset(torch.utils.data.Dataset):
             for index, example in enumerate(self.examples[: self._n_changed]):
                 self.lengths[index] += pad.rows(example.key, index // self._n_distinct)
         self.input_stage: InputStage = "features"
-        self._sounds = sounds
+        self._sounds, self._fresh = sounds, fresh or {}
         self._frontend = frontend
         self._kept: dict[int, torch.Tensor] = {}
         self._room_bytes = round(cache_mb * 2**20)
@@ -90,16 +102,21 @@ class SpeechDataset(torch.utils.data.Dataset):
         if index >= self._n_changed:
             return self._features(index)
         copy, place = divmod(index, self._n_distinct)
-        rows = self._padded(place, copy) if self._pad else self._features(place)
+        rows = self._copied(place, copy)
         return self._change(index, rows) if self._change else rows
 
-    def _padded(self, index: int, copy: int) -> torch.Tensor:
-        """Returns the features of a copy with the quiet around it, which no other has."""
-        key, pad = self.examples[index].key, self._pad
-        if pad is None or not any(pad.seconds(key, copy)):
+    def _copied(self, index: int, copy: int) -> torch.Tensor:
+        """Returns the features of a copy: with a line or quiet of its own, which no other has."""
+        example, pad = self.examples[index], self._pad
+        if pad is not None and not any(pad.seconds(example.key, copy)):
+            pad = None
+        fresh = example.source in self._fresh
+        if not fresh and pad is None:
             return self._features(index)
-        samples, rate_hz = self._sound(index)
-        return self._frontend(pad.padded(samples, rate_hz, key, copy), rate_hz)
+        samples, rate_hz = self._fresh_sound(index, copy) if fresh else self._sound(index)
+        if pad is not None:
+            samples = pad.padded(samples, rate_hz, example.key, copy)
+        return self._frontend(samples, rate_hz)
 
     def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
@@ -109,13 +126,14 @@ class SpeechDataset(torch.utils.data.Dataset):
         return features
 
     def _sound(self, index: int) -> tuple[np.ndarray, int]:
-        key, source = self.examples[index].key, self.examples[index].source
-        if key not in self._sounds.get(source, ()):
-            raise InputError(
-                f"the manifest of {source} names utterance {key}, but no shard holds it: run "
-                "`dvc repro`."
-            )
-        return self._sounds[source].read(key)
+        example = self.examples[index]
+        _check_held(example, self._sounds)
+        return self._sounds[example.source].read(example.key)
+
+    def _fresh_sound(self, index: int, copy: int) -> tuple[np.ndarray, int]:
+        example = self.examples[index]
+        _check_held(example, self._fresh)
+        return self._fresh[example.source].read(example.key, example.speaker, copy)
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Returns these examples, padded to one batch."""
@@ -156,6 +174,15 @@ class SpeechDataset(torch.utils.data.Dataset):
         if size <= self._room_bytes and torch.utils.data.get_worker_info() is None:
             self._kept[index] = features
             self._room_bytes -= size
+
+
+def _check_held(example: Example, sounds: Mapping[str, Sounds | SoundsOfCopies]) -> None:
+    """Raises InputError where no shard holds the utterance."""
+    if example.source not in sounds or example.key not in sounds[example.source]:
+        raise InputError(
+            f"the manifest of {example.source} names utterance {example.key}, but no shard holds "
+            "it: run `dvc repro`."
+        )
 
 
 @torch.inference_mode()

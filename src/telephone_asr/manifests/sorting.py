@@ -16,7 +16,7 @@ import numpy as np
 
 from telephone_asr.manifests.messages import Example, is_written
 from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, norms
-from telephone_asr.manifests.split import SPLITS, Split, assign_split
+from telephone_asr.manifests.split import SPLITS, Sets, Split
 from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
 from telephone_asr.shards import is_without_speech
@@ -49,6 +49,7 @@ class Rules:
 class Survey:
     """The numbers that the first reading gathers; the arrays have an entry for each utterance."""
 
+    sets: Sets
     frames: array = field(default_factory=lambda: array("l"))
     tokens: array = field(default_factory=lambda: array("l"))
     known: bytearray = field(default_factory=bytearray)
@@ -56,17 +57,11 @@ class Survey:
     n_syllables: array = field(default_factory=lambda: array("l"))  # of the same
     pitch_hz: array = field(default_factory=lambda: array("f"))
     seconds: float = 0.0
-    speakers: set[str] = field(default_factory=set)
-    frozen_speakers: set[str] = field(default_factory=set)
     written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
     changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
     prefix: str = ""  # of its ids: an utterance and its simulation have one recording
     ids: list[str] = field(default_factory=list)
     sounds: list[np.ndarray] = field(default_factory=list)  # `sameness.words` of each
-
-    @property
-    def split_by(self) -> str:
-        return "speaker" if len(self.speakers) >= len(SPLITS) else "recording"
 
 
 @dataclass
@@ -118,7 +113,7 @@ def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
 def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str = "") -> Survey:
     """Reads a corpus for what is usual in it. frozen: the ids of the test set, where it is kept in
     git. prefix: of all ids of simulated speech."""
-    corpus, waiting = Survey(prefix=prefix), []
+    corpus, waiting = Survey(Sets(rules.split, frozen), prefix=prefix), []
     for cut, text, changed in _with_texts(cuts(), rules.english):
         waiting.append(text)
         if len(waiting) == BATCH:
@@ -136,10 +131,7 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str 
         if measures["pitch_hz"] is not None and not is_without_speech(cut):
             corpus.pitch_hz.append(measures["pitch_hz"])
         corpus.seconds += cut["duration"]
-        speaker = cut["supervisions"][0]["speaker"]
-        corpus.speakers.add(speaker)
-        if frozen and cut["id"].removeprefix(prefix) in frozen:
-            corpus.frozen_speakers.add(speaker)
+        corpus.sets.see(cut["id"].removeprefix(prefix), cut["supervisions"][0]["speaker"])
         corpus.ids.append(cut["id"])
         corpus.sounds.append(from_text(cut["custom"].get(SOUND, "")))
     _tokenise(waiting, rules, corpus)
@@ -153,14 +145,7 @@ def _tokenise(texts: list[str], rules: Rules, corpus: Survey) -> None:
         corpus.known.append(rules.unknown not in ids and BROKEN not in text)
 
 
-def decide(
-    cuts: Cuts,
-    rules: Rules,
-    corpus: Survey,
-    frozen: frozenset[str] | None,
-    wideband: bool,
-    kept: Kept,
-) -> Verdicts:
+def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept) -> Verdicts:
     """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
     kept: what was kept of other corpora before it; what is kept of this one is added."""
     usual = norms(
@@ -186,9 +171,8 @@ def decide(
             objection = "duplicate_audio", f"{same} has the same sound"
         if objection is None:
             kept.add(cut["id"], measures["sha"])
-            set_, objection = _assign(
-                cut["id"], supervision["speaker"], corpus, frozen, rules.split
-            )
+            recording = cut["id"].removeprefix(corpus.prefix)
+            set_, objection = corpus.sets.assign(recording, supervision["speaker"])
         if objection is not None:
             verdicts.sets.append(None)
             verdicts.rejected[place] = objection
@@ -248,18 +232,3 @@ def _with_texts(
 ) -> Iterator[tuple[dict, str, tuple[str, ...]]]:
     for cut in cuts:
         yield cut, *clean_transcript(cut["supervisions"][0]["text"], english)
-
-
-def _assign(
-    key: str, speaker: str, corpus: Survey, frozen: frozenset[str] | None, split: Split
-) -> tuple[str | None, tuple[str, str] | None]:
-    """Returns the set of an utterance, or why it can be in none."""
-    recording = key.removeprefix(corpus.prefix)
-    set_ = assign_split(speaker if corpus.split_by == "speaker" else recording, split)
-    if frozen is None:
-        return set_, None
-    if recording in frozen:
-        return "test", None
-    if corpus.split_by == "speaker" and speaker in corpus.frozen_speakers:
-        return None, ("test_speaker", f"speaker {speaker}")
-    return ("train" if set_ == "test" else set_), None

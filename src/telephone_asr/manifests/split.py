@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import StrictBool, StrictInt
@@ -13,6 +14,7 @@ from telephone_asr.sections import Mismatch, Positive, section
 from telephone_asr.textfiles import read_lines
 
 SPLITS = ("train", "valid", "test")
+HELD_OUT = ("valid", "test")
 
 
 @section
@@ -40,6 +42,42 @@ def assign_split(group: str, split: Split) -> str:
     if place < split.test:
         return "test"
     return "valid" if place < split.test + split.valid else "train"
+
+
+@dataclass
+class Sets:
+    """The sets that a corpus's utterances are in, once all of them have been seen: by speaker, by
+    recording where speakers are too few, or as the list in git has it."""
+
+    split: Split
+    frozen: frozenset[str] | None  # recordings: the list in git
+    speakers: set[str] = field(default_factory=set)
+    frozen_speakers: set[str] = field(default_factory=set)
+
+    def see(self, recording: str, speaker: str) -> None:
+        self.speakers.add(speaker)
+        if self.frozen and recording in self.frozen:
+            self.frozen_speakers.add(speaker)
+
+    @property
+    def split_by(self) -> str:
+        return "speaker" if len(self.speakers) >= len(SPLITS) else "recording"
+
+    def assign(self, recording: str, speaker: str) -> tuple[str | None, tuple[str, str] | None]:
+        """Returns the set of an utterance, or the reason why it can be in none."""
+        by_speaker = self.split_by == "speaker"
+        set_ = assign_split(speaker if by_speaker else recording, self.split)
+        if self.frozen is None:
+            return set_, None
+        if recording in self.frozen:
+            return "test", None
+        if by_speaker and speaker in self.frozen_speakers:
+            return None, ("test_speaker", f"speaker {speaker}")
+        return ("train" if set_ == "test" else set_), None
+
+    def holds_out(self, recording: str, speaker: str) -> bool:
+        """Returns whether an utterance is in the validation or the test set, if it is kept."""
+        return self.assign(recording, speaker)[0] in HELD_OUT
 
 
 def read_frozen(path: Path) -> frozenset[str] | None:

@@ -119,8 +119,8 @@ def _no_speech(metrics: Mapping, limit: float) -> Check:
 def _short_turns(after: Results, before: Results, limit: float, seed: int) -> list[Check]:
     """Returns the checks of turns of a few characters, which are lost in a whole test set's CER;
     none where the two have none in common."""
-    sides = [(_of_short_turns(one), FINAL) for one in (before, after)]
-    changes = {test_set: compare(test_set, *sides, seed) for test_set in TELEPHONE}
+    old, new = ((_of_short_turns(one), FINAL) for one in (before, after))
+    changes = {test_set: compare(test_set, old, new, seed) for test_set in TELEPHONE}
     end = ("before", "after"), limit, "gate.max_short_turns_increase"
     return [
         _check(f"{TITLES[test_set]}, turns of up to {SHORT} characters", change, *end)

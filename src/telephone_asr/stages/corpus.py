@@ -1,4 +1,5 @@
-"""corpus: the two corpora, whatever they come from, into shards of data/raw."""
+"""corpus: the two corpora, whatever they come from, into shards of data/raw; and beside them noise
+and rooms that a user recorded for the lines."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import telephone_asr
 from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
-from telephone_asr.corpora import imported, spoken, unwatched
+from telephone_asr.corpora import imported, own_sounds, spoken, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
@@ -24,6 +25,7 @@ from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
+from telephone_asr.simulation import NOISE, ROOMS, with_own_sounds
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
@@ -35,6 +37,10 @@ BABBLE_UTTERANCES = 150  # of the calls, which talk in the background of the oth
 def main() -> None:
     check_places()
     params = load_params()
+    for name, path in ((NOISE, params.corpus.noise), (ROOMS, params.corpus.rooms)):
+        if path is not None:
+            files = own_sounds.import_folder(f"corpus.{name}", Path(path), RAW / name)
+            unwatched.note(name, path, unwatched.look("", files), "its name in params.yaml alone")
     taken: set[str] = set()
     scratches = []
     for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
@@ -121,6 +127,7 @@ def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterat
         talking = spoken.read(path, utterances[:BABBLE_UTTERANCES])
         voices = ((one.speaker, samples / np.float32(32768)) for one, samples in talking)
         pool = BabblePool.build(voices, line.babble.talkers, seed)
+        pool = with_own_sounds(pool, line, RAW)
     for one, samples in spoken.read(path, utterances):
         rate_hz, custom = spoken.SAMPLE_RATE_HZ, dict[str, Any]()
         if part == "calls":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
-from telephone_asr.manifests import sorting, text
+from telephone_asr.manifests import fresh_line, sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
-from telephone_asr.manifests.split import SPLITS, Split, assign_split, read_frozen
+from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
@@ -44,22 +44,27 @@ UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall
 # A simulated utterance is where the one that it was made of is.
 FROZEN = {name: FROZEN_SPLITS / f"{name}.txt" for name in ("wideband", "telecall")}
 FROZEN["simulated"] = FROZEN["wideband"]
+CutsOf = Callable[[str, str], sorting.Cuts]  # of a corpus; why it is read
 
 
 def main() -> None:
     params = load_params()
     unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     rules = _rules(params)
-    sorted_ = _sort_all(rules)
+    made = None
+    if params.train.fresh_line:
+        made = fresh_line.recorded_sets(SHARDS["wideband"], params.split, FROZEN["wideband"])
+    cuts_of = partial(_cuts, made)
+    sorted_ = _sort_all(rules, cuts_of)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
-        sorting.leave_out_test_sentences(_cuts(source, "compares"), rules, verdicts, sentences)
+        sorting.leave_out_test_sentences(cuts_of(source, "compares"), rules, verdicts, sentences)
     _check_sets(sorted_, params.split)
     metrics = {}
     for source, (corpus, verdicts) in sorted_.items():
         with new_out(MANIFESTS / source) as new:
-            metrics[source] = make_manifests(new, source, rules, corpus, verdicts)
+            metrics[source] = make_manifests(new, source, rules, corpus, verdicts, cuts_of)
     write_json(METRICS / "data.json", metrics)
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
@@ -97,20 +102,27 @@ def _tokenizer(directory: Path) -> Tokenizer:
     return read_tokenizer(directory).backend_tokenizer
 
 
-def _cuts(source: str, title: str) -> sorting.Cuts:
-    # disable=None: a log that no terminal shows needs no bars of a few seconds.
-    return lambda: tqdm(
-        *(read_cuts(SHARDS[source]), f"{title} {source}"),
-        unit="utterance",
-        leave=False,
-        disable=None,
-    )
+def _cuts(made: Sets | None, source: str, title: str) -> sorting.Cuts:
+    """Returns what reads a corpus's cuts. made: the sets of the recordings, where simulated speech
+    is made in the training."""
+
+    def read() -> Iterable[dict]:
+        cuts = read_cuts(SHARDS[source])
+        if made is not None and source == "simulated":
+            cuts = fresh_line.with_made(read_cuts(SHARDS["wideband"]), cuts, made)
+        # disable=None: a log that no terminal shows needs no bars of a few seconds.
+        return tqdm(cuts, f"{title} {source}", unit="utterance", leave=False, disable=None)
+
+    return read
 
 
-def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
+def _sort_all(rules: Rules, cuts_of: CutsOf) -> dict[str, tuple[Survey, Verdicts]]:
     """Sorts all corpora: no recording is in two of them, but for what was simulated of it."""
     frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
-    surveys = {source: _survey(source, rules, frozen[source]) for source in SHARDS}
+    surveys = {
+        source: _survey(source, cuts_of(source, "surveys"), rules, frozen[source])
+        for source in SHARDS
+    }
     twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
     recorded = Kept(twins)
     kept = {"wideband": recorded, "telecall": recorded}
@@ -120,8 +132,8 @@ def _sort_all(rules: Rules) -> dict[str, tuple[Survey, Verdicts]]:
     sorted_ = {}
     for source, corpus in surveys.items():
         corpus.sounds.clear()
-        wideband, judge = source != "telecall", _cuts(source, "judges")
-        verdicts = sorting.decide(judge, rules, corpus, frozen[source], wideband, kept[source])
+        wideband, judge = source != "telecall", cuts_of(source, "judges")
+        verdicts = sorting.decide(judge, rules, corpus, wideband, kept[source])
         sorted_[source] = corpus, verdicts
     return sorted_
 
@@ -132,10 +144,10 @@ def _reader(source: str) -> sorting.Read:
     return lambda key: index().read(key)
 
 
-def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
+def _survey(source: str, cuts: sorting.Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
     prefix = SIMULATED_PREFIX if source == "simulated" else ""
-    survey = sorting.survey(_cuts(source, "surveys"), rules, frozen, prefix)
-    if frozen and not survey.frozen_speakers:
+    survey = sorting.survey(cuts, rules, frozen, prefix)
+    if frozen and not survey.sets.frozen_speakers:
         raise InputError(
             f"{FROZEN[source]} names {len(frozen)} utterances, and none of them is in {source}: "
             "set split.frozen to false, or freeze this corpus's test set "
@@ -145,7 +157,12 @@ def _survey(source: str, rules: Rules, frozen: frozenset[str] | None) -> Survey:
 
 
 def make_manifests(
-    directory: Path, source: str, rules: Rules, corpus: Survey, verdicts: Verdicts
+    directory: Path,
+    source: str,
+    rules: Rules,
+    corpus: Survey,
+    verdicts: Verdicts,
+    cuts_of: CutsOf,
 ) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
     rejected = list(json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`"))
@@ -154,7 +171,7 @@ def make_manifests(
     share = sorting.share_written(corpus, verdicts)
     prompt = prompt_for(share)
     tally, changed = Tally(), []
-    cuts = _cuts(source, "writes")
+    cuts = cuts_of(source, "writes")
     with ExitStack() as files:
         lines = {
             name: files.enter_context(open(directory / f"{name}.jsonl", "w", encoding="utf-8"))
@@ -173,7 +190,8 @@ def make_manifests(
             if set_ == sorting.NO_SPEECH:
                 tally.silent.append({"id": example.key})
                 continue
-            suffix, exists = stored_sound(SHARDS[source], cut)
+            lies = "wideband" if fresh_line.is_made(cut) else source
+            suffix, exists = stored_sound(SHARDS[lies], cut)
             audio = UNPACKED / source / f"{example.key}.{suffix}"
             lines[set_].write(manifest_line(example, audio.as_posix()) + "\n")
             tally.add(set_, example, exists)
@@ -242,7 +260,7 @@ def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) ->
 
 def _better(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> str:
     """Names seeds with which every set has its share of the speakers of each corpus."""
-    every = [v.speakers for corpus, v in sorted_.values() if corpus.split_by == "speaker"]
+    every = [v.speakers for corpus, v in sorted_.values() if corpus.sets.split_by == "speaker"]
     even = (s for s in range(1000) if _is_even(every, replace(split, seed=s)))
     seeds = ", ".join(str(seed) for seed in islice(even, 3))
     return f"another, such as {seeds}" if seeds else "other shares (split.valid, split.test)"
@@ -279,7 +297,7 @@ def _metrics(
         "annotation_errors": reasons.get("annotation_error", 0),
         "hours": round(tally.seconds / 3600, 4),
         "speakers": len(tally.speakers),
-        "split_by": corpus.split_by,
+        "split_by": corpus.sets.split_by,
         "min_frames": usual.min_frames,
         "max_frames": usual.max_frames,
         "s_per_syllable": round(usual.s_per_syllable, 4),

@@ -40,6 +40,7 @@ from telephone_asr.shards import (
     read_shard,
     write_shard,
 )
+from telephone_asr.simulation import with_own_sounds
 from telephone_asr.stages.telecall import at_telephone_rate
 from telephone_asr.tags import without_tags
 from telephone_asr.workers import run_jobs
@@ -74,7 +75,8 @@ def _make_clips(new: Path, params: Params) -> None:
     pools = {}
     for name, speech in _voices(RAW / "wideband", params.split).items():
         pools[name] = new / f"{name}.npz"
-        BabblePool.build(speech, params.channel.babble.talkers, seed).save(pools[name])
+        babble = BabblePool.build(speech, params.channel.babble.talkers, seed)
+        with_own_sounds(babble, params.channel, RAW).save(pools[name])
     jobs = [
         (
             planned[i : i + size],

@@ -20,9 +20,10 @@ from telephone_asr.model.pretrained import CTC_BRANCH
 from telephone_asr.names import STACKED
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params, stage_lr, stage_options
-from telephone_asr.paths import COST, MODELS
+from telephone_asr.paths import COST, MODELS, SHARDS
 from telephone_asr.processes import on_processes
 from telephone_asr.program import run
+from telephone_asr.simulation import FreshLine
 from telephone_asr.training.inputs import VERSIONS
 from telephone_asr.training.plan import Plan
 from telephone_asr.training.trainer import Trainer
@@ -102,8 +103,15 @@ def stage_plan(part: str, params: Params) -> Plan:
         mix=params.train.mix,
         no_speech=params.train.no_speech,
         augment=params.train.augment,
+        fresh_line=_fresh_line(params) if "simulated" in SOURCES[part] else None,
         pad=params.train.pad,
     )
+
+
+def _fresh_line(params: Params) -> FreshLine | None:
+    if not params.train.fresh_line:
+        return None
+    return FreshLine(SHARDS["wideband"], params.channel, params.seed)
 
 
 def _facts(part: str, params: Params, result: Result) -> dict:

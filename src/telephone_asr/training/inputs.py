@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from telephone_asr.dataset.speech import Change, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.params import Params
+    from telephone_asr.simulation import FreshLine
     from telephone_asr.training.plan import Plan
 
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
+SIMULATED = "simulated"  # the source whose lines may be drawn anew
 
 
 class Inputs:
@@ -40,11 +42,13 @@ class Inputs:
         self._accelerator = accelerator
         self._prints: dict[Path, str] = {}
 
-    def sets(self, frozen: str) -> tuple[SpeechDataset, SpeechDataset, int]:
+    def sets(self, frozen: str, scratch: Path) -> tuple[SpeechDataset, SpeechDataset, int]:
         """Returns the training set, the validation set, and how many of the former's examples are
         clips without speech, which come last.
 
-        frozen: a hash of the parts that are not trained.
+        Args:
+            frozen: a hash of the parts that are not trained.
+            scratch: of this training.
         """
         from telephone_asr.dataset import batching
 
@@ -57,16 +61,17 @@ class Inputs:
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self._accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(
-            *(examples, clips, frozen, cache_mb - valid_mb, plan.copies), self._padding()
-        )
-        return train_set, self._dataset(valid, (), frozen, valid_mb, 0), len(clips)
+        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, scratch)
+        return train_set, self._dataset(valid, (), frozen, valid_mb, None), len(clips)
 
     def prints(self) -> list[str]:
         """Returns hashes of all files that are read, and of the code."""
         sources = self._plan.sources | ({NOBODY} if self._plan.no_speech else set())
-        paths = [MANIFESTS / source for source in self._plan.sources]
-        return list(map(self._print_of, [*sorted([*paths, *self._places(sources).values()]), CODE]))
+        paths = {MANIFESTS / source for source in self._plan.sources}
+        paths |= {*self._places(sources).values()}
+        if fresh := self._plan.fresh_line:
+            paths |= {*fresh.recorded}
+        return list(map(self._print_of, [*sorted(paths), CODE]))
 
     def _clips(self, prompt: str) -> list[Example]:
         """Reads the clips in which nobody speaks, of which there must be some."""
@@ -89,15 +94,20 @@ class Inputs:
         clips: Sequence[Example],
         frozen: str,
         cache_mb: float,
-        copies: int,
-        pad: Padding | None = None,
+        scratch: Path | None,
     ) -> SpeechDataset:
-        """Returns the examples, or so many changed copies of each, and the clips, at the plan's
-        input stage, if the disk has room for it."""
+        """Returns the examples and the clips at the plan's input stage, if the disk has room for
+        it. scratch: of a training, which has the plan's copies of each."""
         from telephone_asr.dataset.speech import SpeechDataset
 
         plan = self._plan
+        copies, fresh = (plan.copies, plan.fresh_line) if scratch else (0, None)
+        pad = self._padding() if copies else None
         places = self._places(sorted({e.source for e in (*examples, *clips)}))
+        made = {}
+        if scratch and fresh:
+            places.pop(SIMULATED, None)
+            made[SIMULATED] = fresh.sounds(self._babble(fresh, scratch))
         dataset = SpeechDataset(
             examples,
             {source: sound_index(place) for source, place in places.items()},
@@ -106,16 +116,27 @@ class Inputs:
             copies=max(1, copies),
             change=self._change() if copies else None,
             clips=clips,
+            fresh=made,
             pad=pad,
         )
         if plan.input_stage != "features" and examples:
-            texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
-            texts += [self._params.train.precision, self._accelerator.device.type]
-            texts += [str(plan.max_batch_rows), repr((copies and plan.augment, pad))]
-            texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
-            texts += map(self._print_of, [CODE / "dataset", CODE / "model", *places.values()])
-            self._precompute(dataset, fingerprint(texts, []))
+            paths = [CODE / "dataset", CODE / "model", *places.values()]
+            if fresh:
+                paths += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
+            changes = [repr((plan.augment, fresh, pad)), str(self._params.seed)] if copies else []
+            self._precompute(dataset, self._key(dataset, frozen, changes, paths))
         return dataset
+
+    def _key(
+        self, dataset: SpeechDataset, frozen: str, changes: list[str], paths: Iterable[Path]
+    ) -> str:
+        """Returns a hash of all that frozen parts' outputs depend on."""
+        plan = self._plan
+        texts = [plan.input_stage, frozen, repr(self._nano.config["frontend_conf"])]
+        texts += [self._params.train.precision, self._accelerator.device.type]
+        texts += [str(plan.max_batch_rows), *changes]
+        texts += [*(e.key for e in dataset.examples), *map(version, VERSIONS)]
+        return fingerprint([*texts, *map(self._print_of, paths)], [])
 
     def _precompute(self, dataset: SpeechDataset, key: str) -> None:
         """Replaces features by frozen parts' outputs, where the disk has room for them."""
@@ -143,6 +164,14 @@ class Inputs:
                 "computed in every step"
             )
 
+    def _babble(self, fresh: FreshLine, scratch: Path) -> Path:
+        """Returns the file of the babble that is heard on a line, mixed by one process for all."""
+        pool = scratch / "babble.npz"
+        if self._accelerator.is_main_process and not pool.exists():
+            fresh.save_babble(pool)
+        self._accelerator.wait_for_everyone()
+        return pool
+
     def _padding(self) -> Padding | None:
         from telephone_asr.dataset.pad import Padding
 
@@ -154,7 +183,7 @@ class Inputs:
 
         options, seed = self._plan.augment, self._params.seed
         if options is None or not options.changes:
-            return None  # copies that differ in their pauses alone
+            return None  # copies that differ in their pauses or their lines alone
         return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
 
     def _print_of(self, path: Path) -> str:

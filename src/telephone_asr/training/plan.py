@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage
     from telephone_asr.params import Augment, Pad
+    from telephone_asr.simulation import FreshLine
 
 COPIES = 4  # changed ones of an utterance that frozen parts hear, at the most
 
@@ -31,14 +32,15 @@ class Plan:
     splice: bool = False  # see training/splice.py
     augment: Augment | None = None
     pad: Pad | None = None
+    fresh_line: FreshLine | None = None  # of simulated speech; None: as data/simulated has it
 
     @property
     def copies(self) -> int:
-        """Returns how many changed copies of an utterance are heard, one an epoch, by turns; 0:
-        it is heard as it is. Frozen parts hear each of them beforehand."""
+        """Returns how many copies of an utterance are heard, one an epoch, by turns; 0: it is heard
+        as it is. Frozen parts hear each of them beforehand."""
         most = self.epochs if self.input_stage == "features" else min(COPIES, self.epochs)
         changes = (self.augment and self.augment.changes) or (self.pad and self.pad.share)
-        return most if changes else 0
+        return most if changes or self.fresh_line else 0
 
     @property
     def trains_on(self) -> tuple[str, ...]:

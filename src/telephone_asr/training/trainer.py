@@ -55,7 +55,7 @@ class Trainer:
         if options.gradient_checkpointing:
             recompute_layers(nano)
         self.scratch = self._open_scratch(trained, frozen)
-        train_set, valid_set, clips = self._inputs.sets(frozen)
+        train_set, valid_set, clips = self._inputs.sets(frozen, self.scratch.directory)
         self._announce(trained, train_set, valid_set, clips)
         # So many that they are this share of all of an epoch.
         heard = (len(train_set) - clips) / max(1, plan.copies)
