@@ -23,6 +23,7 @@ WORDS = {
     "stages": "one a stage of dvc.yaml",
     "commands": "one a command",
     "report": "page and review",
+    "calls": "turns of whole calls",
     "training": "steps, states",
     "decoding": "sound to text",
     "dataset": "batches of features",

@@ -119,7 +119,9 @@ def main(directory: Path, sound: Path) -> None:
     os.environ["HOME"] = "/the-home-of-the-user"
     import torch
 
-    from telephone_asr.commands.transcribe import transcribe_files
+    from telephone_asr.calls.many import Work
+    from telephone_asr.calls.recording import Choice
+    from telephone_asr.commands.transcribe import transcribe_paths
     from telephone_asr.model import export, parts, pretrained
     from telephone_asr.params import Base, load_params
     from telephone_asr.stages.base import copy_model
@@ -132,7 +134,7 @@ def main(directory: Path, sound: Path) -> None:
     base: Base = load_params(changes=[f"base.path={json.dumps(str(directory))}"]).base
     watch(directory, lambda text: print(f"DID: {text}", flush=True))
     with contextlib.suppress(SystemExit):  # a random model's text does not end
-        transcribe_files([sound], directory)
+        transcribe_paths([sound], Work(directory, Choice(whole=True), 1, None))
     copy_model(base, Path("models/base"))
     export.export(parts.load_checkpoint(Path("models"), "base", 16000), Path("models/final"))
 

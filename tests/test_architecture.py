@@ -6,6 +6,8 @@ from pathlib import Path
 
 # Written where it is used, for a type alone: the section of params.yaml that says how large.
 ALLOWED = {("telephone_asr.model.tiny", "telephone_asr.params")}
+# For their types too: what a program that imports the package calls; it is imported when called.
+ALLOWED |= {("telephone_asr", "telephone_asr.calls.api")}
 PACKAGE = Path(__file__).parents[1] / "src" / "telephone_asr"
 # From the ground up. What is in one line may use the lines above it, and itself.
 LAYERS = (
@@ -17,7 +19,7 @@ LAYERS = (
     ("params",),
     ("processes",),
     ("dataset", "decoding"),
-    ("training", "report"),
+    ("training", "report", "calls"),
     ("stages", "commands"),
     ("cli",),
 )
@@ -43,7 +45,10 @@ MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graph = {name: imports(path) - {name} for name, path in MODULES.items()}
+    graph = {
+        name: {used for used in imports(path) - {name} if (name, used) not in ALLOWED}
+        for name, path in MODULES.items()
+    }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 

@@ -15,8 +15,8 @@ import soundfile
 from repository_fixtures import ROOT
 from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
+from telephone_asr.calls import transcriber
 from telephone_asr.channel import g711
-from telephone_asr.commands import transcribe
 from telephone_asr.params import load_params
 from telephone_asr.paths import SHARDS
 from telephone_asr.shards import sound_index
@@ -290,7 +290,7 @@ def test_a_target_that_cannot_be_written_is_named(settings, call, speech, tmp_pa
 
 def test_files_are_transcribed_a_line_each(fitted_directory, utterances, call, tmp_path):
     paths = [write_wav(tmp_path / f"{u.id}.wav", u.samples, CALL_RATE_HZ) for u in utterances[:6]]
-    lines = call("transcribe", *paths, "--model", fitted_directory).splitlines()
+    lines = call("transcribe", *paths, "--whole", "--model", fitted_directory).splitlines()
     assert [line.split("\t")[0] for line in lines] == [str(path) for path in paths]
     texts = [line.split("\t")[1] for line in lines]
     assert sum(text == expected for text, expected in zip(texts, TEXTS, strict=False)) >= 2
@@ -300,16 +300,16 @@ def test_a_text_that_is_cut_off_says_so_and_the_exit_code_tells(
     fitted_directory, utterances, monkeypatch, capsys, tmp_path
 ):
     path = write_wav(tmp_path / "long.wav", utterances[0].samples, CALL_RATE_HZ)
-    monkeypatch.setattr(transcribe, "MAX_TOKENS", 1)
-    monkeypatch.setattr(transcribe, "MAX_TOKENS_PER_S", 0)
-    words = ["telephone-asr", "transcribe", str(path), "--model", str(fitted_directory)]
+    monkeypatch.setattr(transcriber, "MAX_TOKENS", 1)
+    monkeypatch.setattr(transcriber, "MAX_TOKENS_PER_S", 0)
+    words = ["telephone-asr", "transcribe", str(path), "--whole", "--model", str(fitted_directory)]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert caught.value.code == 1
     printed = capsys.readouterr()
     assert len(printed.out.strip().split("\t")[1]) == 1
-    assert f"error: {path}: its text is cut off at 1 tokens" in printed.err
+    assert f"error: {path}: the text of 1 of its 1 turns is cut off" in printed.err
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_transcribed(
@@ -319,7 +319,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_transcribed(
     tiny = write_wav(tmp_path / "tiny.wav", utterances[0].samples[:80], CALL_RATE_HZ)
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     arguments = [tmp_path / "bad.wav", tmp_path / "lost.wav", tiny, good]
-    arguments += ["--model", fitted_directory]
+    arguments += ["--whole", "--model", fitted_directory]
     monkeypatch.setattr(sys, "argv", ["telephone-asr", "transcribe", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         cli.main()

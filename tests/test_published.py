@@ -13,8 +13,10 @@ from model_fixtures import make_checkpoint
 from published_fixtures import write_published
 from repository_fixtures import run_stage, write_params
 from speech_fixtures import FS, write_wav
+from telephone_asr.calls.many import Work
+from telephone_asr.calls.recording import Choice
 from telephone_asr.commands.doctor import examine
-from telephone_asr.commands.transcribe import transcribe_files
+from telephone_asr.commands.transcribe import transcribe_paths
 from telephone_asr.errors import InputError
 from telephone_asr.model import layout, parts
 from telephone_asr.model.export import export
@@ -100,7 +102,8 @@ def test_the_commands_take_it(adapted, published_layout, monkeypatch, tmp_path, 
     assert ("with a CTC branch" in found.text) == (published_layout == "modelscope")
     path = write_wav(tmp_path / "a.wav", speech(1.0, seed=1, rate_hz=8000), 8000)
     with suppress(SystemExit):  # a text that such a model does not end is cut off, and told
-        transcribe_files([path], adapted / "models" / "base")
+        work = Work(adapted / "models" / "base", Choice(whole=True), 1, None)
+        transcribe_paths([path], work)
     assert capsys.readouterr().out.startswith(str(path))
 
 

@@ -1,58 +1,180 @@
-"""`telephone-asr transcribe`: the text of sound files."""
+"""`telephone-asr transcribe`: recordings of any length in, turns with their times out."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from telephone_asr.errors import InputError
 from telephone_asr.paths import MODELS
+from telephone_asr.textfiles import one_line
 
-BATCH_SIZE = 32
-MAX_TOKENS = 200  # of a text, and
-MAX_TOKENS_PER_S = 8  # where that is more: faster than anybody speaks
+if TYPE_CHECKING:
+    from telephone_asr.calls.many import Outcome, Work
+    from telephone_asr.calls.outputs import Job
+
+FORMATS = ("txt", "json", "srt", "textgrid", "csv")
+ALONE = ("txt", "srt", "textgrid")  # of which two after one another are none
+PARAMS = Path("params.yaml")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("transcribe", help="print the text of sound files")
-    parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--model", type=Path, default=MODELS / "final")
-    parser.set_defaults(run=lambda a: transcribe_files(a.files, a.model))
+    parser = commands.add_parser(
+        "transcribe",
+        help="write the turns of calls, or print the text of sound files",
+        description="Without --format and --out, a line is printed for each recording: its path "
+        "and its text. What is written already is not done again. docs/transcribe.md",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a recording, a folder of them, or a list (.txt) with a path in each line",
+    )
+    parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    parser.add_argument("--format", choices=FORMATS, help="of a file beside each recording")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write the files there instead; -: print them"
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("both", "left", "right", "mix"),
+        default="both",
+        help="of a stereo recording: each by itself, one, or their mean",
+    )
+    parser.add_argument(
+        "--names",
+        nargs=2,
+        metavar=("LEFT", "RIGHT"),
+        default=("left", "right"),
+        help="who speaks on them, such as agent customer",
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="each recording is one utterance: cut out nothing"
+    )
+    parser.add_argument("--batch-size", type=_count, metavar="N", help="segments in a batch")
+    parser.add_argument(
+        "--processes", type=_count, metavar="N", help="instead of one for each GPU, or one"
+    )
+    parser.add_argument("--force", action="store_true", help="write again what is there")
+    parser.set_defaults(run=_run)
 
 
-def transcribe_files(files: list[Path], model: Path) -> None:
-    """Prints file and text, a line each; exits with 1 where a file could not be used, or its text
-    is cut off."""
-    from telephone_asr.corpora.items import Item, load
-    from telephone_asr.decoding.corpus import recognise_utterances
-    from telephone_asr.manifests.messages import PROMPT_VERBATIM
-    from telephone_asr.model import layout, pretrained
-    from telephone_asr.model.frontend import Frontend
-    from telephone_asr.scoring.cut_off import CutOff
-    from telephone_asr.shards import Rejected, Utterance
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
 
-    layout.check_directory(model, "telephone-asr transcribe: --model")
-    nano = pretrained.load(model)
-    frontend = Frontend(nano.config["frontend_conf"])
-    failed = False
-    for first in range(0, len(files), BATCH_SIZE):
-        sounds: list[tuple[Path, Utterance]] = []
-        for path in files[first:][:BATCH_SIZE]:
-            sound = load(Item(path.stem, path))
-            if isinstance(sound, Rejected):
-                print(f"error: {sound.detail}", file=sys.stderr)
-                failed = True
-            else:
-                sounds.append((path, sound))
-        own = [sound for _, sound in sounds]
-        longest_s = max((len(u.samples) / u.sample_rate_hz for u in own), default=0.0)
-        limit = max(MAX_TOKENS, math.ceil(MAX_TOKENS_PER_S * longest_s))
-        texts = recognise_utterances(nano, frontend, own, PROMPT_VERBATIM, BATCH_SIZE, limit)
-        for (path, _), text in zip(sounds, texts, strict=True):
-            print(f"{path}\t{text}", flush=True)
-            if isinstance(text, CutOff):
-                print(f"error: {path}: its text is cut off at {limit} tokens", file=sys.stderr)
-                failed = True
+
+def _run(a: argparse.Namespace) -> None:
+    from telephone_asr.calls.many import Work
+    from telephone_asr.calls.recording import Choice
+    from telephone_asr.calls.transcriber import BATCH_SIZE
+
+    choice = Choice(a.channels, a.names, a.whole, **_limits())
+    printed = a.out == Path("-") or not (a.out or a.format)
+    render = a.format or (None if a.out is None else "txt")
+    work = Work(a.model, choice, a.batch_size or BATCH_SIZE, render)
+    out = None if printed else a.out
+    transcribe_paths(a.paths, work, printed, out, a.force, a.processes)
+
+
+def _limits() -> dict[str, float]:
+    """Returns what the repository's params.yaml allows, where the command runs in one."""
+    from telephone_asr.params import load_params
+
+    return {"max_hours": load_params().corpus.max_hours} if PARAMS.is_file() else {}
+
+
+def transcribe_paths(
+    paths: Sequence[Path],
+    work: Work,
+    printed: bool = True,
+    out: Path | None = None,
+    force: bool = False,
+    processes: int | None = None,
+) -> None:
+    """Transcribes recordings; exits with 1 where one could not be used, or a text is cut off.
+
+    Args:
+        printed: to stdout; else a file of each is written.
+        out: the folder for the files; None: beside the recordings.
+    """
+    from telephone_asr.calls.inputs import Source, sources
+    from telephone_asr.calls.outputs import Job, check_folder, plan
+    from telephone_asr.model import layout
+
+    layout.check_directory(work.model, "telephone-asr transcribe: --model")
+    found = sources(paths)
+    if printed:
+        entries = list(found)
+        jobs = [Job(one.path) for one in entries if isinstance(one, Source)]
+        problems, done = [one for one in entries if isinstance(one, str)], 0
+        if work.render in ALONE and len(jobs) > 1:
+            raise InputError(
+                f"--out -: {len(jobs)} recordings as {work.render} would run into each other: "
+                "name one, or take --format json or csv."
+            )
+    else:
+        if out:
+            check_folder(out)
+        jobs, problems, done = plan(found, work.render or "txt", out, force)
+    for problem in problems:
+        _complain(problem)
+    if done:
+        print(f"{done} are written already (--force writes them again)", file=sys.stderr)
+    failed, first = bool(problems), True
+    for outcome in _progress(work, jobs, processes or _gpus()):
+        if outcome.problem:
+            failed = True
+            _complain(outcome.problem)
+        if outcome.printed:
+            _print(outcome.printed, headed=first or work.render != "csv")
+            first = False
     if failed:
         sys.exit(1)
+
+
+def _gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def _complain(problem: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"error: {one_line(problem)}", file=sys.stderr)
+
+
+def _print(text: str, headed: bool) -> None:
+    """Prints a call; of several tables, the columns' names once."""
+    sys.stdout.write(text if headed else text.partition("\n")[2])
+    sys.stdout.flush()
+
+
+def _progress(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Outcome]:
+    """Yields outcomes, and shows beside the bar how much sound was heard and how fast."""
+    from tqdm import tqdm
+
+    from telephone_asr.calls.many import transcribe_jobs
+
+    if not jobs:
+        return
+    started, heard_s = time.perf_counter(), 0.0
+    with tqdm(total=len(jobs), desc=work.model.name, unit=" recordings") as bar:
+
+        def on_sound(seconds: float) -> None:
+            nonlocal heard_s
+            heard_s += seconds
+            factor = (time.perf_counter() - started) / max(heard_s, 1e-3)
+            bar.set_postfix_str(f"{heard_s / 3600:.2f} h, real-time factor {factor:.3f}")
+
+        for outcome in transcribe_jobs(work, jobs, min(processes, len(jobs)), on_sound):
+            yield outcome
+            bar.update()

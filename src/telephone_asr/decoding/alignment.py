@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def character_borders(
         for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
             text = dataset.examples[index].text
             tokens = ctc_tokens(nano, text)
-            by_token = token_borders(row[:length], tokens, nano.model.blank_id) if tokens else []
+            by_token = token_borders(row[:length], tokens, nano.model.blank_id)
             borders[index] = spread_over_characters(nano, text, tokens, by_token)
     return borders
 
@@ -73,19 +74,29 @@ def spread_over_characters(
 
 def token_borders(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[int]:
     """Sets borders half way between the end of one token and the beginning of the next."""
+    rows = token_rows(log_probs, tokens, blank)
+    return [0, *middles(rows), len(log_probs)] if rows else []
+
+
+def middles(rows: Sequence[tuple[int, int]]) -> list[int]:
+    """Returns the borders between tokens, half way."""
+    return [(end + start + 1) // 2 for (_, end), (start, _) in pairwise(rows)]
+
+
+def token_rows(log_probs: torch.Tensor, tokens: list[int], blank: int) -> list[tuple[int, int]]:
+    """Returns the first and the last row of each token; none where there are too few rows."""
     from torchaudio.functional import forced_align
 
     repeats = sum(a == b for a, b in pairwise(tokens))
-    if len(log_probs) < len(tokens) + repeats:  # CTC needs a blank between equal tokens
+    if not tokens or len(log_probs) < len(tokens) + repeats:  # equal ones need a blank between
         return []
     path = forced_align(log_probs[None].contiguous(), torch.tensor([tokens]), blank=blank)[0][0]
-    first, last, before = [], [], blank
+    rows: list[tuple[int, int]] = []
+    before = blank
     for row, token in enumerate(path.tolist()):
         if token != blank and token != before:
-            first.append(row)
-            last.append(row)
+            rows.append((row, row))
         elif token != blank:
-            last[-1] = row
+            rows[-1] = (rows[-1][0], row)
         before = token
-    middles = [(end + start + 1) // 2 for end, start in zip(last, first[1:], strict=False)]
-    return [0, *middles, len(log_probs)]
+    return rows

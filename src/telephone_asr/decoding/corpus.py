@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
-from telephone_asr.decoding.recognise import recognise
+from telephone_asr.decoding.recognise import Look, recognise
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, clean_transcript
@@ -72,8 +72,9 @@ def recognise_utterances(
     batch_size: int,
     max_tokens: int,
     beams: int = 1,
+    look: Look | None = None,
 ) -> list[str]:
-    """Returns the texts of utterances that are in memory, in their order."""
+    """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
     return recognise(
         nano,
         lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
@@ -82,6 +83,7 @@ def recognise_utterances(
         batch_size,
         max_tokens,
         beams=beams,
+        look=look,
     )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Look = Callable[[Sequence[int], Sequence[str], Rows], None]
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
 LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
@@ -53,6 +54,7 @@ def recognise(
     by_ctc: bool = False,
     beams: int = 1,
     share: tuple[int, int] = (0, 1),
+    look: Look | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -67,13 +69,18 @@ def recognise(
         beams: 1 is greedy.
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
+        look: shown the numbers and texts of each batch of the language model's, and what the
+            encoder made of it.
     """
     texts = [""] * len(lengths)
     rank, processes = share
     own = batches_by_length(lengths, batch_size)[rank::processes]
     for indices, loaded in zip(own, _ahead(lambda i: list(map(rows, i)), own), strict=True):
         own_prompts = [prompts[i] for i in indices]
-        found = _recognise_batch(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams)
+        found = _recognise_batch(
+            *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
+            look and partial(look, indices),
+        )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
     return texts
@@ -121,6 +128,7 @@ def _recognise_batch(
     input_stage: InputStage,
     by_ctc: bool,
     beams: int,
+    look: Callable[[Sequence[str], Rows], None] | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -131,9 +139,13 @@ def _recognise_batch(
             hidden, lengths = encode_in_slices(nano, hidden, lengths)
         if by_ctc:
             return ctc_greedy(nano, hidden, lengths)
+        encoded = hidden, lengths
         if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
-        return transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
+        texts = transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
+        if look:
+            look(texts, encoded)
+        return texts
 
 
 def _ahead(function: Callable[[T], R], arguments: Iterable[T]) -> Iterator[R]:

@@ -1,0 +1,1 @@
+"""Whole calls: a recording of any length in, the turns of each channel out."""
