@@ -140,16 +140,17 @@ def test_clips_come_after_the_copies_and_are_heard_as_they_are(speech):
         assert torch.allclose(dataset[place], plain + more)
 
 
-def test_a_plan_hears_each_epoch_another_copy_but_frozen_parts_a_few():
-    from telephone_asr.training.plan import COPIES, Plan
+def test_a_plan_hears_a_copy_for_each_epoch_but_frozen_parts_a_few():
+    from telephone_asr.training.plan import Plan
 
-    def copies(input_stage: str, epochs: int, augment: Augment | None) -> int:
-        return Plan(
-            "test", (), (), input_stage, 0.1, 0, epochs, 1, 1.0, 0.0, augment=augment
-        ).copies
+    def heard(input_stage: str, epochs: int, augment: Augment | None) -> tuple[int, int]:
+        plan = Plan("test", (), (), input_stage, 0.1, 0, epochs, 1, 1.0, 0.0, augment=augment)
+        return plan.copies, plan.rounds
 
     some = Augment(0.1, 0.0, 0, 0)
-    assert copies("features", 16, some) == 16
-    assert copies("encoded", 16, some) == COPIES < 16
-    assert copies("adapted", 2, some) == 2
-    assert copies("features", 16, NOTHING) == copies("features", 16, None) == 0
+    assert heard("features", 16, some) == (16, 1)
+    assert heard("encoded", 16, some) == (4, 4)
+    assert heard("adapted", 6, some) == (3, 2)
+    assert heard("adapted", 2, some) == (2, 1)
+    assert heard("features", 0, some) == heard("adapted", 0, some) == (0, 0)
+    assert heard("features", 16, NOTHING) == heard("encoded", 16, None) == (0, 16)

@@ -269,14 +269,3 @@ def test_of_the_last_so_many_are_drawn_anew_for_each_epoch():
             epochs.append({i: counts[i] for i in range(123, 203)})
         assert epochs[0] != epochs[1]
     assert schedule(LENGTHS, 400, 2, 0) == schedule(LENGTHS, 400, 2, 0, drawn=0, of=0)
-
-
-def test_each_epoch_has_another_copy_and_the_clips_come_after_all_of_them():
-    """Three copies of 60, and 23 clips: five epochs."""
-    batches = schedule(LENGTHS[:203], MAX_BATCH_ROWS, 5, 0, drawn=4, of=23, copies=3)
-    seen = [i for batch in batches for i in batch]
-    assert len(seen) == 5 * 64
-    for epoch in range(5):
-        own = sorted(seen[64 * epoch : 64 * (epoch + 1)])
-        assert own[:60] == [epoch % 3 * 60 + i for i in range(60)]
-        assert all(180 <= i < 203 for i in own[60:])

@@ -126,7 +126,8 @@ def _training(
     steps = math.floor(rows / common.max_batch_rows) * options.epochs // common.batches_per_step
     fresh = common.fresh_line and stage != "lora"  # which hears no simulated speech
     changed = common.augment.changes or common.pad.share or fresh
-    heard = rows * (min(COPIES, options.epochs) if changed else 1)
+    rounds = -(-options.epochs // COPIES)  # as the plan has it
+    heard = rows * (-(-options.epochs // max(1, rounds)) if changed else 1)
     frozen_gb = heard * GIVEN_ON[stage] * WIDTH[stage] * 4 / 1e9
     kept = frozen_gb <= common.cache_frozen_gb
     trained = WHOLE_LLM if stage == "lora" and params.train.lora.whole else TRAINED[stage]

@@ -39,7 +39,6 @@ def schedule(
     seed: int,
     drawn: int = 0,
     of: int = 0,
-    copies: int = 1,
 ) -> list[list[int]]:
     """Draws batches of indices for a whole training, in their order.
 
@@ -49,16 +48,13 @@ def schedule(
     Args:
         drawn, of: each epoch has so many of the last `of` utterances, and all that are before them.
             Where there are fewer, all of them come before one comes again.
-        copies: what comes before those is so many copies of the same, of which each epoch has one.
     """
     sizes = np.asarray(lengths, dtype=float)
-    n_copied = len(sizes) - of
-    n = n_copied // copies
+    always = np.arange(len(sizes) - of)
     batches = []
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
-        always = np.arange(n) + epoch % copies * n
-        chosen = np.concatenate([always, n_copied + _draw(of, drawn, [seed, epoch, 1])])
+        chosen = np.concatenate([always, len(always) + _draw(of, drawn, [seed, epoch, 1])])
         # Sorting by a length that is blurred by a tenth mixes the batches from epoch to epoch.
         blurred = sizes[chosen] * rng.uniform(0.9, 1.1, len(chosen))
         order = chosen[np.argsort(blurred, kind="stable")]

@@ -35,12 +35,25 @@ class Plan:
     fresh_line: FreshLine | None = None  # of simulated speech; None: as data/simulated has it
 
     @property
+    def rounds(self) -> int:
+        """Returns how often everything is heard. Where utterances have copies, a round holds all of
+        them, drawn into batches together: that leaves the tiny base's language model better than
+        one copy an epoch does (validation CER 0.143 and 0.170)."""
+        if not self.has_copies:
+            return self.epochs
+        most = self.epochs if self.input_stage == "features" else COPIES
+        return -(-self.epochs // max(1, most))
+
+    @property
     def copies(self) -> int:
-        """Returns how many copies of an utterance are heard, one an epoch, by turns; 0: it is heard
-        as it is. Frozen parts hear each of them beforehand."""
-        most = self.epochs if self.input_stage == "features" else min(COPIES, self.epochs)
+        """Returns how many copies of an utterance are heard, as many as there are epochs in a
+        round; 0: it is heard as it is. Frozen parts hear each of them beforehand."""
+        return -(-self.epochs // self.rounds) if self.has_copies and self.rounds else 0
+
+    @property
+    def has_copies(self) -> bool:
         changes = (self.augment and self.augment.changes) or (self.pad and self.pad.share)
-        return most if changes or self.fresh_line else 0
+        return bool(changes or self.fresh_line)
 
     @property
     def trains_on(self) -> tuple[str, ...]:

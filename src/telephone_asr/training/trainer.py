@@ -57,13 +57,12 @@ class Trainer:
         self.scratch = self._open_scratch(trained, frozen)
         train_set, valid_set, clips = self._inputs.sets(frozen, self.scratch.directory)
         self._announce(trained, train_set, valid_set, clips)
-        # So many that they are this share of all of an epoch.
-        heard = (len(train_set) - clips) / max(1, plan.copies)
+        # So many that they are this share of all.
+        drawn = round((len(train_set) - clips) * plan.no_speech / (1 - plan.no_speech))
         schedule = batching.schedule(
-            *(train_set.lengths, plan.max_batch_rows, plan.epochs, self.params.seed),
-            drawn=round(heard * plan.no_speech / (1 - plan.no_speech)),
+            *(train_set.lengths, plan.max_batch_rows, plan.rounds, self.params.seed),
+            drawn=drawn,
             of=clips,
-            copies=max(1, plan.copies),
         )
         tokens = [example.text_length for example in train_set.examples]
         largest = batching.largest(schedule, train_set.lengths, tokens)
