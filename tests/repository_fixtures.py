@@ -55,7 +55,7 @@ def import_corpora(directory: Path, speech) -> dict[str, dict[str, int]]:
     calls.mkdir()
     tables = {"wav.scp": "", "text": "", "utt2spk": ""}
     for i in range(24):
-        write_wav(wideband / f"w{i}.wav", speech(0.6 + 0.05 * i, seed=100 + i), 16000)
+        write_wav(wideband / f"w{i}.wav", speech(0.6 + 0.05 * i, seed=400 + i), 16000)
         tables["wav.scp"] += f"w{i} w{i}.wav\n"
         tables["text"] += f"w{i} {TEXTS[i % len(TEXTS)]}\n"
         tables["utt2spk"] += f"w{i} wide-{i % SPEAKERS}\n"

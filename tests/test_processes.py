@@ -115,7 +115,8 @@ def test_bf16_learns_nearly_what_fp32_learns(trained, stage):
     """Computations alone are in bfloat16, which has 8 bits: the checkpoint stays in fp32."""
     curves, frozen = [], []
     for precision in ("fp32", "bf16"):
-        done = train(trained, stage, precision=precision)
+        # Of a batch of clips, whose only tokens are ends of turns, other losses are far apart.
+        done = train(trained, stage, precision=precision, no_speech=0.0)
         assert done.returncode == 0, done.stderr[-2000:]
         curves.append([loss for _, loss in losses(trained, stage)])
         frozen.append({path.read_bytes() for path in trained.glob(".scratch/frozen/*/000000.npy")})

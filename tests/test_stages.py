@@ -586,7 +586,7 @@ def test_a_base_trained_without_speech_too_writes_less_there_and_the_same_after_
     from telephone_asr.training import loop
     from telephone_asr.training.objective import Objective
 
-    options = {"lr": 3e-3, "epochs": 6, "max_batch_rows": 300}
+    options = {"lr": 3e-3, "epochs": 24, "max_batch_rows": 300}
     write_params(repository, {"base.tiny.no_speech": 0.3, "base.tiny.llm": options})
     run_stage(repository, "base")
     run_stage(repository, "evaluate", "base")
