@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.calls.turns import NAMES
 from telephone_asr.errors import InputError
 from telephone_asr.paths import MODELS
 
 if TYPE_CHECKING:
-    from telephone_asr.calls.recording import Channels
-    from telephone_asr.calls.turns import Call
+    from telephone_asr.calls.turns import Call, Channels
     from telephone_asr.model.pretrained import FunASRNano
 
 
@@ -41,7 +41,7 @@ def transcribe(
     model: str | Path | FunASRNano = MODELS / "final",
     *,
     channels: Channels = "both",
-    names: Sequence[str] = ("left", "right"),
+    names: Sequence[str] = NAMES,
     whole: bool = False,
 ) -> Call:
     """Transcribes a recording of any length, form and sample rate.
@@ -60,8 +60,9 @@ def transcribe(
         InputError: it is no sound, damaged, still being written, longer than 12 hours, or lacks
             the channel; or there is no such model.
     """
-    from telephone_asr.calls.recording import CHANNELS, Choice
+    from telephone_asr.calls.recording import Choice
     from telephone_asr.calls.transcriber import transcribe_calls
+    from telephone_asr.calls.turns import CHANNELS
     from telephone_asr.shards import Rejected
 
     if channels not in CHANNELS:

@@ -13,8 +13,6 @@ from telephone_asr.calls.turns import Call
 from telephone_asr.errors import NO_RIGHT, InputError
 from telephone_asr.outs import new_out
 
-STDOUT = Path("-")
-
 
 @dataclass(frozen=True)
 class Job:

@@ -6,18 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from telephone_asr.calls.segments import MAX_SEGMENT_S, Segment, segments
 from telephone_asr.calls.silero import Activity, Listener
+from telephone_asr.calls.turns import NAMES, Channels
 from telephone_asr.corpora.items import CANCELLED, MAX_HOURS
 from telephone_asr.corpora.sound import Sound, SoundError, open_sound
-
-Channels = Literal["both", "left", "right", "mix"]
-CHANNELS: tuple[Channels, ...] = ("both", "left", "right", "mix")
-NAMES = ("left", "right")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Channels = Literal["both", "left", "right", "mix"]  # those of a recording that are heard
+CHANNELS: tuple[Channels, ...] = ("both", "left", "right", "mix")
+NAMES = ("left", "right")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from telephone_asr.commands.arguments import count
 from telephone_asr.errors import InputError
 from telephone_asr.outs import new_out
 from telephone_asr.paths import MODELS
@@ -37,8 +38,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     corpus.add_argument("--kaldi", type=Path, metavar="DIR", help="a Kaldi data directory")
     corpus.add_argument("--lhotse", type=Path, metavar="PATH", help="Lhotse manifests")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write transcripts as JSONL")
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="instead of params.yaml's")
-    parser.add_argument("--beams", type=_count, metavar="N", help="instead of params.yaml's")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="instead of params.yaml's")
+    parser.add_argument("--beams", type=count, metavar="N", help="instead of params.yaml's")
     parser.add_argument(
         "--hotwords",
         nargs="+",
@@ -46,12 +47,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="instead of params.yaml's: words for the prompt, or a file with one a line",
     )
     parser.set_defaults(run=_run)
-
-
-def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return number
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -242,5 +237,5 @@ def _print_frequent(lines: Sequence[dict], options: Scoring) -> None:
     counts = [c for c in confusions(lines, options).most_common() if len(set(c[0])) > 1]
     if counts:
         print("most frequent errors:")
-    for (said, heard), count in counts[:SHOWN]:
-        print(f"{count:6}  {said or '(nothing)'} → {heard or '(nothing)'}")
+    for (said, heard), n in counts[:SHOWN]:
+        print(f"{n:6}  {said or '(nothing)'} → {heard or '(nothing)'}")

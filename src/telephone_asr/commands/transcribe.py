@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.calls.formats import FORMATS
+from telephone_asr.calls.turns import CHANNELS, NAMES
+from telephone_asr.commands.arguments import count
 from telephone_asr.errors import InputError
 from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import one_line
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
     from telephone_asr.calls.many import Outcome, Work
     from telephone_asr.calls.outputs import Job
 
-FORMATS = ("txt", "json", "srt", "textgrid", "csv")
 ALONE = ("txt", "srt", "textgrid")  # of which two after one another are none
 PARAMS = Path("params.yaml")
 
@@ -43,32 +45,26 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--channels",
-        choices=("both", "left", "right", "mix"),
-        default="both",
+        choices=CHANNELS,
+        default=CHANNELS[0],
         help="of a stereo recording: each by itself, one, or their mean",
     )
     parser.add_argument(
         "--names",
         nargs=2,
         metavar=("LEFT", "RIGHT"),
-        default=("left", "right"),
+        default=NAMES,
         help="who speaks on them, such as agent customer",
     )
     parser.add_argument(
         "--whole", action="store_true", help="each recording is one utterance: cut out nothing"
     )
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="segments in a batch")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="segments in a batch")
     parser.add_argument(
-        "--processes", type=_count, metavar="N", help="instead of one for each GPU, or one"
+        "--processes", type=count, metavar="N", help="instead of one for each GPU, or one"
     )
     parser.add_argument("--force", action="store_true", help="write again what is there")
     parser.set_defaults(run=_run)
-
-
-def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return number
 
 
 def _run(a: argparse.Namespace) -> None:
