@@ -7,8 +7,10 @@ const [whole, near] = document.querySelectorAll(".cursor");
 const turns = [...document.querySelectorAll("#turns > li")];
 const { duration, peak } = player.dataset;
 const kept = document.getElementById("mp3");
-const bytes = Uint8Array.from(atob(kept.textContent), (c) => c.charCodeAt(0));
+const binary = atob(kept.textContent);
 kept.remove();
+const bytes = new Uint8Array(binary.length);
+for (let i = 0; i < binary.length; i += 1) bytes[i] = binary.charCodeAt(i);
 sound.src = URL.createObjectURL(new Blob([bytes], { type: "audio/mpeg" }));
 
 function listen(seconds) {
@@ -24,23 +26,22 @@ function isSeen(element) {
 // Follows the sound, but not where its reader has gone to read elsewhere.
 function show(jumped) {
   const now = sound.currentTime;
-  const x = now / peak, left = strip.scrollLeft, width = strip.clientWidth;
   whole.style.left = `${(100 * now) / duration}%`;
-  const before = parseFloat(near.style.left) || 0;
-  near.style.left = `${x}px`;
-  if (jumped ? x < left || x > left + width : before >= left && before <= left + width) {
-    if (x < left || x > left + 0.8 * width) strip.scrollLeft = x - 0.2 * width;
+  if (strip) {
+    const x = now / peak, left = strip.scrollLeft, width = strip.clientWidth;
+    const was = parseFloat(near.style.left) || 0;
+    const follows = jumped || (left <= was && was <= left + width);
+    near.style.left = `${x}px`;
+    if (follows && (x < left || x > left + 0.8 * width)) strip.scrollLeft = x - 0.2 * width;
   }
-  let following = jumped;
-  for (const turn of turns) {
+  turns.forEach((turn, place) => {
     const isNow = turn.dataset.start <= now && now < turn.dataset.end;
-    if (turn.hasAttribute("aria-current") && !isNow) turn.removeAttribute("aria-current");
-    if (isNow && !turn.hasAttribute("aria-current")) {
-      const last = turns[turns.indexOf(turn) - 1];
-      turn.setAttribute("aria-current", "true");
-      if (following || (last && isSeen(last))) turn.scrollIntoView({ block: "nearest" });
-    }
-  }
+    if (isNow === turn.hasAttribute("aria-current")) return;
+    if (isNow) turn.setAttribute("aria-current", "true");
+    else turn.removeAttribute("aria-current");
+    const follows = jumped || isSeen(turns[Math.max(place - 1, 0)]);
+    if (isNow && follows) turn.scrollIntoView({ block: "nearest" });
+  });
 }
 sound.addEventListener("timeupdate", () => show(false));
 sound.addEventListener("seeking", () => show(true));

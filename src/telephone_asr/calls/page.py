@@ -16,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from telephone_asr.calls.playback import Playback, playback
+from telephone_asr.calls.playback import FEW_PEAKS, Playback, playback
 from telephone_asr.calls.turns import NAMES, Call, Character, Turn, clock
 
 HERE = Path(__file__).parent
@@ -25,7 +25,6 @@ UNCERTAIN = 0.5  # a character of which CTC is less sure is marked
 CONTEXT_S = 0.5  # that is heard before a marked one
 QUIETEST = 0.05  # of full scale: a channel that is no louder is not drawn as if it were
 HALF_HEIGHT = 20  # units of a waveform, above its middle and below
-OVERVIEW = 900  # peaks of the whole call: what a large screen has pixels for
 TOGETHER = 600  # peaks of one path: a browser draws those alone that are seen
 
 
@@ -55,6 +54,9 @@ def html(call: Call, audio: str) -> str:
     Raises SoundError where the recording cannot be read any more.
     """
     sound = playback(call)
+    lanes, peak_s, n_peaks = _lanes(call, sound), sound.peak_s, sound.peaks.shape[1]
+    mp3 = Markup(base64.b64encode(sound.mp3).decode())
+    del sound  # nothing else grows so with the call
     style = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
     script = (HERE / "page.js").read_text(encoding="utf-8")
     environment = Environment(
@@ -70,10 +72,11 @@ def html(call: Call, audio: str) -> str:
     return environment.get_template("page.html.j2").render(
         title=Path(audio).name,
         call=call,
-        lanes=_lanes(call, sound),
+        lanes=lanes,
         sides=_sides(call),
-        peaks=sound.peaks.shape[1],
-        peak_s=sound.peak_s,
+        peaks=n_peaks,
+        is_long=n_peaks > 1.1 * FEW_PEAKS,
+        peak_s=peak_s,
         half_height=HALF_HEIGHT,
         rated=len(characters),
         marked=sum(map(_is_uncertain, characters)),
@@ -81,7 +84,7 @@ def html(call: Call, audio: str) -> str:
         style=Markup(style),
         script=Markup(script),
         hashes=[_sha256(text) for text in (style, script)],
-        mp3=Markup(base64.b64encode(sound.mp3).decode()),
+        mp3=mp3,
     )
 
 
@@ -100,9 +103,9 @@ def _lanes(call: Call, sound: Playback) -> list[Lane]:
     count = len(sound.peaks)
     lanes = []
     for channel, peaks in enumerate(sound.peaks):
-        name = call.channels.get(channel, NAMES[channel]) if count > 1 else ""
+        name = call.channels.get(channel) or NAMES[channel] if count > 1 else ""
         heights = _heights(peaks)
-        size = max(1, -(-len(heights) // OVERVIEW))
+        size = max(1, -(-len(heights) // FEW_PEAKS))
         coarse = [int(max(heights[i : i + size])) for i in range(0, len(heights), size)]
         paths = [
             _path(heights[first : first + TOGETHER], first)

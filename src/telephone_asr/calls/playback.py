@@ -19,8 +19,9 @@ from telephone_asr.corpora.sound import open_sound
 RATE_HZ = 16_000
 BITS_PER_S = {1: 16_000, 2: 24_000}  # by channels: half an hour of two has 5.4 MB
 LAME_QUALITY = 7  # of 0 to 9, the fastest: a telephone's band sounds no worse
-PEAK_S = 0.1
-MOST_PEAKS = 20_000  # of a channel: in calls of more than 33 minutes, each is of more than 0.1 s
+PEAK_S = 0.1  # and less in a recording that would have
+FEW_PEAKS = 900  # of them or fewer: all of these a large screen shows side by side
+MOST_PEAKS = 20_000  # in calls of more than 33 minutes, each is of more than 0.1 s
 STRETCH_S = 10.0  # of sound that the encoder is given at a time
 
 
@@ -59,7 +60,8 @@ def playback(call: Call) -> Playback:
 
 class _Peaks:
     def __init__(self, duration_s: float, rate_hz: int, channels: int):
-        self.size = round(rate_hz * max(PEAK_S, duration_s / MOST_PEAKS))  # samples of a stretch
+        peak_s = max(min(PEAK_S, duration_s / FEW_PEAKS), duration_s / MOST_PEAKS)
+        self.size = max(1, round(rate_hz * peak_s))  # samples of a stretch
         count = max(1, -(-round(rate_hz * duration_s) // self.size))
         self.values = np.zeros((channels, count), dtype=np.float32)
         self._frames = 0
