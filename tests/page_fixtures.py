@@ -74,3 +74,11 @@ def opened(
 def is_dark(shown: Any) -> bool:
     back = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     return sum(map(int, re.findall(r"\d+", back))) < 200
+
+
+def until(shown: Any, condition: str, attempts: int = 200) -> None:
+    """Waits in Python: what waits in the page needs `eval`, which a page's policy may forbid."""
+    while not shown.evaluate(condition):
+        assert attempts, condition
+        attempts -= 1
+        shown.wait_for_timeout(50)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from page_fixtures import CHROMIUM, LOADING, Reader, is_dark, opened
+from page_fixtures import CHROMIUM, LOADING, Reader, is_dark, opened, until
 from telephone_asr.calls import page
 from telephone_asr.calls.formats import FORMATS
 from telephone_asr.calls.turns import Call, Character, Turn
@@ -31,8 +31,8 @@ HELLO = (
 )
 TURNS = (
     Turn(0, "agent", 10.0, 12.0, "您好吗，是", HELLO),
-    Turn(1, "customer", 11.8, 13.0, BAD),
-    Turn(0, f"agent{BAD}", 100.0, 101.5, "再见", cut_off=True),
+    Turn(1, f"customer{BAD}", 11.8, 13.0, BAD),
+    Turn(0, "agent", 100.0, 101.5, "再见", cut_off=True),
 )
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_loaded_and_nothing_but_its_own_script_runs(text, reader):
 
 
 def test_names_and_texts_cannot_become_html(text, reader):
-    assert text.count("alert(1)") == 5  # title, heading, player's label, turn, speaker
+    assert text.count("alert(1)") == 6  # title, heading, player, waveform's name, speaker, turn
     assert len(reader.of("script")) == 2
     assert text.count(f'<p lang="zh">{BAD.split("/p")[0].replace("<", "&lt;")}') == 1
     assert BAD in "".join(reader.words)
@@ -204,18 +204,18 @@ def test_a_browser_plays_from_where_one_clicks(text, tmp_path, width, scheme):
     path = tmp_path / "call.html"
     path.write_text(text, encoding="utf-8")
     with opened(path, width, scheme, has_touch=width == 360) as (shown, requests, messages):
-        shown.wait_for_function("sound.readyState > 0")
+        until(shown, "sound.readyState > 0")
         assert shown.evaluate("sound.duration") == pytest.approx(SECONDS, abs=0.1)
         assert shown.evaluate("document.documentElement.scrollWidth") == width
         assert is_dark(shown) == (scheme == "dark")
 
         def now(wanted: float) -> None:
-            shown.wait_for_function("!sound.paused && sound.currentTime > 0")
+            until(shown, "!sound.paused && !sound.seeking")
             assert wanted - 0.1 <= shown.evaluate("sound.currentTime") < wanted + 2
 
         turn = shown.locator("#turns > li").last
         turn.tap() if width == 360 else turn.click()
-        shown.wait_for_function("document.querySelector('[aria-current]')?.innerText.match('再见')")
+        until(shown, "document.querySelector('[aria-current]')?.innerText.includes('再见')")
         now(100.0)
         place = shown.evaluate("document.querySelector('.inner').scrollLeft")
         assert 1000 - width < place <= 1000  # the waveform has followed, 10 pixels a second
@@ -229,6 +229,10 @@ def test_a_browser_plays_from_where_one_clicks(text, tmp_path, width, scheme):
         shown.locator("button").first.focus()
         shown.keyboard.press("Enter")
         now(10.0)
+        shown.keyboard.press("ArrowRight")
+        now(15.0)
+        shown.keyboard.press(" ")
+        assert shown.evaluate("[sound.paused, sound.currentTime > 14]") == [True, True]
     assert [one for one in requests if not one.startswith("blob:")] == [path.as_uri()]
     assert messages == []
 

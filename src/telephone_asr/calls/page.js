@@ -57,10 +57,14 @@ for (const wave of document.querySelectorAll(".wave")) {
   });
 }
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("audio, button") || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("audio") || event.altKey || event.ctrlKey || event.metaKey) return;
   const step = { ArrowLeft: -5, ArrowRight: 5 }[event.key];
   if (step) sound.currentTime = Math.min(Math.max(sound.currentTime + step, 0), duration);
   else if (event.key === " ") sound.paused ? listen(sound.currentTime) : sound.pause();
   else return;
   event.preventDefault();
+});
+// A turn that Enter has begun is paused by Space, which would else begin it again.
+document.addEventListener("keyup", (event) => {
+  if (event.key === " " && event.target.closest("button")) event.preventDefault();
 });
