@@ -130,9 +130,11 @@ def call(server: Server, name: str, content: bytes, **options: Any) -> Answer:
         return Answer(time.perf_counter() - started, text)
 
 
-def calls(server: Server, contents: Sequence[bytes], at_a_time: int) -> list[Answer]:
+def calls(
+    server: Server, contents: Sequence[bytes], at_a_time: int, **options: Any
+) -> list[Answer]:
     with ThreadPoolExecutor(at_a_time) as pool:
-        return list(pool.map(lambda content: call(server, "call.wav", content), contents))
+        return list(pool.map(lambda each: call(server, "call.wav", each, **options), contents))
 
 
 def leave(server: Server, content: bytes, share: float) -> None:
@@ -286,10 +288,15 @@ def text_table(
     found = transcribe_calls(load_model(model, "cpu"), paths, Choice(whole=True))
     ours = ["".join(turn.text for turn in one.turns) for one in found]
     ways = {"telephone-asr transcribe --whole": ours}
-    for way, directory in {"served": model, "served, `itn: false`": verbatim}.items():
+    servers: dict[str, tuple[Path, dict[str, str]]] = {
+        "served": (model, {}),
+        "served, `itn: false`": (verbatim, {}),
+        "served, `itn: false`, language=zh": (verbatim, {"language": "zh"}),
+    }
+    for way, (directory, options) in servers.items():
         with serving(directory, folder / "server.log") as server:
             contents = [path.read_bytes() for path in paths]
-            ways[way] = [answer.text or "" for answer in calls(server, contents, 1)]
+            ways[way] = [answer.text or "" for answer in calls(server, contents, 1, **options)]
     head("texts", "n", "CER", "as transcribe writes them")
     said = [text for _, text in utterances]
     for way, texts in ways.items():
