@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from telephone_asr import cli
-from telephone_asr.params import change_key
+from telephone_asr.keys import change_key
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/review/*.md")])
