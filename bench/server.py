@@ -36,7 +36,7 @@ import soundfile
 
 AT_A_TIME = (1, 2, 5, 10)
 MINUTES = (1, 3, 10)
-START_S, STOP_S, CALL_S = 180, 10, 600  # the longest that is waited for
+START_S, STOP_S, CALL_S = 600, 10, 600  # the longest that is waited for
 
 
 @dataclass
