@@ -75,6 +75,24 @@ def make_call(
     return said
 
 
+def write_lists(folder: Path, said: Sequence[Said]) -> None:
+    """Writes the long call's truth, as lists of calls: calls.jsonl has its turns, transcripts.jsonl
+    all that is said on each channel, without times."""
+    turns = [
+        {"id": f"turn-{n:04}", "audio": "long.wav", "channel": one.channel, "text": one.text}
+        | {"start": round(one.start_s, 3), "end": round(one.end_s, 3)}
+        for n, one in enumerate(said)
+    ]
+    whole = [
+        {"id": name, "audio": "long.wav", "channel": channel}
+        | {"text": "，".join(one.text for one in said if one.channel == channel)}
+        for channel, name in enumerate(("left", "right"))
+    ]
+    for name, lines in {"calls": turns, "transcripts": whole}.items():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
 def trimmed(samples: np.ndarray, share: float = 0.02) -> np.ndarray:
     """Returns speech without the quiet before and after it."""
     loud = np.flatnonzero(np.abs(samples) > share * np.abs(samples).max())
@@ -193,9 +211,7 @@ def main() -> None:
             name: (minutes, make_call(folder / f"{name}.wav", utterances, minutes, 0, rate_hz))
             for name, minutes in lengths.items()
         }
-        (folder / "truth.json").write_text(
-            json.dumps([asdict(one) for one in calls["long"][1]], ensure_ascii=False)
-        )
+        write_lists(folder, calls["long"][1])
         print("| way | CER left | CER right | in silence | real-time factor | MB | MB, a tenth |")
         print("|:--|--:|--:|--:|--:|--:|--:|")
         for way in a.ways:
