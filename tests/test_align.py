@@ -184,12 +184,17 @@ def test_a_transcript_is_cut_where_both_sides_are_sure():
     ]
 
 
-def test_a_pause_in_doubt_is_no_cut_and_nobody_says_a_long_run():
-    written = list(f"您好请问{UNSAID}您是谁我是张三")
-    groups = cut(["您好请", "您是谁", "啊啊啊啊", "我是张三"], written, [1.0] * 4)
-    assert [g.segments for g in groups] == [range(0, 2), range(2, 4)] or len(groups) < 4
-    said = [n for group in groups for n in group.characters]
-    assert "".join(written[n] for n in said).replace("问", "") == "您好请您是谁我是张三"
+def test_a_pause_in_doubt_is_no_cut():
+    groups = cut(["您好请", "您是谁", "我是张三"], list("您好请问您是谁我是张三"), [1.0] * 3)
+    assert [(g.segments, len(g.characters)) for g in groups] == [(range(2), 7), (range(2, 3), 4)]
+
+
+def test_nobody_says_a_long_run_and_what_is_not_written_is_of_its_neighbours():
+    written = list(f"您好请问{UNSAID}您是谁我是张三明天还款")
+    groups = cut(["您好请问", "您是谁", "我是张三", "啊啊啊啊", "明天还款"], written, [1.0] * 5)
+    texts = ["".join(written[n] for n in group.characters) for group in groups]
+    assert texts == ["您好请问", "您是谁", "我是张三明天还款"]
+    assert groups[-1].segments == range(2, 5)
 
 
 def test_without_a_sure_pause_groups_stay_short():

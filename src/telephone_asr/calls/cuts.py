@@ -38,21 +38,22 @@ def cut(heard: Sequence[str], written: Sequence[str], seconds: Sequence[float]) 
     place = {n: k for k, n in enumerate(kept)}
     match = [-1 if n < 0 else place[n] for n in match]
     ends = list(accumulate(map(len, heard)))
-    groups, first, begin, length_s = [], 0, 0, 0.0
+    groups: list[Group] = []
+    first = begin = 0  # segment and character of the next group
     unsure: list[tuple[int, int, int]] = []  # characters in doubt, segment, character
     for segment, end in enumerate(ends, start=1):
-        length_s += seconds[segment - 1]
         doubt, character = _border(match, end, len(kept))
-        if segment < len(ends) and not _is_sure(match, end):
-            unsure.append((doubt, segment, character))
-            if length_s <= GROUP_S:
-                continue
-            _, segment, character = min(unsure)
+        border = segment, character
         if segment == len(ends):
-            character = len(kept)
-        groups.append(Group(range(first, segment), kept[begin:character]))
-        first, begin, unsure = segment, character, [one for one in unsure if one[1] > segment]
-        length_s = sum(seconds[first:segment])
+            border = segment, len(kept)
+        elif not _is_sure(match, end):
+            unsure.append((doubt, segment, character))
+            if sum(seconds[first:segment]) <= GROUP_S:
+                continue
+            border = min(unsure)[1:]
+        groups.append(Group(range(first, border[0]), kept[begin : border[1]]))
+        first, begin = border
+        unsure = [one for one in unsure if one[1] > first]
     return groups
 
 
