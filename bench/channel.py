@@ -34,8 +34,9 @@ from tqdm import tqdm
 
 from telephone_asr.channel import g711
 from telephone_asr.channel.babble import BabblePool
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
 from telephone_asr.channel.options import Line
+from telephone_asr.channel.portable import generator
 from telephone_asr.shards import Utterance, write_shard
 
 RATE_HZ, SECONDS = 16000, 2.5

@@ -24,7 +24,7 @@ import numpy as np
 
 import variants
 from telephone_asr.channel.level import active_level_db
-from telephone_asr.channel.line import generator
+from telephone_asr.channel.portable import generator
 from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.decoding.recognise import transcribe

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import variants
+from telephone_asr.decoding.heard import dataset_of, listen
 from telephone_asr.names import TEST_SETS, UNMERGED
 from telephone_asr.params import load_params
 from telephone_asr.paths import SHARDS
@@ -40,7 +41,9 @@ def hear(root: Path) -> tuple[Counts, list[str]]:
         examples = {name: evaluate.read_examples(name) for name in TEST_SETS}
         calls, words = evaluate.hotword_words(examples, params.scoring)
         sounds = sound_index(SHARDS["telecall"])
-        texts = evaluate.hotword_texts(nano, calls, words, sounds, params.decode)
+        dataset = dataset_of(nano, calls, sounds)
+        _, heard = listen(nano, dataset, params.decode, kept={call.key for call in calls})
+        texts = evaluate.hotword_texts(nano, calls, words, {}, heard, params.decode)
         counts = evaluate.hotword_counts(calls, words, texts, params.scoring)
     finally:
         os.chdir(here)

@@ -29,9 +29,9 @@ from judge import Sounds, judge, load_whisper, read_corpus, spread
 from telephone_asr.channel.band import to_wideband
 from telephone_asr.channel.codecs import split_wideband, through_codec
 from telephone_asr.channel.enhancement import control_gain, suppress_noise
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
 from telephone_asr.channel.options import Hum, Line, Loss
-from telephone_asr.channel.portable import to_int16
+from telephone_asr.channel.portable import generator, to_int16
 from telephone_asr.channel.wideband import through_wideband
 from telephone_asr.scoring.cer import errors_of
 from telephone_asr.scoring.compare import paired_difference

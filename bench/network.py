@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from telephone_asr.params import change_key
+from telephone_asr.keys import change_key
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 

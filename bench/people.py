@@ -28,7 +28,10 @@ from telephone_asr.scoring.cer import ErrorRate, errors_of
 from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 
 EMBEDDED = Path("src/telephone_asr/corpora/speech/wideband")
-STAGES = ("corpus", "simulate", "telecall", "tokenizer", "manifests", "base", "evaluate base")
+STAGES = (
+    *("corpus", "simulate", "telecall", "tokenizer", "no_speech", "manifests"),
+    *("base", "evaluate base"),
+)
 CHANGES = (
     *("corpus.wideband={kind: kaldi, path: people, part: null}", "split.frozen=true"),
     *("split.valid=0.15", "split.test=0.15"),

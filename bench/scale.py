@@ -82,7 +82,7 @@ def run_corpus(directory: Path, utterances: int) -> None:
     """Makes the corpus and runs the data stages on it, each with its time and peak memory."""
     from ruamel.yaml import YAML
 
-    from telephone_asr.params import change_key
+    from telephone_asr.keys import change_key
 
     repository = directory / "repository"
     if not (directory / "calls" / "calls.jsonl").is_file():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from telephone_asr.params import change_key
+from telephone_asr.keys import change_key
 
 NEVER = (".venv", ".dvc", ".git", ".scratch", "report")
 TRAINING = ("base", "train encoder", "train adaptor", "train lora")

@@ -45,6 +45,7 @@ WORDS = {
     "scratch": "work that goes on",
     "errors": "what is refused",
     "paths": "where things lie",
+    "keys": "by name, in params.yaml",
     "sections": "of params.yaml",
     "names": "stages, sets, corpora",
     "titles": "the same in English",

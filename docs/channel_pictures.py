@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from telephone_asr.channel.babble import BabblePool
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
 from telephone_asr.channel.options import Babble, Clipping, Echo, Hum, Line, Loss, Music
+from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import spoken
 from telephone_asr.report.figures import png
 from telephone_asr.report.sound import spectrograms

@@ -136,7 +136,7 @@ def main(directory: Path, sound: Path) -> None:
     with contextlib.suppress(SystemExit):  # a random model's text does not end
         transcribe_paths([sound], Work(directory, Choice(whole=True), 1, None))
     copy_model(base, Path("models/base"))
-    export.export(parts.load_checkpoint(Path("models"), "base", 16000), Path("models/final"))
+    export.export(parts.load_checkpoint(Path("models"), "base", 16000), Path("models/final"), False)
 
     from funasr import AutoModel
 

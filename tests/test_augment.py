@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from telephone_asr.channel.portable import generator
 from telephone_asr.dataset.augment import STACKED, STEP, augmented
 from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.errors import InputError
@@ -110,11 +111,11 @@ def test_copies_of_an_utterance_differ_and_are_the_same_again(speech):
     ]
     options = Augment(0.1, 0.08, 10, 10)
 
-    def change(index: int, rows: torch.Tensor) -> torch.Tensor:
-        return augmented(rows, options, np.random.default_rng([7, index]))
+    def change(key: str, copy: int, rows: torch.Tensor) -> torch.Tensor:
+        return augmented(rows, options, generator(7, key, copy))
 
-    def dataset() -> SpeechDataset:
-        return SpeechDataset(examples, {"wideband": sound}, Frontend(CONFIG), 10, 3, change)
+    def dataset(some: list[Example] = examples) -> SpeechDataset:
+        return SpeechDataset(some, {"wideband": sound}, Frontend(CONFIG), 10, 3, change)
 
     copies = dataset()
     assert [example.key for example in copies.examples] == list("ababab")
@@ -123,6 +124,8 @@ def test_copies_of_an_utterance_differ_and_are_the_same_again(speech):
     again = dataset()
     assert all(torch.equal(copies[i], again[i]) for i in reversed(range(6)))
     assert all(torch.equal(copies[i], again[i]) for i in range(6))  # from memory, too
+    alone = dataset(examples[1:])  # one utterance less moves no other's draws
+    assert all(torch.equal(alone[i], copies[2 * i + 1]) for i in range(3))
 
 
 def test_clips_come_after_the_copies_and_are_heard_as_they_are(speech):
@@ -133,7 +136,9 @@ def test_clips_come_after_the_copies_and_are_heard_as_they_are(speech):
         for key, text in (("a", "您好"), ("quiet", ""))
     )
     frontend, sounds = Frontend(CONFIG), {"wideband": sound}
-    dataset = SpeechDataset([said], sounds, frontend, 10, 2, lambda i, rows: rows + 1 + i, [clip])
+    dataset = SpeechDataset(
+        [said], sounds, frontend, 10, 2, lambda _, i, rows: rows + 1 + i, [clip]
+    )
     assert [example.key for example in dataset.examples] == ["a", "a", "quiet"]
     plain = frontend(*sound.read("a"))
     for place, more in enumerate((1, 2, 0)):

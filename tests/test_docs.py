@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from telephone_asr import cli
-from telephone_asr.params import change_key
+from telephone_asr.keys import change_key
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/review/*.md")])
@@ -18,6 +18,8 @@ PAGES = [page for page in PAGES if page.name != "example.md"]
 BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 OTHERS = ("git", "pip", "cd", "cp", "ls", "for", "source", "ffmpeg", "sox", "npm", "actionlint")
+# The options of FunASR's servers: tests/test_served.py
+OTHERS += ("curl", "echo", "funasr-server", "funasr-realtime-server")
 # Begins of paths that the user has, or that a run makes.
 MADE = ("data/", "models/", "metrics/", "report/", "splits/", ".scratch", ".imported", ".venv")
 

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from model_fixtures import make_checkpoint
 from speech_fixtures import CALL_RATE_HZ, FS, write_wav
 from telephone_asr.decoding.recognise import transcribe
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import file_sha256, load, read_weights
@@ -25,7 +26,7 @@ def models(fitted_directory, tmp_path_factory) -> Path:
     shutil.copytree(fitted_directory, models / "base")
     for stage in ("encoder", "adaptor", "lora"):
         make_checkpoint(models, stage, size=0.02)
-    export(parts.load_checkpoint(models, "lora", FS), models / "final")
+    export(parts.load_checkpoint(models, "lora", FS), models / "final", verbatim=False)
     return models
 
 
@@ -114,12 +115,27 @@ def test_the_base_stays_as_it_was(models, fitted_directory):
 @pytest.mark.parametrize("checkpoint", ["base", "adaptor"])
 def test_the_front_end_is_that_of_the_training(models, tmp_path, fs, checkpoint):
     nano = parts.load_checkpoint(models, checkpoint, fs)
-    export(nano, tmp_path / "final")
+    export(nano, tmp_path / "final", verbatim=False)
     frontend = OmegaConf.load(tmp_path / "final" / "config.yaml").frontend_conf
     assert (frontend.fs, frontend.dither) == (fs, 0.0)
     state = load(tmp_path / "final").model.state_dict()
     expected = parts.load_checkpoint(models, checkpoint, fs).model.state_dict()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(("verbatim", "prompt"), [(False, PROMPT), (True, PROMPT_VERBATIM)])
+def test_funasr_asks_as_the_model_was_adapted(fitted, utterances, tmp_path, verbatim, prompt):
+    from funasr import AutoModel
+
+    export(fitted, tmp_path / "final", verbatim)
+    options = {"disable_update": True, "device": "cpu", "ncpu": torch.get_num_threads()}
+    recogniser = AutoModel(model=str(tmp_path / "final"), log_level="ERROR", **options)
+    asked = []
+    ask = recogniser.model.get_prompt
+    recogniser.model.get_prompt = lambda *a, **k: asked.append(ask(*a, **k)) or asked[-1]
+    path = write_wav(tmp_path / "one.wav", utterances[0].samples, CALL_RATE_HZ)
+    recogniser.generate(str(path), max_length=2)
+    assert asked == [prompt]
 
 
 def test_no_path_of_this_machine_is_in_it(models):

@@ -1,8 +1,10 @@
 """train.fresh_line: training speech is simulated in the training, and all accounts stay as they
 are."""
 
+import gzip
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,25 @@ def test_manifests_and_accounts_are_those_of_speech_on_disk(fresh_repository, da
     stored = [metrics["simulated"].pop("mb_per_hour") for metrics in (before, after)]
     assert after == before
     assert stored[1] < stored[0]
+
+
+def test_the_recordings_are_read_for_their_own_manifests_and_for_the_simulated_ones(
+    fresh_repository, tmp_path, monkeypatch
+):
+    """As often as each of them is read, and not once more to know their sets."""
+    shutil.copytree(fresh_repository, tmp_path / "repository")
+    opened, gzip_open = Counter(), gzip.open
+
+    def counted(path, *arguments, **options):
+        opened[path.parent] += path.name == "cuts.000000.jsonl.gz"
+        return gzip_open(path, *arguments, **options)
+
+    monkeypatch.setattr(gzip, "open", counted)
+    run_stage(tmp_path / "repository", "manifests")
+    counts = {name: opened[SHARDS[name]] for name in SHARDS}
+    looked_up = counts["telecall"] - counts["simulated"]  # where sounds may be the same
+    assert counts["wideband"] == 2 * counts["simulated"] + looked_up
+    assert counts["simulated"] > looked_up
 
 
 @pytest.mark.parametrize("speakers", [2, 9])

@@ -127,7 +127,7 @@ def test_funasr_loads_what_is_exported_and_gives_our_logits(bench, tmp_path):
     before = logits(nano)
     perturb(parts.add_lora(nano, LORA, seed=0), seed=0, size=0.02)
     unmerged = logits(nano)
-    export(nano, tmp_path / "final")
+    export(nano, tmp_path / "final", verbatim=False)
     merged = logits(nano)
     nano_config = nano.config
     del nano

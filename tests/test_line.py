@@ -13,7 +13,7 @@ from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import telephone_band
 from telephone_asr.channel.codecs import through_codec
 from telephone_asr.channel.level import active_level_db
-from telephone_asr.channel.line import draw, generator, simulate
+from telephone_asr.channel.line import draw, simulate
 from telephone_asr.channel.noise import noise_of
 from telephone_asr.channel.options import (
     Babble,
@@ -26,6 +26,7 @@ from telephone_asr.channel.options import (
     Noise,
     codec_weights,
 )
+from telephone_asr.channel.portable import generator
 from telephone_asr.channel.room import room_response
 from telephone_asr.errors import InputError
 

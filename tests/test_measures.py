@@ -7,7 +7,7 @@ import pytest
 import soxr
 
 from telephone_asr.channel.level import active_level_db
-from telephone_asr.measures import FLOOR_DB, measure
+from telephone_asr.measures import FLOOR_DB, measure, snr_db
 
 RATE_HZ = 16000
 
@@ -32,6 +32,11 @@ def test_level_and_activity_are_those_of_p_56(speech):
     power_db = 10 * np.log10(np.mean((wave - wave.mean()) ** 2))
     assert found["activity"] == pytest.approx(10 ** ((power_db - level_db) / 10), abs=1e-3)
     assert 0 < found["activity"] < 1
+
+
+def test_the_snr_alone_is_that_of_all_measures(speech):
+    for pcm in (speech(1.0), speech(0.01), np.zeros(400, np.int16)):
+        assert snr_db(pcm, RATE_HZ) == measure(pcm, RATE_HZ)["snr_db"]
 
 
 @pytest.mark.parametrize("snr_db", [10, 20, 30])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from telephone_asr.channel.babble import BabblePool
-from telephone_asr.channel.line import generator
 from telephone_asr.channel.options import Line
+from telephone_asr.channel.portable import generator
 from telephone_asr.no_speech import clips, held_out, kinds
 from telephone_asr.no_speech.kinds import make_clip
 from telephone_asr.shards import count_shards, read_cuts, read_shard

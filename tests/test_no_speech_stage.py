@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from repository_fixtures import SMALL, run_stage, write_params
 from speech_fixtures import write_wav
@@ -14,6 +15,19 @@ from telephone_asr.errors import InputError
 from telephone_asr.shards import read_cuts, read_shard, sound_index
 
 MARKED = 5
+
+
+def test_of_the_voices_of_babble_each_utterance_is_decoded_once(data_repository, monkeypatch):
+    from telephone_asr.params import load_params
+    from telephone_asr.stages.no_speech import babble_voices
+
+    monkeypatch.chdir(data_repository.path)
+    decoded, read = [], soundfile.read
+    monkeypatch.setattr(soundfile, "read", lambda *a, **k: decoded.append(1) or read(*a, **k))
+    found = babble_voices(Path("data/raw/wideband"), load_params().split)
+    assert all(found.values())
+    n = sum(map(len, found.values()))
+    assert len(decoded) == n == len(list(read_cuts(Path("data/raw/wideband"))))
 
 
 @pytest.fixture(scope="module")

@@ -2,52 +2,15 @@
 
 import doctest
 import re
-import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
+from page_fixtures import CHROMIUM, LOADING, Reader, is_dark, opened
 from report_fixtures import metrics, transcripts, whole_document
 from telephone_asr.report import page, utterances
 from telephone_asr.report.page import html
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-LOADING = ("src", "srcset", "poster", "data", "action", "background")
-VOID = {"meta", "link", "br", "wbr", "img", "hr", "input"}
-
-
-class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the text of its table cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict]] = []
-        self.cells: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag in ("td", "th"):
-            self.cells.append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        if {"td", "th"} & set(self.open):
-            self.cells[-1] += text
-
-    def of(self, *tags: str) -> list[dict]:
-        return [attributes for tag, attributes in self.elements if tag in tags]
 
 
 @pytest.fixture(scope="module")
@@ -186,19 +149,9 @@ def test_every_colour_of_a_chart_is_a_variable_of_the_page():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_a_browser_shows_it_offline_without_scrolling_sideways(text, tmp_path, width, scheme):
-    sync_api = pytest.importorskip("playwright.sync_api")
     path = tmp_path / "index.html"
     path.write_text(text, encoding="utf-8")
-    requests, messages = [], []
-    with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        shown = browser.new_page(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
-        )
-        shown.on("request", lambda one: requests.append(one.url))
-        shown.on("console", lambda one: messages.append(one.text))
-        shown.goto(path.as_uri())
+    with opened(path, width, scheme) as (shown, requests, messages):
         assert shown.evaluate("document.documentElement.scrollWidth") == width
         smallest = shown.evaluate(
             "Math.min(...[...document.querySelectorAll('svg text')]"
@@ -210,8 +163,6 @@ def test_a_browser_shows_it_offline_without_scrolling_sideways(text, tmp_path, w
             " x.readyState ? done(x.duration) : x.onloadedmetadata = () => done(x.duration); })"
         )
         assert seconds == pytest.approx(1, abs=0.01)
-        back = shown.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
-        browser.close()
+        assert is_dark(shown) == (scheme == "dark")
     assert [one for one in requests if not one.startswith("data:")] == [path.as_uri()]
     assert messages == []

@@ -88,7 +88,7 @@ def test_a_merged_lora_is_what_was_trained_but_for_the_last_digits_of_fp32(
     before = module.base_layer.weight.detach().double()
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
     delta = (module.scaling["default"] * b.double() @ a.double()).detach()
-    export(stacked, models / "final")
+    export(stacked, models / "final", verbatim=False)
     found = load(models / "final").model.state_dict()[f"llm.{name}.weight"].double() - before
     assert (found - delta).norm() < 1e-4 * delta.norm()
     rounded = (before + delta).bfloat16().double() - before

@@ -9,6 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from repository_fixtures import ROOT
+from telephone_asr.channel.babble import BabblePool
+from telephone_asr.channel.line import simulate
+from telephone_asr.channel.portable import generator
+from telephone_asr.corpora import spoken
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import (
     REASONS,
@@ -19,6 +24,11 @@ from telephone_asr.manifests.quality import (
     judge,
     norms,
 )
+from telephone_asr.measures import measure
+from telephone_asr.params import load_params
+from telephone_asr.stages.corpus import BABBLE_UTTERANCES
+
+SPEECH = ROOT / "src" / "telephone_asr" / "corpora" / "speech"
 
 STRICT = Strict(characters_per_s=(1, 10), snr_db=15, clipped=0.002)
 FIXED = Filter("fixed", 10, 12000, (0.5, 99.5), -60, 0.01, 0.05, -55, (0.3, 20), 3.0, STRICT)
@@ -246,16 +256,67 @@ def test_a_short_turn_is_kept_with_long_pauses_on_a_noisy_line_and_on_a_quiet_on
 
 
 def test_a_syllable_alone_may_take_longer_than_one_in_a_sentence():
-    """A low voice that says 好 is no recording at half its speed."""
-    low = turn("好", 0.6, 40.0, activity=0.8, pitch_hz=85.0)
-    assert reason(low) == "wrong_rate"
     n_syllables = [9] * 100 + [1] * 30 + [2] * 5
     s_per_syllable = [0.25] * 100 + [0.5] * 30 + [0.4] * 5
     usual = norms(FIXED, [250], s_per_syllable, [150.0], n_syllables)
     assert usual.s_per_syllable == 0.25
     assert [usual.active_s(n) for n in (1, 2, 9)] == [0.5, 0.5, 2.25]  # too few of two syllables
-    assert reason(low, usual=usual) is None
-    slow = turn("好", 1.2, 40.0, activity=0.8, pitch_hz=75.0)
-    assert reason(slow, usual=usual) == "wrong_rate"
+    slow = turn("好", 1.9, 40.0, activity=1.0)
+    assert reason(slow) == "text_and_duration"
+    assert reason(slow, usual=usual) is None
     # Of a corpus of words alone, the words tell what is usual.
     assert norms(FIXED, [250], [0.4] * 9, [150.0], [2] * 9).s_per_syllable == 0.4
+
+
+def said_by(part: str, speakers: tuple[str, ...]) -> list[tuple[str, np.ndarray, int]]:
+    """Text, samples and rate of what these speakers of the embedded corpus say; calls over the line
+    that the corpus stage sends them over."""
+    line = load_params(ROOT / "params.yaml").corpus.synthetic.line
+    every = spoken.read_index(SPEECH / part)
+    own = [one for one in every if one.speaker.endswith(speakers)]
+    if part == "wideband":
+        return [(one.text, pcm, 16000) for one, pcm in spoken.read(SPEECH / part, own)]
+    first = spoken.read(SPEECH / part, every[:BABBLE_UTTERANCES])
+    pool = BabblePool.build(
+        ((one.speaker, pcm / np.float32(32768)) for one, pcm in first), line.babble.talkers
+    )
+    lines = {one.id: generator(0, f"{one.id}/line") for one in own}
+    return [
+        (one.text, simulate(pcm, 16000, line, pool, lines[one.id], one.speaker)[0], 8000)
+        for one, pcm in spoken.read(SPEECH / part, own)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "speakers"), [("wideband", ("f09", "m03")), ("calls", ("f04", "m08", "m15"))]
+)
+def test_a_few_syllables_say_too_little_of_a_sample_rate_and_a_sentence_enough(part, speakers):
+    """Among them a 十 of 0.26 s in a high voice, and a 多少 whose pauses hum at 50 Hz."""
+
+    def candidates(speed: float) -> list[Candidate]:
+        return [
+            candidate(
+                measure(pcm, round(speed * rate_hz)),
+                text=text,
+                duration_s=len(pcm) / rate_hz / speed,
+            )
+            for text, pcm, rate_hz in sounds
+        ]
+
+    sounds = said_by(part, speakers)
+    as_they_are = candidates(1.0)
+    usual = norms(
+        FIXED,
+        [],
+        [one.active_s / one.syllables for one in as_they_are],
+        [one.measures["pitch_hz"] for one in as_they_are if one.measures["pitch_hz"]],
+        [one.syllables for one in as_they_are],
+    )
+    of_short = [one for one in as_they_are if one.syllables <= 3]
+    assert len(of_short) >= (4 if part == "wideband" else 60)
+    found = [reason(one, usual=usual, wideband=part == "wideband") for one in as_they_are]
+    assert "wrong_rate" not in found
+    for speed in (0.5, 2.0):
+        played = [one for one in candidates(speed) if one.syllables > 6]
+        found = [reason(one, usual=usual, wideband=False) for one in played]
+        assert found.count("wrong_rate") > 0.4 * len(played), speed

@@ -16,8 +16,9 @@ import soundfile
 
 from telephone_asr.channel import g711
 from telephone_asr.channel.babble import BabblePool
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
 from telephone_asr.channel.options import Line
+from telephone_asr.channel.portable import generator
 from telephone_asr.errors import InputError
 from telephone_asr.shards import (
     SoundIndex,

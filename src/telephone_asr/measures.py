@@ -40,10 +40,7 @@ def measure(samples: np.ndarray, sample_rate_hz: int) -> dict:
       16 kHz speech that was once sampled at 8 kHz has next to nothing there.
     - pitch_hz: median over the loud voiced frames, None where there are none.
     """
-    wave = samples * np.float32(1 / 32768)
-    dc = float(wave.mean())
-    wave -= np.float32(dc)
-    level_db = max(FLOOR_DB, active_level_db(wave, sample_rate_hz))
+    wave, dc, level_db = _levelled(samples, sample_rate_hz)
     power_db = _db(float(np.mean(wave**2)))
     high_db, pitch_hz = None, None
     if level_db > FLOOR_DB:
@@ -53,7 +50,7 @@ def measure(samples: np.ndarray, sample_rate_hz: int) -> dict:
         "sha": hashlib.blake2b(samples.tobytes(), digest_size=8).hexdigest(),
         "level_db": round(level_db, 1),
         "activity": round(min(1.0, 10 ** ((power_db - level_db) / 10)), 3),
-        "snr_db": round(level_db - _quiet_db(wave, sample_rate_hz), 1),
+        "snr_db": _snr_db(wave, sample_rate_hz, level_db),
         "clipped": round(_clipped_share(samples), 4),
         "dc": round(dc, 4),
         "high_band_db": None if high_db is None else round(high_db, 1),
@@ -61,10 +58,28 @@ def measure(samples: np.ndarray, sample_rate_hz: int) -> dict:
     }
 
 
+def snr_db(samples: np.ndarray, sample_rate_hz: int) -> float:
+    """Returns that one measure, in a tenth of the time of all."""
+    wave, _, level_db = _levelled(samples, sample_rate_hz)
+    return _snr_db(wave, sample_rate_hz, level_db)
+
+
 def with_measures(utterance: Utterance) -> Utterance:
     """Returns the utterance with `measure`'s numbers in its custom fields."""
     measures = measure(utterance.samples, utterance.sample_rate_hz)
     return replace(utterance, custom=utterance.custom | {"measures": measures})
+
+
+def _levelled(samples: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, float, float]:
+    """Returns samples on the scale -1..1 without their mean, the mean, and their active level."""
+    wave = samples * np.float32(1 / 32768)
+    dc = float(wave.mean())
+    wave -= np.float32(dc)
+    return wave, dc, max(FLOOR_DB, active_level_db(wave, sample_rate_hz))
+
+
+def _snr_db(wave: np.ndarray, sample_rate_hz: int, level_db: float) -> float:
+    return round(level_db - _quiet_db(wave, sample_rate_hz), 1)
 
 
 def _db(power: float) -> float:

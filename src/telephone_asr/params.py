@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from telephone_asr.channel.options import Line
 from telephone_asr.errors import InputError
+from telephone_asr.keys import change_key, refuse_old_keys
 from telephone_asr.manifests.hotwords import Hotword
 from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
@@ -33,13 +34,6 @@ from telephone_asr.sections import (
 )
 from telephone_asr.textfiles import read_text
 
-RENAMED = {  # keys of older files
-    "base.tiny.augment": "train.augment",
-    "base.tiny.ctc.max_frames": "base.tiny.ctc.max_batch_rows",
-    "base.tiny.llm.max_frames": "base.tiny.llm.max_batch_rows",
-    "train.max_frames": "train.max_batch_rows",
-    "train.adapter": "train.adaptor",
-}
 LearningRate = Annotated[StrictFloat, Field(gt=0, lt=1)]
 ShareBelow1 = Annotated[StrictFloat, Field(ge=0, lt=1)]
 Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
@@ -321,46 +315,6 @@ def load_params(path: Path = Path("params.yaml"), changes: Sequence[str] = ()) -
         return read_section(Params, tree)
     except InputError as error:
         raise InputError(f"params.yaml: {error}") from None
-
-
-def refuse_old_keys(tree: Any, place: str) -> None:
-    """Raises InputError with the new name of a key that `tree` has under an old one."""
-    for old, new in RENAMED.items():
-        if old.rpartition(".")[2] in _holder(tree, old):
-            raise InputError(f"{place}: {old} is now called {new}: rename it.")
-
-
-def change_key(tree: Any, change: str) -> None:
-    """Changes one key in place.
-
-    Args:
-        tree: params.yaml as it was loaded.
-        change: "key=value" with a dotted key and a YAML value.
-
-    Raises:
-        InputError: there is no such key, or the value is no YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    key, equals, text = change.partition("=")
-    for old, new in RENAMED.items():
-        if f"{key}.".startswith(f"{old}."):
-            raise InputError(f"{change}: {old} is now called {new}: rename it.")
-    name, holder = key.rpartition(".")[2], _holder(tree, key)
-    if not equals or name not in holder:
-        raise InputError(f"{change}: expected KEY=VALUE with a key of params.yaml, {key} is none.")
-    try:
-        holder[name] = YAML(typ="safe").load(text)
-    except YAMLError:
-        raise InputError(f"{change}: the value is no valid YAML.") from None
-
-
-def _holder(tree: Any, key: str) -> dict[str, Any]:
-    """Returns the section that has a dotted key, or may have; an empty one where there is none."""
-    for name in key.split(".")[:-1]:
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree if isinstance(tree, dict) else {}
 
 
 def stage_options(train: Train, part: str) -> EncoderStage | AdaptorStage | LoraStage:

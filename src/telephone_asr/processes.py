@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from telephone_asr.errors import InputError
 from telephone_asr.params import Params, Train
@@ -16,6 +16,7 @@ from telephone_asr.params import Params, Train
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+T = TypeVar("T")
 # For the others while one saves, or is later done with its share: accelerate's ten minutes on GPUs
 # are soon over on a slow disk.
 PATIENCE = timedelta(hours=2)
@@ -80,6 +81,15 @@ def put_together(texts: list[str]) -> list[str]:
     from accelerate.utils import gather_object
 
     return merged(gather_object([texts]))
+
+
+def gathered(own: dict[str, T], share: tuple[int, int]) -> dict[str, T]:
+    """Returns what all processes have by their keys, on each of them."""
+    if share == (0, 1):
+        return own
+    from accelerate.utils import gather_object
+
+    return {key: value for one in gather_object([own]) for key, value in one.items()}
 
 
 def merged(shares: Sequence[Sequence[str]]) -> list[str]:

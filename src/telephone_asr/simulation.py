@@ -13,9 +13,10 @@ import numpy as np
 
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
 from telephone_asr.channel.noise import noise_of
 from telephone_asr.channel.options import Line
+from telephone_asr.channel.portable import generator
 from telephone_asr.channel.room import room_response
 from telephone_asr.shards import (
     SoundIndex,

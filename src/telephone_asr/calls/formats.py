@@ -1,4 +1,4 @@
-"""A call as a file: text, JSON, subtitles, Praat's TextGrid, a table."""
+"""A call as a file: text, JSON, subtitles, Praat's TextGrid, a table, a page."""
 
 from __future__ import annotations
 
@@ -8,21 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from telephone_asr.calls.turns import Call, Character, Turn
+from telephone_asr.calls.turns import Call, Character, Turn, clock
 
 COLUMNS = ("id", "audio", "channel", "start", "end", "speaker", "text")
-
-
-def clock(seconds: float, mark: str = ".") -> str:
-    """Returns a time as hours, minutes, seconds and thousandths.
-
-    >>> clock(3725.5), clock(0.0004, ",")
-    ('01:02:05.500', '00:00:00,000')
-    """
-    thousandths = round(1000 * seconds)
-    minutes, rest = divmod(thousandths, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
 
 
 def said(turn: Turn) -> str:
@@ -46,6 +34,7 @@ def to_json(call: Call, audio: str) -> str:
             "text": turn.text,
             **({"cut_off": True} if turn.cut_off else {}),
             "characters": [[one.text, one.start_s, one.end_s] for one in turn.characters],
+            "confidences": [one.confidence for one in turn.characters],
         }
         for turn in call.turns
     ]
@@ -137,11 +126,22 @@ def _quoted(text: str) -> str:
     return text.replace('"', '""')
 
 
+def to_html(call: Call, audio: str) -> str:
+    """Writes a page to read and to listen to, with the sound in it.
+
+    Raises SoundError where the recording cannot be read any more.
+    """
+    from telephone_asr.calls.page import html
+
+    return html(call, audio)
+
+
 FORMATS: dict[str, Callable[[Call, str], str]] = {
     "txt": to_txt,
     "json": to_json,
     "srt": to_srt,
     "textgrid": to_textgrid,
     "csv": to_csv,
+    "html": to_html,
 }
 SUFFIXES = {name: f".{name}" for name in FORMATS} | {"textgrid": ".TextGrid"}

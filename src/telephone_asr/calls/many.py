@@ -136,14 +136,18 @@ def _transcribe(
 
 def _outcome(job: Job, call: Any, work: Work) -> Outcome:
     from telephone_asr.calls.formats import FORMATS
+    from telephone_asr.corpora.sound import SoundError
 
     printed, problem = "", None
-    if job.target and work.render:
-        problem = write(call, job.target, work.render)
-    elif work.render:
-        printed = FORMATS[work.render](call, str(call.path))
-    else:
-        printed = f"{call.path}\t{call.text}\n"
+    try:
+        if job.target and work.render:
+            problem = write(call, job.target, work.render)
+        elif work.render:
+            printed = FORMATS[work.render](call, str(call.path))
+        else:
+            printed = f"{call.path}\t{call.text}\n"
+    except SoundError as error:  # a page has the sound in it, which is read again
+        problem = f"{call.path}: {error}"
     if cut_off := sum(turn.cut_off for turn in call.turns):
         problem = problem or (
             f"{call.path}: the text of {cut_off} of its {len(call.turns)} turns is cut off at the "

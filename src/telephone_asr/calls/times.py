@@ -1,7 +1,8 @@
-"""When each character of a turn is said, by the model's CTC branch."""
+"""When each character of a turn is said, and how surely, by the model's CTC branch."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ROW_S = 0.06
 REACH_ROWS = 5  # 0.3 s: nothing of a character is further from where CTC writes it
+WIDE = 1000  # more than a token has characters
 
 
 def turn(nano: FunASRNano, piece: Piece, text: str, encoded: torch.Tensor) -> Turn:
@@ -38,11 +40,11 @@ def turn(nano: FunASRNano, piece: Piece, text: str, encoded: torch.Tensor) -> Tu
         if written:
             start_s = max(start_s, segment.start_s + ROW_S * (written[0] - REACH_ROWS))
             end_s = min(end_s, segment.start_s + ROW_S * (written[-1] + 1 + REACH_ROWS))
-        borders = character_rows(nano, text, log_probs)
+        borders, confidences = aligned(nano, text, log_probs)
         places = [
             round(min(max(segment.start_s + ROW_S * row, start_s), end_s), 3) for row in borders
         ]
-        characters = list(map(Character, text, places, places[1:]))
+        characters = list(map(Character, text, places, places[1:], confidences))
     return Turn(
         channel=piece.channel,
         speaker=piece.speaker,
@@ -54,13 +56,25 @@ def turn(nano: FunASRNano, piece: Piece, text: str, encoded: torch.Tensor) -> Tu
     )
 
 
-def character_rows(nano: FunASRNano, text: str, log_probs: torch.Tensor) -> list[int]:
-    """Returns the rows where the characters of a text begin, and the end of the last; none where
-    the branch cannot have written it in so few rows."""
+def aligned(
+    nano: FunASRNano, text: str, log_probs: torch.Tensor
+) -> tuple[list[int], list[float | None]]:
+    """Returns the rows where the characters of a text begin, with the end of the last, and how
+    likely each is; none where the branch cannot have written the text in so few rows."""
     tokens = ctc_tokens(nano, text)
     rows = token_rows(log_probs, tokens, nano.model.blank_id)
     if not rows:
-        return []
+        return [], []
     first = max(0, rows[0][0] - REACH_ROWS)
     last = min(len(log_probs), rows[-1][1] + 1 + REACH_ROWS)
-    return spread_over_characters(nano, text, tokens, [first, *middles(rows), last])
+    borders = spread_over_characters(nano, text, tokens, [first, *middles(rows), last])
+    likely = [
+        float(log_probs[begin : end + 1, token].max().exp())
+        for token, (begin, end) in zip(tokens, rows, strict=True)
+    ]
+    # Each token is given so many rows that each of its characters has one: they name the token.
+    places = spread_over_characters(nano, text, tokens, [WIDE * n for n in range(len(tokens) + 1)])
+    return borders, [
+        round(min(likely[start // WIDE : -(-end // WIDE)]), 3) if start < end else None
+        for start, end in pairwise(places)
+    ]

@@ -14,11 +14,15 @@ NAMES = ("left", "right")
 
 @dataclass(frozen=True)
 class Character:
-    """A character of a turn; punctuation, which nobody hears, takes no time."""
+    """A character of a turn; punctuation, which nobody hears, takes no time.
+
+    confidence: 0 to 1, how sure the CTC branch is of it; None of what it does not write.
+    """
 
     text: str
     start_s: float
     end_s: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,18 @@ class Call:
         """Returns the name of each channel on which something is said, in their order."""
         names = {(turn.channel or 0, turn.channel, turn.speaker) for turn in self.turns}
         return {channel: speaker for _, channel, speaker in sorted(names, key=lambda n: n[0])}
+
+
+def clock(seconds: float, mark: str = ".") -> str:
+    """Returns a time as hours, minutes, seconds and thousandths.
+
+    >>> clock(3725.5), clock(0.0004, ",")
+    ('01:02:05.500', '00:00:00,000')
+    """
+    thousandths = round(1000 * seconds)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
 
 
 def joined(texts: Sequence[str]) -> str:

@@ -9,7 +9,6 @@ the band-pass and the codec with the speech, and packets are lost after they hav
     pcm, done = simulate(samples, 16000, Line(), babble_pool, rng, speaker)
 """
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -32,7 +31,7 @@ from telephone_asr.channel.loss import lose_packets
 from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.noise import Track, add_at_snr, hum_track, noise_track
 from telephone_asr.channel.options import Line, codec_weights
-from telephone_asr.channel.portable import amplitude, random_numbers, to_int16
+from telephone_asr.channel.portable import amplitude, to_int16
 from telephone_asr.channel.room import reverberate
 from telephone_asr.channel.wideband import through_wideband
 from telephone_asr.errors import InputError
@@ -40,15 +39,6 @@ from telephone_asr.errors import InputError
 T = TypeVar("T")
 MAX_SAMPLE = 1000.0  # a float further from the scale -1..1 is a mistake, not speech
 TUNES, TUNE_S = 8, 20.0  # of music on hold
-
-
-def generator(seed: int, utterance_id: str, copy: int = 0) -> np.random.Generator:
-    """Returns the random numbers of one copy of an utterance: they depend on nothing but the seed,
-    its id and the copy's number, so the bytes are the same in any order and for any number of
-    workers."""
-    digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
-    later = [copy] if copy else []
-    return random_numbers([seed, int.from_bytes(digest, "little"), *later])
 
 
 def draw(line: Line, rng: np.random.Generator) -> dict:

@@ -16,6 +16,7 @@ compared, and what is beyond this: other libraries' code, and processors that ar
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import TypeVar
@@ -31,6 +32,15 @@ _TERMS = 12  # of the continued fraction: within 3e-7 up to there
 def random_numbers(entropy: int | Sequence[int]) -> np.random.Generator:
     """Returns the generator that every draw of this project comes from: SFC64."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy)))
+
+
+def generator(seed: int, utterance_id: str, copy: int = 0) -> np.random.Generator:
+    """Returns the random numbers of one copy of an utterance: they depend on nothing but the seed,
+    its id and the copy's number, so the bytes are the same in any order and for any number of
+    workers."""
+    digest = hashlib.sha256(utterance_id.encode()).digest()[:8]
+    later = [copy] if copy else []
+    return random_numbers([seed, int.from_bytes(digest, "little"), *later])
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

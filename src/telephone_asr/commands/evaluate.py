@@ -191,7 +191,7 @@ def _gather(
 
 
 def _line(result: Scored, source: str) -> dict:
-    from telephone_asr.measures import measure
+    from telephone_asr.measures import snr_db
     from telephone_asr.scoring.cut_off import CutOff
     from telephone_asr.scoring.transcripts import transcript_line
 
@@ -202,7 +202,7 @@ def _line(result: Scored, source: str) -> dict:
         speaker=utterance.speaker,
         scene=utterance.scene,
         duration_s=round(len(utterance.samples) / utterance.sample_rate_hz, 4),
-        snr_db=measure(utterance.samples, utterance.sample_rate_hz)["snr_db"],
+        snr_db=snr_db(utterance.samples, utterance.sample_rate_hz),
         reference=utterance.text,
         text=result.text,
         cut_off=isinstance(result.text, CutOff),

@@ -27,7 +27,8 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    from telephone_asr.params import load_params, refuse_old_keys
+    from telephone_asr.keys import refuse_old_keys
+    from telephone_asr.params import load_params
 
     if not profile.is_file():
         known = ", ".join(sorted(p.stem for p in profile.parent.glob("*.yaml"))) or "none"

@@ -35,8 +35,9 @@ def simulate_file(
     """Writes a file as a telephone would carry it, by the `channel` section of params.yaml."""
     import soundfile
 
-    from telephone_asr.channel import line as channel
     from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+    from telephone_asr.channel.line import simulate
+    from telephone_asr.channel.portable import generator
     from telephone_asr.corpora.items import Item, load
     from telephone_asr.params import load_params
     from telephone_asr.shards import Rejected
@@ -46,10 +47,10 @@ def simulate_file(
     sound = load(Item(source.stem, source))
     if isinstance(sound, Rejected):
         raise InputError(f"{sound.detail}.")
-    rng = channel.generator(seed, source.stem)
+    rng = generator(seed, source.stem)
     corpus = RAW / "wideband"
     pool = babble_pool(corpus, line, seed) if corpus.is_dir() else None
-    samples, done = channel.simulate(sound.samples, sound.sample_rate_hz, line, pool, rng, "")
+    samples, done = simulate(sound.samples, sound.sample_rate_hz, line, pool, rng, "")
     try:
         soundfile.write(target, samples, TELEPHONE_RATE_HZ)
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:

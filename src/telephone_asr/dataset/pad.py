@@ -7,12 +7,11 @@ where that has none.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from telephone_asr.channel.portable import random_numbers, to_int16
+from telephone_asr.channel.portable import generator, to_int16
 
 FRAME_S = 0.01  # of the encoder's frames
 ROW_FRAMES = 6  # from one row of the encoder's input to the next
@@ -29,7 +28,7 @@ class Padding:
 
     def seconds(self, key: str, copy: int) -> tuple[float, float]:
         """Returns how much comes before and after a copy of the utterance; mostly nothing."""
-        rng = self._generator(key, copy)
+        rng = generator(self.seed, f"pad {key}", copy)
         if rng.random() >= self.share:
             return 0.0, 0.0
         before_s, after_s = (float(s) for s in rng.uniform(0, self.most_s, 2))
@@ -43,12 +42,9 @@ class Padding:
     def padded(self, samples: np.ndarray, rate_hz: int, key: str, copy: int) -> np.ndarray:
         """Returns int16 samples (n,) with the quiet that the copy gets."""
         sizes = [round(s * rate_hz) for s in self.seconds(key, copy)]
-        rng = self._generator(key, copy, "sound")
+        rng = generator(self.seed, f"quiet line {key}", copy)
         before, after = (quiet_line(samples, rate_hz, n, rng) for n in sizes)
         return np.concatenate([before, samples, after])
-
-    def _generator(self, key: str, copy: int, what: str = "pad") -> np.random.Generator:
-        return random_numbers([self.seed, copy, zlib.crc32(f"{what} {key}".encode())])
 
 
 def quiet_line(

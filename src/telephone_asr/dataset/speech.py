@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Where in the model its input enters: what comes before has been computed already.
 InputStage = Literal["features", "encoded", "adapted"]
-Change = Callable[[int, torch.Tensor], torch.Tensor]  # of an utterance's features, by its place
+Change = Callable[[str, int, torch.Tensor], torch.Tensor]  # key, number of the copy, its features
 
 
 class Sounds(Protocol):
@@ -87,7 +87,7 @@ class SpeechDataset(torch.utils.data.Dataset):
         self._frontend = frontend
         self._kept: dict[int, torch.Tensor] = {}
         self._room_bytes = round(cache_mb * 2**20)
-        self._outputs: PrecomputedOutputs | None = None
+        self._outputs: PrecomputedOutputs | Mapping[int, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -103,7 +103,7 @@ class SpeechDataset(torch.utils.data.Dataset):
             return self._features(index)
         copy, place = divmod(index, self._n_distinct)
         rows = self._copied(place, copy)
-        return self._change(index, rows) if self._change else rows
+        return self._change(self.examples[index].key, copy, rows) if self._change else rows
 
     def _copied(self, index: int, copy: int) -> torch.Tensor:
         """Returns the features of a copy: with a line or quiet of its own, which no other has."""
@@ -168,6 +168,11 @@ class SpeechDataset(torch.utils.data.Dataset):
         outputs.fill(lambda part: frozen_rows(nano, self, input_stage, part, max_batch_rows), share)
         self._outputs, self.input_stage = outputs, input_stage
         self._kept.clear()
+
+    def take(self, outputs: Mapping[int, torch.Tensor], input_stage: InputStage) -> None:
+        """Replaces the features by a part's outputs, (T, D) by the utterance's number, that are
+        there already."""
+        self._outputs, self.input_stage = outputs, input_stage
 
     def _keep(self, index: int, features: torch.Tensor) -> None:
         size = features.numel() * features.element_size()

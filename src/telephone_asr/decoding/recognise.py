@@ -95,6 +95,7 @@ def transcribe(
     share: tuple[int, int] = (0, 1),
     beams: int = 1,
     hotwords: Sequence[str] = (),
+    look: Look | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -103,6 +104,7 @@ def transcribe(
     Args:
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
+        look: as in `recognise`.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
@@ -113,6 +115,7 @@ def transcribe(
         by_ctc=by_ctc,
         beams=beams,
         share=share,
+        look=look,
     )
     for module in was_training:
         module.training = True

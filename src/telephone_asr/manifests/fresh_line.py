@@ -19,7 +19,8 @@ FS_HZ = 8000  # of simulated speech
 def recorded_sets(directory: Path, split: Split, frozen: Path) -> Sets:
     """Reads which set each wideband recording is in. frozen: the list in git, where there is one.
 
-    Both the stage that simulates and the one that writes manifests ask it, so they agree.
+    They are those that `sorting.survey` sees too, so that what is simulated is what the manifests
+    hear of.
     """
     sets = Sets(split, read_frozen(frozen) if split.frozen else None)
     for cut in read_cuts(directory):

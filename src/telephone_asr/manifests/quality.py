@@ -56,6 +56,9 @@ WITH_PAUSES_S = 5.0  # up to this length, pauses are nothing against it
 NOISY_DB = 20.0  # below this SNR, P.56 counts a pause's noise as speech: its margin is 16 dB
 FEWEST_SHORT = 20  # turns of so many syllables tell how long they usually take
 RATE_MISTAKE = 1.7  # so much faster in the mean of voice and words; they may differ by no more
+# So much speech must its transcript stand for: the pitch is the median of 0.8 s of loud frames, and
+# one syllable alone may be twice as short or as high as the next.
+RATE_S = 1.0
 
 
 Percentile = Annotated[StrictFloat, Field(ge=0, le=100)]
@@ -231,12 +234,13 @@ def _pace(candidate: Candidate, factor: float, usual: Norms) -> Iterator[tuple[s
 
 def _rate(candidate: Candidate, usual: Norms) -> Iterator[tuple[str, str]]:
     """Objects to voice and words that are alike too fast or too slow, as a wrong sample rate in the
-    header makes them; either alone may be a high voice or a hurried one."""
-    pitch_hz = candidate.measures["pitch_hz"]
-    if pitch_hz is None or not candidate.active_s:
+    header makes them; either alone may be a high voice or a hurried one, and a few syllables say
+    too little."""
+    pitch_hz, expected_s = candidate.measures["pitch_hz"], usual.active_s(candidate.syllables)
+    if pitch_hz is None or not candidate.active_s or expected_s < RATE_S:
         return
     higher = pitch_hz / usual.pitch_hz
-    faster = usual.active_s(candidate.syllables) / candidate.active_s
+    faster = expected_s / candidate.active_s
     both = math.sqrt(higher * faster)
     alike = 1 / RATE_MISTAKE < higher / faster < RATE_MISTAKE
     if alike and not 1 / RATE_MISTAKE <= both <= RATE_MISTAKE:

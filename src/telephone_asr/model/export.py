@@ -10,13 +10,17 @@ from telephone_asr.model.frontend import TELEPHONE_FS, WIDEBAND_FS
 from telephone_asr.model.pretrained import FunASRNano
 
 
-def export(nano: FunASRNano, directory: Path) -> None:
+def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
     """Writes the model with all its checkpoints merged into one model.pt.
 
     Tokenizers are copied from the base model's directory. config.yaml is the base's, without a CTC
     branch that it has no weights of, and gets the dtype of the weights, fp32 (in bf16 a merged LoRA
     loses 2 to 18 % of its norm), and the front end that the checkpoints were trained with. FunASR
     has none at 8 kHz with the filters of 16 kHz: it upsamples, and hears nearly the same.
+
+    Args:
+        verbatim: the model was adapted with the prompt for texts without digits and punctuation.
+            FunASR, its servers too, asks with the other unless config.yaml says so.
     """
     if nano.peft is not None:
         nano.model.llm = nano.peft.merge_and_unload()
@@ -27,5 +31,7 @@ def export(nano: FunASRNano, directory: Path) -> None:
     frontend = config["frontend_conf"]
     if frontend.pop("filters", None) == "aligned" and frontend["fs"] == TELEPHONE_FS:
         frontend["fs"] = WIDEBAND_FS
+    if verbatim:
+        config["itn"] = False
     writing.write_config(directory, config)
     writing.save_weights(nano.model.state_dict(), directory / "model.pt")

@@ -12,9 +12,8 @@ import numpy as np
 
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, WIDEBAND_RATE_HZ
-from telephone_asr.channel.line import generator
 from telephone_asr.channel.options import Line
-from telephone_asr.channel.portable import random_numbers
+from telephone_asr.channel.portable import generator, random_numbers
 from telephone_asr.no_speech import held_out, kinds
 from telephone_asr.no_speech.kinds import make_clip
 from telephone_asr.shards import Utterance, write_shard

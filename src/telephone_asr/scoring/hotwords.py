@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.channel.line import generator
+from telephone_asr.channel.portable import generator
 from telephone_asr.manifests.hotwords import draw, draw_others, pieces, unit_counts
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.compare import bootstrap_interval

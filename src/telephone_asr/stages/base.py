@@ -57,12 +57,14 @@ def copy_model(base: Base, target: Path) -> None:
 def train_tiny(params: Params) -> None:
     """Trains the tiny model on the wideband speech, in two steps.
 
-    First CTC alone teaches the encoder to hear; then the encoder is frozen, and the adaptor and the
-    language model learn to write what it hears, from whole and from spliced utterances. Training
-    all of it at once, with the language model's loss alone, or without splicing, ends in a model
-    that knows the sentences and does not listen.
+    First CTC alone teaches the encoder to hear, and the adaptor to bring what it hears in few rows
+    (`training.guide`); then the encoder is frozen, and the adaptor and the language model learn to
+    write it, from whole and from spliced utterances. Training all of it at once, with the language
+    model's loss alone, or without splicing, ends in a model that knows the sentences and does not
+    listen.
     """
     from telephone_asr.model.tiny import as_published, write_tiny
+    from telephone_asr.training import guide
 
     tiny = params.base.tiny
     building = OWN_SCRATCH / "base"  # becomes models/base when it is whole
@@ -70,6 +72,7 @@ def train_tiny(params: Params) -> None:
     dither = params.frontend.dither
     write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)
     nano = load(building)
+    guide.add_guide(nano, params.seed)
     data = ("wideband",)
 
     # Without sound that nobody speaks in: CTC begins with blanks everywhere, and where a tenth of
@@ -82,12 +85,14 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=0.0,
         ctc_weight=1.0,
+        guide_weight=1.0,
         augment=params.train.augment,
         pad=params.train.pad,
         **vars(tiny.ctc),
     )
+    hearing = ("audio_encoder.", *CTC_BRANCH, "audio_adaptor.", "llm.model.embed_tokens.")
     first = Trainer(listening, params, nano)
-    by_ctc = first.run(parts.choose_trained(nano, ("audio_encoder.", *CTC_BRANCH)))
+    by_ctc = first.run(parts.choose_trained(nano, (*hearing, f"{guide.NAME}.")))
 
     writing = Plan(
         name="base_llm",
@@ -97,6 +102,7 @@ def train_tiny(params: Params) -> None:
         seed=params.seed,
         llm_weight=1.0,
         ctc_weight=0.0,
+        guide_weight=0.5,
         splice=True,
         no_speech=tiny.no_speech,
         augment=params.train.augment,
@@ -104,7 +110,10 @@ def train_tiny(params: Params) -> None:
         **vars(tiny.llm),
     )
     second = Trainer(writing, params, nano)
-    by_llm = second.run(parts.choose_trained(nano, ("audio_adaptor.", "llm.")))
+    by_llm = second.run(
+        parts.choose_trained(nano, ("audio_adaptor.", "llm.", f"{guide.NAME}.adaptor."))
+    )
+    guide.remove_guide(nano)
 
     save_weights(as_published(nano.model), building / "model.pt")
     with new_out(BASE) as new:

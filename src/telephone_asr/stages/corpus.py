@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 import telephone_asr
-from telephone_asr.channel import line as channel
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
+from telephone_asr.channel.line import simulate
+from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, own_sounds, spoken, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
@@ -122,17 +124,17 @@ def _unpack_all(params: Params, part: str, path: Path) -> None:
 
 def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterator[Utterance]:
     line, seed = params.corpus.synthetic.line, params.seed
-    pool = None
+    pool, first = None, []
     if part == "calls":
-        talking = spoken.read(path, utterances[:BABBLE_UTTERANCES])
-        voices = ((one.speaker, samples / np.float32(32768)) for one, samples in talking)
+        first = list(spoken.read(path, utterances[:BABBLE_UTTERANCES]))
+        voices = ((one.speaker, samples / np.float32(32768)) for one, samples in first)
         pool = BabblePool.build(voices, line.babble.talkers, seed)
         pool = with_own_sounds(pool, line, RAW)
-    for one, samples in spoken.read(path, utterances):
+    for one, samples in chain(first, spoken.read(path, utterances[len(first) :])):
         rate_hz, custom = spoken.SAMPLE_RATE_HZ, dict[str, Any]()
         if part == "calls":
-            rng = channel.generator(seed, f"{one.id}/line")
-            samples, custom = channel.simulate(samples, rate_hz, line, pool, rng, one.speaker)
+            rng = generator(seed, f"{one.id}/line")
+            samples, custom = simulate(samples, rate_hz, line, pool, rng, one.speaker)
             rate_hz = TELEPHONE_RATE_HZ
         yield Utterance(
             id=one.id,

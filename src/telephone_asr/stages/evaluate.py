@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr import processes
+from telephone_asr.decoding.heard import dataset_of, heard_before, listen
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import Example, read_manifest
-from telephone_asr.measures import measure
+from telephone_asr.measures import snr_db
 from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
-from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS
 from telephone_asr.outs import new_out, write_json
@@ -48,7 +48,8 @@ from telephone_asr.scoring.transcripts import transcript_line
 from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
 
 if TYPE_CHECKING:
-    from telephone_asr.dataset.speech import Sounds, SpeechDataset
+    import torch
+
     from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
@@ -88,14 +89,19 @@ def evaluate(checkpoint: str, params: Params) -> None:
     examples = {name: read_examples(name) for name in TEST_SETS}
     started_s = time.perf_counter()
     sounds = {name: sound_index(SHARDS[name]) for name in TEST_SETS}
-    texts = {
-        name: _transcribe(nano, examples[name], sounds[name], params.decode, share)
-        for name in TEST_SETS
-    }
-    decoding_s = time.perf_counter() - started_s
-    made_up = _made_up(nano, examples["telecall"][0].prompt, params, share)
     calls, words = hotword_words(examples, params.scoring)
-    listed = hotword_texts(nano, calls, words, sounds["telecall"], params.decode, share)
+    pairs = both_bands(examples) if nano.has_ctc else []
+    kept = {"telecall": {e.key for e in calls}, "simulated": {e.key for _, e in pairs}}
+    texts, heard = {}, {}
+    for name in TEST_SETS:
+        dataset = dataset_of(nano, examples[name], sounds[name])
+        texts[name], heard[name] = listen(nano, dataset, params.decode, share, kept.get(name, ()))
+    decoding_s = time.perf_counter() - started_s
+    heard = {name: processes.gathered(heard[name], share) for name in kept}
+    made_up = _made_up(nano, examples["telecall"][0].prompt, params, share)
+    keys = [example.key for example in examples["telecall"]]
+    plain = {} if params.decode.hotwords else dict(zip(keys, texts["telecall"], strict=True))
+    listed = hotword_texts(nano, calls, words, plain, heard["telecall"], params.decode, share)
     if not accelerator.is_main_process:
         return
     metrics, slices, lines = {}, {}, []
@@ -121,7 +127,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         for name, own in slices["hotwords"].items()
     }
     if nano.has_ctc:
-        metrics["timestamps"] = timestamps(nano, params)
+        metrics["timestamps"] = timestamps(nano, pairs, heard["simulated"], params)
     write_json(METRICS / f"{checkpoint}.json", metrics)
     # No metrics to DVC: hundreds of numbers would bury the few that a diff is for.
     write_json(SLICES / f"{checkpoint}.json", slices)
@@ -178,7 +184,7 @@ def transcript_lines(
             scene=example.scene,
             duration_s=example.duration_s,
             # Measured here, since a simulated cut has the measures of the speech it was made from.
-            snr_db=measure(*sounds.read(example.key))["snr_db"],
+            snr_db=snr_db(*sounds.read(example.key)),
             reference=example.text,
             text=text,
             cut_off=isinstance(text, CutOff),
@@ -192,52 +198,51 @@ def transcript_lines(
 
 def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, int]) -> list[dict]:
     """Returns what the model writes where nobody speaks, without hotwords and with some: all clips,
-    of which this process decodes its share. Encoder and adaptor hear each clip once."""
+    of which this process decodes its share."""
     from telephone_asr.dataset.no_speech import read_clips
-    from telephone_asr.dataset.speech import frozen_rows
-    from telephone_asr.decoding.recognise import batches_by_length, recognise
 
-    decode, directory = params.decode, NO_SPEECH / "test"
-    if not (examples := read_clips(directory, prompt)):
+    directory = NO_SPEECH / "test"
+    if not (clips := read_clips(directory, prompt)):
         raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
-    dataset = _dataset(nano, examples, sound_index(directory))
-    rank, world = share
-    rows: dict = {}
-    # Batch by batch, so that the rows are the same for any number of processes.
-    for batch in batches_by_length(dataset.lengths, decode.batch_size)[rank::world]:
-        heard = frozen_rows(nano, dataset, "adapted", batch, params.train.max_batch_rows)
-        rows |= zip(batch, heard, strict=True)
-    clips = [(e.key, e.scene, e.duration_s) for e in dataset.examples]
-    lines = []
-    for listed in ((), decode.hotwords or no_speech.HOTWORDS):
-        prompts = [with_hotwords(prompt, listed)] * len(clips)
-        texts = recognise(
-            *(nano, rows.__getitem__, dataset.lengths, prompts),
-            *(decode.batch_size, decode.max_tokens, "adapted"),
-            beams=decode.beams,
-            share=share,
-        )
-        texts = texts if share == (0, 1) else processes.put_together(texts)
-        lines += no_speech.made_up_lines(clips, texts, len(listed), params.scoring)
-    return lines
+    decode, dataset = params.decode, dataset_of(nano, clips, sound_index(directory))
+    keys = {clip.key for clip in clips}
+    plain, heard = listen(nano, dataset, replace(decode, hotwords=()), share, keys)
+    prompted = replace(decode, hotwords=decode.hotwords or no_speech.HOTWORDS)
+    again, _ = listen(nano, heard_before(nano, clips, heard), prompted, share)
+    names = [(clip.key, clip.scene, clip.duration_s) for clip in clips]
+    return [
+        *no_speech.made_up_lines(names, plain, 0, params.scoring),
+        *no_speech.made_up_lines(names, again, len(prompted.hotwords), params.scoring),
+    ]
 
 
 def hotword_texts(
     nano: FunASRNano,
     calls: Sequence[Example],
     words: Sequence[hotwords.Words],
-    sounds: Sounds,
+    plain: Mapping[str, str],
+    heard: Mapping[str, torch.Tensor],
     decode: Decode,
     share: tuple[int, int] = (0, 1),
 ) -> dict[str, list[str]]:
-    """Returns the texts of calls under each of `hotwords.LISTS`; share as in `_transcribe`."""
+    """Returns the texts of calls under each of `hotwords.LISTS`.
+
+    Args:
+        plain: texts by key that were written without hotwords; an empty one where there is none.
+        heard: what the encoder made of each call, by key.
+        share: as in `listen`.
+    """
     texts = {}
     for name in hotwords.LISTS:
+        if name == "0" and plain:
+            texts[name] = [plain[call.key] for call in calls]
+            continue
         asked = [
             replace(example, prompt=with_hotwords(example.prompt, own.of_list(name)))
             for example, own in zip(calls, words, strict=True)
         ]
-        texts[name] = _transcribe(nano, asked, sounds, replace(decode, hotwords=()), share)
+        again = heard_before(nano, asked, heard)
+        texts[name], _ = listen(nano, again, replace(decode, hotwords=()), share)
     return texts
 
 
@@ -266,20 +271,36 @@ def _evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
     return list(examples[:: -(-len(examples) // at_most)])
 
 
-def timestamps(nano: FunASRNano, params: Params) -> dict[str, float | int]:
+def both_bands(examples: Mapping[str, Sequence[Example]]) -> list[tuple[Example, Example]]:
+    """Returns wideband utterances with what was simulated of each, at most ALIGNED, of test sets by
+    name."""
+    simulated = {recorded_id(e.key): e for e in examples["simulated"]}
+    wideband = [e for e in examples["wideband"] if e.key in simulated][:ALIGNED]
+    return [(example, simulated[example.key]) for example in wideband]
+
+
+def timestamps(
+    nano: FunASRNano,
+    pairs: Sequence[tuple[Example, Example]],
+    heard: Mapping[str, torch.Tensor],
+    params: Params,
+) -> dict[str, float | int]:
     """Measures how far the CTC branch's borders in simulated speech are from those that the base
-    model finds in the same speech before the telephone. Both know the text."""
+    model finds in the same speech before the telephone. Both know the text.
+
+    Args:
+        pairs: of `both_bands`.
+        heard: what the encoder made of the simulated ones, by key.
+    """
     from telephone_asr.decoding.alignment import character_borders
 
-    simulated = {recorded_id(e.key): e for e in read_examples("simulated")}
-    both = [e for e in read_examples("wideband") if e.key in simulated][:ALIGNED]
+    wideband, simulated = ([pair[i] for pair in pairs] for i in range(2))
     base = parts.load_checkpoint(MODELS, "base", **vars(params.frontend))
     base.model.to(next(nano.model.parameters()).device)
-    inputs = [
-        (base, _dataset(base, both, sound_index(SHARDS["wideband"]))),
-        (nano, _dataset(nano, [simulated[e.key] for e in both], sound_index(SHARDS["simulated"]))),
-    ]
-    expected, found = (character_borders(*pair, params.train.max_batch_rows) for pair in inputs)
+    before = dataset_of(base, wideband, sound_index(SHARDS["wideband"]))
+    rows = params.train.max_batch_rows
+    expected = character_borders(base, before, rows)
+    found = character_borders(nano, heard_before(nano, simulated, heard), rows)
     return displacement(found, expected)
 
 
@@ -292,32 +313,6 @@ def cost(lines: Sequence[dict], decoding_s: float) -> dict[str, float]:
         "real_time_factor": round(decoding_s / audio_s, 5),
         "utterances_per_s": round(len(lines) / decoding_s, 3),
     }
-
-
-def _transcribe(
-    nano: FunASRNano,
-    examples: Sequence[Example],
-    sounds: Sounds,
-    decode: Decode,
-    share: tuple[int, int] = (0, 1),
-) -> list[str]:
-    """Returns all texts, of which this process decodes its share (rank, of how many)."""
-    from telephone_asr.decoding.recognise import transcribe
-
-    texts = transcribe(
-        *(nano, _dataset(nano, examples, sounds), decode.batch_size, decode.max_tokens),
-        share=share,
-        beams=decode.beams,
-        hotwords=decode.hotwords,
-    )
-    return texts if share == (0, 1) else processes.put_together(texts)
-
-
-def _dataset(nano: FunASRNano, examples: Sequence[Example], sounds: Sounds) -> SpeechDataset:
-    from telephone_asr.dataset.speech import SpeechDataset
-
-    by_source = {example.source: sounds for example in examples}  # all of one
-    return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
 if __name__ == "__main__":

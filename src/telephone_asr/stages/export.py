@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import PROMPT, Example, read_manifest
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, read_manifest
 from telephone_asr.model import parts
 from telephone_asr.model.export import export
 from telephone_asr.model.frontend import Frontend
@@ -28,10 +28,11 @@ CHECKED = 60  # test calls that both decoders transcribe
 
 def main() -> None:
     params = load_params()
-    with new_out(FINAL) as new:
-        export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), new)
-
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
+    verbatim = examples[0].prompt == PROMPT_VERBATIM  # a corpus has one prompt
+    with new_out(FINAL) as new:
+        export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), new, verbatim)
+
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]
     sounds = {name: sound_index(SHARDS[name]) for name in ("telecall", "simulated")}
@@ -129,8 +130,9 @@ def funasr_texts(
             index = sounds[example.source]
             path = Path(folder) / f"{example.key}.{index.suffix(example.key)}"
             path.write_bytes(index.read_file(example.key))
-            # FunASR's name for the prompt that asks for digits and punctuation.
-            options = {"itn": example.prompt == PROMPT, "max_length": max_tokens}
+            options: dict[str, Any] = {"max_length": max_tokens}
+            if example.prompt != examples[0].prompt:  # which the directory asks with by itself
+                options["itn"] = example.prompt == PROMPT
             texts.append(recogniser.generate(str(path), **options)[0]["text"].strip())
     return texts
 

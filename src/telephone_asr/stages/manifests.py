@@ -51,11 +51,9 @@ def main() -> None:
     params = load_params()
     unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
     rules = _rules(params)
-    made = None
-    if params.train.fresh_line:
-        made = fresh_line.recorded_sets(SHARDS["wideband"], params.split, FROZEN["wideband"])
-    cuts_of = partial(_cuts, made)
-    sorted_ = _sort_all(rules, cuts_of)
+    recorded = _survey("wideband", _cuts(None, "wideband", "surveys"), rules)
+    cuts_of = partial(_cuts, recorded.sets if params.train.fresh_line else None)
+    sorted_ = _sort_all(rules, recorded, cuts_of)
     # No sentence that a model is tested on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
@@ -116,16 +114,17 @@ def _cuts(made: Sets | None, source: str, title: str) -> sorting.Cuts:
     return read
 
 
-def _sort_all(rules: Rules, cuts_of: CutsOf) -> dict[str, tuple[Survey, Verdicts]]:
-    """Sorts all corpora: no recording is in two of them, but for what was simulated of it."""
-    frozen = {s: read_frozen(FROZEN[s]) if rules.split.frozen else None for s in SHARDS}
+def _sort_all(
+    rules: Rules, recorded: Survey, cuts_of: CutsOf
+) -> dict[str, tuple[Survey, Verdicts]]:
+    """Sorts all corpora: no recording is in two of them, but for what was simulated of it.
+    recorded: the survey of the wideband one."""
     surveys = {
-        source: _survey(source, cuts_of(source, "surveys"), rules, frozen[source])
-        for source in SHARDS
+        s: recorded if s == "wideband" else _survey(s, cuts_of(s, "surveys"), rules) for s in SHARDS
     }
     twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
-    recorded = Kept(twins)
-    kept = {"wideband": recorded, "telecall": recorded}
+    both = Kept(twins)
+    kept = {"wideband": both, "telecall": both}
     kept["simulated"] = Kept(
         {simulated_id(key): [simulated_id(t) for t in twins[key]] for key in twins}
     )
@@ -144,7 +143,8 @@ def _reader(source: str) -> sorting.Read:
     return lambda key: index().read(key)
 
 
-def _survey(source: str, cuts: sorting.Cuts, rules: Rules, frozen: frozenset[str] | None) -> Survey:
+def _survey(source: str, cuts: sorting.Cuts, rules: Rules) -> Survey:
+    frozen = read_frozen(FROZEN[source]) if rules.split.frozen else None
     prefix = SIMULATED_PREFIX if source == "simulated" else ""
     survey = sorting.survey(cuts, rules, frozen, prefix)
     if frozen and not survey.sets.frozen_speakers:

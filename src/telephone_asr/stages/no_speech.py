@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
-from telephone_asr.channel.line import generator, simulate
+from telephone_asr.channel.line import simulate
+from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, unwatched
 from telephone_asr.corpora.items import load_all
 from telephone_asr.errors import InputError
@@ -73,7 +74,7 @@ def _make_clips(new: Path, params: Params) -> None:
         "test": (clips.test_clips(options.test_minutes), held_out.LINE),
     }
     pools = {}
-    for name, speech in _voices(RAW / "wideband", params.split).items():
+    for name, speech in babble_voices(RAW / "wideband", params.split).items():
         pools[name] = new / f"{name}.npz"
         babble = BabblePool.build(speech, params.channel.babble.talkers, seed)
         with_own_sounds(babble, params.channel, RAW).save(pools[name])
@@ -96,7 +97,7 @@ def _make_clips(new: Path, params: Params) -> None:
         pool.unlink()
 
 
-def _voices(source: Path, split: Split) -> dict[str, list]:
+def babble_voices(source: Path, split: Split) -> dict[str, list]:
     """Reads the voices that babble is mixed of, speaker and samples: nobody of the training's
     speakers is heard in the test, unless there are too few."""
     chosen: dict[str, dict[str, int]] = {"train": {}, "test": {}}
@@ -114,8 +115,7 @@ def _voices(source: Path, split: Split) -> dict[str, list]:
         found[name] = [
             (u.speaker, to_wideband(u.samples / 32768, u.sample_rate_hz))
             for index in sorted(set(own.values()))
-            for u in read_shard(source, index)
-            if u.id in own
+            for u in read_shard(source, index, own)
         ]
     return found
 

@@ -7,9 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import telephone_asr
+from telephone_asr.channel.portable import generator
 from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
 from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.errors import InputError
@@ -20,6 +19,7 @@ from telephone_asr.scratch import fingerprint
 from telephone_asr.shards import sound_index
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
 
     from telephone_asr.dataset.pad import Padding
@@ -120,7 +120,8 @@ class Inputs:
             fresh=made,
         )
         if plan.input_stage != "features" and examples:
-            paths = [CODE / "dataset", CODE / "model", *places.values()]
+            draws = CODE / "channel" / "portable.py"
+            paths = [CODE / "dataset", CODE / "model", draws, *places.values()]
             if fresh:
                 paths += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
             changes = [repr((plan.augment, fresh, pad)), str(self._params.seed)] if copies else []
@@ -184,7 +185,11 @@ class Inputs:
         options, seed = self._plan.augment, self._params.seed
         if options is None or not options.changes:
             return None  # copies that differ in their pauses or their lines alone
-        return lambda i, rows: augmented(rows, options, np.random.default_rng([seed, i]))
+
+        def change(key: str, copy: int, rows: torch.Tensor) -> torch.Tensor:
+            return augmented(rows, options, generator(seed, f"augment {key}", copy))
+
+        return change
 
     def _print_of(self, path: Path) -> str:
         """Returns a hash of a directory's files, read once: corpora are large."""

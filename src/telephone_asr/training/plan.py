@@ -30,6 +30,7 @@ class Plan:
     mix: float = 0.0  # wideband utterances for each of `train`, so that nothing is forgotten
     no_speech: float = 0.0  # share of all utterances in which nobody speaks
     splice: bool = False  # see training/splice.py
+    guide_weight: float = 0.0  # of the losses of training/guide.py, which the model then has
     augment: Augment | None = None
     pad: Pad | None = None
     fresh_line: FreshLine | None = None  # of simulated speech; None: as data/simulated has it

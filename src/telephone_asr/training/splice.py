@@ -25,7 +25,7 @@ LONGEST_PIECE = 8
 SHARE = 0.5  # of a batch that is spliced
 # The first steps have nothing but spliced utterances, of one or two characters at first and of more
 # and more later; they are short, so a batch has twice as many.
-OPENING = 0.5  # of the steps
+OPENING = 0.2  # of the steps
 
 
 @dataclass

@@ -68,7 +68,10 @@ class Trainer:
         largest = batching.largest(schedule, train_set.lengths, tokens)
         with curves(METRICS / "train" / plan.name, self.is_main) as on_row:
             result = loop.train(
-                Objective(nano, train_set.input_stage, plan.llm_weight, plan.ctc_weight),
+                Objective(
+                    *(nano, train_set.input_stage),
+                    *(plan.llm_weight, plan.ctc_weight, plan.guide_weight),
+                ),
                 trained,
                 self._batch_at(train_set, schedule, largest),
                 len(schedule),

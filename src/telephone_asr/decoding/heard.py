@@ -1,0 +1,71 @@
+"""Sound that a model hears once: what its encoder makes of it is kept, to be written down under one
+prompt after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from telephone_asr import processes
+from telephone_asr.model.frontend import Frontend
+
+if TYPE_CHECKING:
+    import torch
+
+    from telephone_asr.dataset.speech import Sounds, SpeechDataset
+    from telephone_asr.manifests.messages import Example
+    from telephone_asr.model.fun_asr_nano import Rows
+    from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Decode
+
+
+def listen(
+    nano: FunASRNano,
+    dataset: SpeechDataset,
+    decode: Decode,
+    share: tuple[int, int] = (0, 1),
+    kept: Collection[str] = (),
+) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """Returns all texts of a dataset, of which this process decodes its share (rank, of how many),
+    and what the encoder made of those of its share that are to be kept, (T, D) by key."""
+    from telephone_asr.decoding.recognise import transcribe
+
+    heard: dict[str, torch.Tensor] = {}
+
+    def look(indices: Sequence[int], _: Sequence[str], encoded: Rows) -> None:
+        rows, lengths = encoded[0].cpu(), encoded[1].tolist()
+        keys = [dataset.examples[i].key for i in indices]
+        for key, row, length in zip(keys, rows, lengths, strict=True):
+            if key in kept:
+                heard[key] = row[:length].clone()  # not the whole batch
+
+    texts = transcribe(
+        *(nano, dataset, decode.batch_size, decode.max_tokens),
+        share=share,
+        beams=decode.beams,
+        hotwords=decode.hotwords,
+        look=look if kept else None,
+    )
+    return (texts if share == (0, 1) else processes.put_together(texts)), heard
+
+
+def dataset_of(
+    nano: FunASRNano, examples: Sequence[Example], sounds: Sounds | None
+) -> SpeechDataset:
+    """Returns examples whose sound is read when they are heard. sounds: of all of them; None: what
+    the model is given will be told by `SpeechDataset.take`."""
+    from telephone_asr.dataset.speech import SpeechDataset
+
+    by_source = {example.source: sounds for example in examples} if sounds else {}
+    return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+
+
+def heard_before(
+    nano: FunASRNano, examples: Sequence[Example], heard: Mapping[str, torch.Tensor]
+) -> SpeechDataset:
+    """Returns examples that need not be heard again; heard: as `listen` keeps it, of those that
+    this process writes down."""
+    dataset = dataset_of(nano, examples, None)
+    rows = {i: heard[e.key] for i, e in enumerate(examples) if e.key in heard}
+    dataset.take(rows, "encoded")
+    return dataset
