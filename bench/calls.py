@@ -8,6 +8,11 @@ texts after one another against all that was said on it), characters in turns th
 nothing that was said, real-time factor without the loading, and the largest resident memory, also
 of a call of a tenth of the length. FunASR's way is
 `AutoModel(model=..., vad_model="silero-vad")` on a file of each channel, since it averages them.
+
+Then each channel's text, without times, is aligned with its sound as `telephone-asr data align`
+does it: once as it was said, once with the texts of every twentieth turn missing, and a sentence
+that nobody says at other places. A turn is right where it has the text of the turns that it
+overlaps with; its start and end are held against theirs.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,6 +37,8 @@ PAUSE_S = (0.8, 4.0)
 HOLD_S, HOLD_SHARE = 20.0, 0.05
 TONE_HZ, TONE_S = 450.0, 4.0  # as a Chinese exchange rings
 WAYS = ("ours", "funasr")
+LENGTHS = ("long", "short")
+UNSAID = "今天下午公园里的花都开了我们一起去看看吧"
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,34 @@ def make_call(
         channel = int(rng.integers(2))
     soundfile.write(path, samples, rate_hz, subtype="PCM_16")
     return said
+
+
+def write_lists(folder: Path, name: str, said: Sequence[Said]) -> None:
+    """Writes what is said in a call as lists of calls: its turns, and all of each channel's text
+    without times, as it was said and damaged."""
+    turns = [
+        {"id": f"turn-{n:04}", "start": round(one.start_s, 3), "end": round(one.end_s, 3)}
+        | {"audio": f"{name}.wav", "channel": one.channel, "text": one.text}
+        for n, one in enumerate(said)
+    ]
+    lists = {"turns": turns, "whole": [], "damaged": []}
+    for channel, side in enumerate(("left", "right")):
+        own = [one.text for one in said if one.channel == channel]
+        head = {"id": side, "audio": f"{name}.wav", "channel": channel}
+        lists["whole"].append({**head, "text": "，".join(own)})
+        lists["damaged"].append({**head, "text": "，".join(damaged(own))})
+    for kind, lines in lists.items():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (folder / f"{name}-{kind}.jsonl").write_text(text, encoding="utf-8")
+
+
+def damaged(texts: Sequence[str]) -> Iterator[str]:
+    """Leaves out every twentieth text, and puts in a sentence behind others."""
+    for n, text in enumerate(texts):
+        if n % 20 != 7:
+            yield text
+        if n % 20 == 13:
+            yield UNSAID
 
 
 def trimmed(samples: np.ndarray, share: float = 0.02) -> np.ndarray:
@@ -129,6 +164,25 @@ def funasr(model: Path, path: Path) -> tuple[float, list[Said]]:
     return seconds, said
 
 
+def align(model: Path, path: Path) -> tuple[float, list[Said]]:
+    """path: a list of transcripts."""
+    import telephone_asr
+    from telephone_asr.calls.align import align
+    from telephone_asr.commands.align import MIN_SCORE
+    from telephone_asr.corpora.calls import call_items
+
+    nano = telephone_asr.load_model(model)
+    started, said = time.perf_counter(), []
+    for item in call_items(path):
+        parts = align(nano, Path(item.audio), item.channel, item.text)
+        said += [
+            Said(item.channel or 0, part.start_s or 0.0, part.end_s or 0.0, part.text)
+            for part in parts
+            if part.score is not None and part.score >= MIN_SCORE
+        ]
+    return time.perf_counter() - started, said
+
+
 def one_way(way: str, model: Path, path: Path) -> None:
     seconds, said = globals()[way](model, path)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
@@ -161,7 +215,24 @@ def row(way: str, model: Path, folder: Path, calls: dict[str, tuple[float, list[
     alone = sum(len(t.text) for t in said if not any(overlap(t, other) for other in truth))
     cells.append(str(alone) if way == "ours" else "-")
     cells.append(f"{found['long']['seconds'] / (60 * minutes):.4f}")
-    cells += [f"{found[name]['peak_mb']:.0f}" for name in ("long", "short")]
+    cells += [f"{found[name]['peak_mb']:.0f}" for name in LENGTHS]
+    return f"| {' | '.join(cells)} |"
+
+
+def align_row(kind: str, model: Path, folder: Path, truth: Sequence[Said], minutes: float) -> str:
+    """Returns a line of the table of alignments: of the transcripts of the two calls."""
+    found = {name: run("align", model, folder / f"{name}-{kind}.jsonl") for name in LENGTHS}
+    turns, right, off_s = found["long"]["said"], 0, []
+    for turn in turns:
+        own = [one for one in truth if overlap(one, turn)]
+        if "".join(one.text for one in own) == turn.text.replace("，", ""):
+            right += 1
+            off_s.append((turn.start_s - own[0].start_s, turn.end_s - own[-1].end_s))
+    off = np.abs(off_s)
+    times = [f"{np.mean(off[:, n]):.2f}, {np.quantile(off[:, n], 0.95):.2f}" for n in (0, 1)]
+    factor = found["long"]["seconds"] / (60 * minutes)
+    memory = [f"{found[name]['peak_mb']:.0f}" for name in LENGTHS]
+    cells = [kind, str(len(truth)), str(len(turns)), str(right), *times, f"{factor:.4f}", *memory]
     return f"| {' | '.join(cells)} |"
 
 
@@ -179,7 +250,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--folder", type=Path, help="where the calls are kept; default: nowhere")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=(*WAYS, "align"), help=argparse.SUPPRESS)
     parser.add_argument("--call", type=Path, help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.way:
@@ -188,18 +259,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = a.folder or Path(temporary)
         utterances, rate_hz = held_out(a.corpus)
-        lengths = {"long": a.minutes, "short": a.minutes / 10}
         calls = {
             name: (minutes, make_call(folder / f"{name}.wav", utterances, minutes, 0, rate_hz))
-            for name, minutes in lengths.items()
+            for name, minutes in zip(LENGTHS, (a.minutes, a.minutes / 10), strict=True)
         }
-        (folder / "truth.json").write_text(
-            json.dumps([asdict(one) for one in calls["long"][1]], ensure_ascii=False)
-        )
+        for name, (_, said) in calls.items():
+            write_lists(folder, name, said)
         print("| way | CER left | CER right | in silence | real-time factor | MB | MB, a tenth |")
         print("|:--|--:|--:|--:|--:|--:|--:|")
         for way in a.ways:
             print(row(way, a.model, folder, calls), flush=True)
+        print("\n| transcript | turns said | kept | right | start off, s: mean, 95 % | end", end="")
+        print(" | real-time factor | MB | MB, a tenth |\n|:--|--:|--:|--:|--:|--:|--:|--:|--:|")
+        for kind in ("whole", "damaged"):
+            print(align_row(kind, a.model, folder, calls["long"][1], a.minutes), flush=True)
 
 
 if __name__ == "__main__":

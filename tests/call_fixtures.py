@@ -1,5 +1,6 @@
 """Calls with two channels, made of the embedded speech, whose turns are known."""
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,3 +42,49 @@ def made_call(
         return path, make_call(path, spoken_utterances, minutes, seed)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def by_heart(tmp_path_factory, spoken_utterances) -> tuple[Path, list[tuple[np.ndarray, str]]]:
+    """A tiny model whose CTC branch knows a dozen utterances by heart, and these."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from model_fixtures import TINY
+    from telephone_asr.channel.portable import to_int16
+    from telephone_asr.model.frontend import Frontend
+    from telephone_asr.model.fun_asr_nano import ctc_loss, encode
+    from telephone_asr.model.pretrained import load
+    from telephone_asr.model.tiny import write_tiny
+    from telephone_asr.model.tokenizer import build_tokenizers
+    from telephone_asr.model.writing import save_weights
+
+    folder, known = tmp_path_factory.mktemp("by-heart"), spoken_utterances[:12]
+    build_tokenizers([text for _, text in spoken_utterances], folder / "tokenizer")
+    size = dataclasses.replace(TINY, encoder_dim=64)
+    write_tiny(folder / "model", size, folder / "tokenizer", 16000, seed=1)
+    nano = load(folder / "model")
+    nano.model.requires_grad_(True)
+    frontend = Frontend(nano.config["frontend_conf"])
+    # With more and less of a quiet line around them, as a detector may cut them.
+    rng, batches = np.random.default_rng(0), []
+    for _ in range(8):
+        around = [np.zeros(n, np.float32) for n in rng.integers(0, RATE_HZ // 3, 24)]
+        sounds = [
+            np.concatenate([around[2 * n], samples, around[2 * n + 1]])
+            for n, (samples, _) in enumerate(known)
+        ]
+        quiet = [one + 1e-4 * rng.standard_normal(len(one)) for one in sounds]
+        rows = [frontend(to_int16(one * 32768), RATE_HZ) for one in quiet]
+        batches.append((pad_sequence(rows, True), torch.tensor([len(row) for row in rows])))
+    trained = [p for name, p in nano.model.named_parameters() if not name.startswith("llm.")]
+    optimizer = torch.optim.AdamW(trained, lr=2e-3)
+    for step in range(200):
+        encoded = encode(nano, *batches[step % len(batches)])
+        loss = ctc_loss(nano, [text for _, text in known], *encoded)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    save_weights(nano.model.state_dict(), folder / "model" / "model.pt")
+    return folder / "model", known

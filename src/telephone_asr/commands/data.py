@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from telephone_asr.commands.align import MIN_SCORE, align_list
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, SHARDS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, SHARDS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 
@@ -27,6 +28,23 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
     task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS)))
+
+    task = tasks.add_parser(
+        "align",
+        help="long transcripts without times become turns to train on",
+        description="Aligns them by a model's CTC branch and cuts them at pauses: docs/data.md",
+    )
+    task.add_argument("list", type=Path, metavar="LIST", help="of calls: JSONL or CSV")
+    task.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    task.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL of turns")
+    task.add_argument(
+        "--min-score",
+        type=float,
+        default=MIN_SCORE,
+        metavar="X",
+        help=f"log probability per character of turns that are kept (default: {MIN_SCORE})",
+    )
+    task.set_defaults(run=lambda a: _print(align_list(a.list, a.model, a.output, a.min_score)))
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from telephone_asr.scoring.options import Scoring
     from telephone_asr.shards import Rejected
 
-CORPORA = ("calls", "kaldi", "lhotse")
+CORPORA = ("calls", "whole_calls", "kaldi", "lhotse")
 SHOWN = 12  # of the most frequent errors
 
 
@@ -35,6 +35,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
     corpus = parser.add_mutually_exclusive_group(required=True)
     corpus.add_argument("--calls", type=Path, metavar="FILE", help="recordings in JSONL or CSV")
+    corpus.add_argument(
+        "--whole-calls", type=Path, metavar="FILE", help="the same, heard as `transcribe` does"
+    )
     corpus.add_argument("--kaldi", type=Path, metavar="DIR", help="a Kaldi data directory")
     corpus.add_argument("--lhotse", type=Path, metavar="PATH", help="Lhotse manifests")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write transcripts as JSONL")
@@ -54,6 +57,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from telephone_asr.params import load_params
 
+    if arguments.whole_calls and (arguments.beams or arguments.hotwords):
+        raise InputError("--whole-calls: `transcribe` takes no --beams and no --hotwords: drop it.")
     params = load_params()
     params = replace(params, decode=_decode(params.decode, arguments))
     kind = next(kind for kind in CORPORA if getattr(arguments, kind))
@@ -99,6 +104,7 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     from accelerate import Accelerator
     from tqdm import tqdm
 
+    from telephone_asr.commands.evaluate_calls import evaluate_calls
     from telephone_asr.decoding.corpus import score_items
     from telephone_asr.model import layout, pretrained
     from telephone_asr.model.devices import allow_tf32
@@ -110,6 +116,10 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
     nano = pretrained.load(model)
     allow_tf32(nano.config)
     nano.model.to(Accelerator().device)
+    if kind == "whole_calls":
+        with _written(output) as file:
+            evaluate_calls(nano, items, path, file, params)
+        return
     results = score_items(
         *(nano, items),
         **vars(params.decode),
@@ -149,16 +159,17 @@ def _written(output: Path | None) -> Iterator[IO[bytes] | None]:
 def _items(kind: str, path: Path) -> list[Item]:
     from telephone_asr.corpora import calls, imported, kaldi, lhotse_sets
 
+    option = f"--{kind.replace('_', '-')}"
     if not os.path.exists(path):
-        raise InputError(f"--{kind}: {path} does not exist.")
-    if kind == "calls":
+        raise InputError(f"{option}: {path} does not exist.")
+    if kind in ("calls", "whole_calls"):
         items = calls.call_items(path)
     elif kind == "kaldi":
         items = kaldi.kaldi_items(path)
     else:
         items = lhotse_sets.manifest_items(path, None)
     if not items:
-        raise InputError(f"--{kind}: {path} holds no utterances.")
+        raise InputError(f"{option}: {path} holds no utterances.")
     return imported.with_good_ids(items, set())
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.calls.formats import FORMATS
 from telephone_asr.calls.turns import CHANNELS, NAMES
-from telephone_asr.commands.arguments import count
+from telephone_asr.commands.arguments import count, max_hours
 from telephone_asr.errors import InputError
 from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import one_line
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from telephone_asr.calls.outputs import Job
 
 ALONE = ("txt", "srt", "textgrid", "html")  # of which two after one another are none
-PARAMS = Path("params.yaml")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -72,19 +71,12 @@ def _run(a: argparse.Namespace) -> None:
     from telephone_asr.calls.recording import Choice
     from telephone_asr.calls.transcriber import BATCH_SIZE
 
-    choice = Choice(a.channels, a.names, a.whole, **_limits())
+    choice = Choice(a.channels, a.names, a.whole, max_hours())
     printed = a.out == Path("-") or not (a.out or a.format)
     render = a.format or (None if a.out is None else "txt")
     work = Work(a.model, choice, a.batch_size or BATCH_SIZE, render)
     out = None if printed else a.out
     transcribe_paths(a.paths, work, printed, out, a.force, a.processes)
-
-
-def _limits() -> dict[str, float]:
-    """Returns what the repository's params.yaml allows, where the command runs in one."""
-    from telephone_asr.params import load_params
-
-    return {"max_hours": load_params().corpus.max_hours} if PARAMS.is_file() else {}
 
 
 def transcribe_paths(
