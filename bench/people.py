@@ -38,7 +38,7 @@ CHANGES = (
 )
 MADE_ANEW = ("data", "models", "metrics", "docs", "tests", "site")
 # Epochs of CTC and of the language model, rows a batch of the former: about as many steps each.
-ARMS = {"alone": (24, 60, 200), "with embedded": (12, 24, 350)}
+ARMS = {"alone": (48, 60, 200), "with embedded": (22, 24, 350)}
 
 
 def write_corpus(directory: Path, people: Sequence[Item], embedded: bool) -> None:

@@ -113,16 +113,33 @@ def test_so_many_batches_have_lists_of_so_many_words_of_which_some_are_said(shar
                 said[sum(word in text for word in words)] += 1
     assert listed[True] / 400 == pytest.approx(share, abs=0.07)
     assert set(sizes) == {1, 2, 3, 4, 5, 6}
-    assert min(sizes.values()) > 0.7 * max(sizes.values())
+    assert sizes[1] > sizes[3] > sizes[6]  # long lists take most of the time
     assert set(said) == {0, 1, 2, 3}
-    none = np.mean([1 / (min(size, MOST_SAID) + 1) for size in range(1, 7)])
+    none = sum(n / (min(size, MOST_SAID) + 1) for size, n in sizes.items()) / sizes.total()
     assert said[0] / said.total() == pytest.approx(none, abs=0.05)
+
+
+def test_half_of_the_batches_have_no_list_longer_than_the_root():
+    texts = [f"第{chr(0x4E00 + 7 * i)}{chr(0x4F00 + 11 * i)}号" for i in range(300)]
+    made = lists(most=49, texts=texts)
+    longest = [
+        max(len(words_of(prompt)) for prompt in made.put_into(batch(), number).prompts)
+        for number in range(200)
+    ]
+    assert np.mean([n <= 7 for n in longest]) == pytest.approx(0.5, abs=0.12)
+    assert max(longest) > 35
 
 
 def test_batches_whose_memory_is_tried_out_have_lists_in_any_case():
     made = PromptLists(CALLS, 0.0, 5, seed=0, always=[3])
     have = [any(map(words_of, made.put_into(batch(), number).prompts)) for number in range(6)]
     assert have == [False, False, False, True, False, False]
+
+
+def test_batches_whose_memory_is_tried_out_have_long_lists():
+    made = PromptLists(CALLS, 0.0, 6, seed=0, always=range(50))
+    sizes = Counter(len(words_of(p)) for n in range(50) for p in made.put_into(batch(), n).prompts)
+    assert sizes[6] > 0.1 * sizes.total()
 
 
 def test_distractors_are_words_of_other_transcripts():

@@ -36,8 +36,11 @@ class PromptLists:
     Args:
         texts: all transcripts that are trained on.
         share: of the batches whose prompts hold lists, so of the prompts.
-        most: words in a list; there are 1 to so many, fewer where the transcripts are too few.
-        always: the numbers of batches that have lists in any case: those whose memory is tried out.
+        most: words in a list; there are 1 to so many, fewer where the transcripts are too few. Long
+            lists take most of the time, and are rare: half of the batches have none longer than
+            the root of `most`.
+        always: the numbers of batches that have lists in any case, and long ones: those whose
+            memory is tried out.
     """
 
     def __init__(
@@ -65,11 +68,15 @@ class PromptLists:
         rng = np.random.default_rng([self._seed, number, _STREAM])
         if rng.random() >= self._share and number not in self._always:
             return batch
-        pairs = zip(batch.prompts, batch.texts, strict=True)
-        return replace(batch, prompts=[with_hotwords(p, self._words(t, rng)) for p, t in pairs])
+        most = self._most if number in self._always else round(self._most ** rng.random())
+        prompts = [
+            with_hotwords(prompt, self._words(text, most, rng))
+            for prompt, text in zip(batch.prompts, batch.texts, strict=True)
+        ]
+        return replace(batch, prompts=prompts)
 
-    def _words(self, text: str, rng: np.random.Generator) -> list[str]:
-        size = int(rng.integers(1, self._most + 1))
+    def _words(self, text: str, most: int, rng: np.random.Generator) -> list[str]:
+        size = int(rng.integers(1, most + 1))
         said = int(rng.integers(min(size, MOST_SAID) + 1))
         words = draw(pieces(text), self._counts, said, rng)
         words += draw_others(self._pool, text, size - len(words), rng)
