@@ -20,6 +20,7 @@ from repository_fixtures import ROOT
 from telephone_asr import cli
 from telephone_asr.calls.turns import Call
 from telephone_asr.errors import InputError
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 
 
 @pytest.fixture
@@ -250,6 +251,24 @@ def test_an_utterance_of_one_segment_has_the_text_that_it_had(
         soundfile.write(path, np.concatenate([around, samples, around]), RATE_HZ)
         whole = telephone_asr.transcribe(path, model, whole=True)
         assert telephone_asr.transcribe(path, model).text == whole.text
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [("", PROMPT_VERBATIM), ("itn: false\n", PROMPT_VERBATIM), ("itn: true\n", PROMPT)],
+)
+def test_a_model_is_asked_as_it_was_adapted(
+    call, fitted_directory, tmp_path, monkeypatch, capsys, line, prompt
+):
+    directory = Path(shutil.copytree(fitted_directory, tmp_path / "model"))
+    with (directory / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write(line)
+    model = telephone_asr.load_model(directory)
+    encode, read = model.tokenizer.encode, []
+    monkeypatch.setattr(model.tokenizer, "encode", lambda text: read.append(text) or encode(text))
+    telephone_asr.transcribe(call[0], model)
+    assert {text for text in read if "转写" in text} == {f"<|im_start|>user\n{prompt}"}
+    assert "no key" not in capsys.readouterr().err
 
 
 def test_a_model_without_a_ctc_branch_has_turns_without_characters(call, tiny_directory, tmp_path):

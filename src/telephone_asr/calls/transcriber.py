@@ -18,7 +18,7 @@ from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.corpora.values import shown
 from telephone_asr.decoding.corpus import recognise_utterances
-from telephone_asr.manifests.messages import PROMPT_VERBATIM
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.fun_asr_nano import Rows
 from telephone_asr.shards import Rejected, Utterance
@@ -126,8 +126,10 @@ class _Window:
         sounds = [sound for _, _, sound in self._waiting]
         longest_s = max((len(u.samples) / u.sample_rate_hz for u in sounds), default=0.0)
         limit = max(MAX_TOKENS, math.ceil(MAX_TOKENS_PER_S * longest_s))
+        # `export` says with which the model was adapted.
+        prompt = PROMPT if self._nano.config.get("itn") else PROMPT_VERBATIM
         recognise_utterances(
-            *(self._nano, self._frontend, sounds, PROMPT_VERBATIM, self._batch_size, limit),
+            *(self._nano, self._frontend, sounds, prompt, self._batch_size, limit),
             look=self._look,
         )
         for call, _, _ in self._waiting:

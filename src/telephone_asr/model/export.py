@@ -20,7 +20,7 @@ def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
 
     Args:
         verbatim: the model was adapted with the prompt for texts without digits and punctuation.
-            FunASR, its servers too, asks with the other unless config.yaml says so.
+            FunASR, its servers too, asks with the other unless config.yaml says `itn: false`.
     """
     if nano.peft is not None:
         nano.model.llm = nano.peft.merge_and_unload()
@@ -31,7 +31,6 @@ def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
     frontend = config["frontend_conf"]
     if frontend.pop("filters", None) == "aligned" and frontend["fs"] == TELEPHONE_FS:
         frontend["fs"] = WIDEBAND_FS
-    if verbatim:
-        config["itn"] = False
+    config["itn"] = not verbatim
     writing.write_config(directory, config)
     writing.save_weights(nano.model.state_dict(), directory / "model.pt")

@@ -64,6 +64,7 @@ CTC_NEEDED = {
 # What FunASR's classes know beside the published keys, with its defaults.
 MORE = {
     "ctc_vocab_size": 60515,
+    "itn": True,  # asks for digits and punctuation
     "frontend_conf.dither": 1.0,
     "audio_adaptor_conf.attention_heads": 8,
     "ctc_decoder_conf.attention_heads": 8,
