@@ -61,6 +61,24 @@ def test_the_same_numbers_give_the_same_png(panels):
     assert png != figures.png(panels[:4], "CER (synthetic speech)", 2)
 
 
+def test_a_long_title_stays_above_its_panel(speech, monkeypatch):
+    line = "amr_nb_7400+alaw, level −27 dB, babble 19 dB, handset, echo, 3 % lost, concealed"
+    shown = []
+
+    class Seen(figures.Figure):
+        def savefig(self, *args, **kwargs):
+            shown.append(self)
+            super().savefig(*args, **kwargs)
+
+    monkeypatch.setattr(figures, "Figure", Seen)
+    sounds = [(line, speech(0.4, rate_hz=8000), 8000)] * 4
+    figures.png(sound.spectrograms("sheet", sounds, 4), "Calls", 2)
+    for part in shown[0].subfigs:
+        above, axes = part._suptitle.get_window_extent(), part.axes[0].get_window_extent()
+        assert part.bbox.x0 <= above.x0 < above.x1 <= part.bbox.x1
+        assert axes.y1 <= above.y0 < above.y1 <= part.bbox.y1
+
+
 def test_an_svg_takes_its_colours_and_its_font_from_the_page(drawn):
     for name, svg in drawn.items():
         assert "var(--ink)" in svg, name

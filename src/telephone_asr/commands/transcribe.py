@@ -155,13 +155,16 @@ def _progress(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Outco
     if not jobs:
         return
     started, heard_s = time.perf_counter(), 0.0
-    with tqdm(total=len(jobs), desc=work.model.name, unit=" recordings") as bar:
+    # miniters: seconds alone say when the bar is written anew, however much is heard in between.
+    with tqdm(total=len(jobs), desc=work.model.name, unit=" recordings", miniters=0) as bar:
 
         def on_sound(seconds: float) -> None:
             nonlocal heard_s
             heard_s += seconds
             factor = (time.perf_counter() - started) / max(heard_s, 1e-3)
-            bar.set_postfix_str(f"{heard_s / 3600:.2f} h, real-time factor {factor:.3f}")
+            said = f"{heard_s / 3600:.2f} h, real-time factor {factor:.3f}"
+            bar.set_postfix_str(said, refresh=False)
+            bar.update(0)
 
         for outcome in transcribe_jobs(work, jobs, min(processes, len(jobs)), on_sound):
             yield outcome

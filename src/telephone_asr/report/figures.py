@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -26,6 +27,8 @@ from telephone_asr.titles import TITLES
 
 PANEL_IN = (3.6, 2.5)  # a telephone is 3.6 inches of CSS wide
 PNG_DPI = 130
+TITLE_CHARACTERS = 32  # of a line above a panel, which is as wide
+LINE_IN = 0.17
 RASTER_DPI = 110  # of the spectrograms in an SVG
 INK, MUTED, GRID = "#1c2024", "#5b6169", "#d9dce0"
 ACCENT, SECOND, PAPER = "#0b62a4", "#b34700", "#fefefe"
@@ -97,16 +100,19 @@ def svg(panel: Panel) -> str:
 
 
 def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
-    """Returns the panels in rows of so many, each under its title."""
+    """Returns the panels in rows of so many, each under its title, which is in lines where it is
+    longer than a panel is wide."""
     rows = -(-len(panels) // columns)
-    heights = [max(p.height_in for p in panels[i * columns :][:columns]) for i in range(rows)]
+    titles = [textwrap.fill(panel.title, TITLE_CHARACTERS) for panel in panels]
+    needed = [p.height_in + LINE_IN * t.count("\n") for p, t in zip(panels, titles, strict=True)]
+    heights = [max(needed[i * columns :][:columns]) for i in range(rows)]
     with matplotlib.style.context(["default", STYLE]):
         size = (PANEL_IN[0] * columns, sum(heights) + 0.3 * rows + 0.4)
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(title, fontsize=13)
         grid = figure.subfigures(rows, columns, squeeze=False, height_ratios=heights)
-        for panel, part in zip(panels, grid.flat, strict=False):
-            part.suptitle(panel.title, fontsize=10)
+        for panel, above, part in zip(panels, titles, grid.flat, strict=False):
+            part.suptitle(above, fontsize=10)
             panel.draw(part)
         file = io.BytesIO()
         # The name of the software holds a version, and would change the bytes.
