@@ -849,10 +849,8 @@ def test_prompts_of_every_training_have_lists_of_hotwords(trained, monkeypatch, 
     assert len(set(seen)) > len(seen) / 2
 
 
-def test_without_a_share_of_hotwords_no_byte_changes(trained, trained_repository, monkeypatch):
+def test_without_a_share_of_hotwords_no_prompt_has_a_list(trained, monkeypatch):
     assert not any("热词" in p for p in prompts_of(trained, monkeypatch, "train_lora", share=0.0))
-    for path in sorted((trained_repository / "models" / "lora").iterdir()):
-        assert file_sha256(trained / "models" / "lora" / path.name) == file_sha256(path), path.name
 
 
 def test_hotwords_are_the_same_after_an_interruption(trained, monkeypatch):
