@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from telephone_asr.commands.arguments import count
+from telephone_asr.commands.left_out import count_left_out, name_left_out
 from telephone_asr.errors import InputError
 from telephone_asr.outs import new_out
 from telephone_asr.paths import MODELS
-from telephone_asr.textfiles import printable, read_lines
+from telephone_asr.textfiles import read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -136,14 +135,10 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
                 f"--{kind}: {path} holds nothing that can be scored; the first of {len(items)}, "
                 f"{rejected[0].id}, is left out ({rejected[0].reason}): {rejected[0].detail}"
             )
-    for entry in rejected:
-        said = f"left out: {entry.id} ({entry.reason}): {entry.detail}"
-        print(printable(said), file=sys.stderr)
+    name_left_out(rejected)
     _print_rates(lines, params)
-    reasons = Counter(entry.reason for entry in rejected)
-    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     rate = len(lines) / (time.perf_counter() - started)
-    print(f"left out: {counted or 'none'}; {rate:.1f} utterances a second")
+    print(f"{count_left_out(rejected)}; {rate:.1f} utterances a second")
     _print_frequent(lines, params.scoring)
 
 

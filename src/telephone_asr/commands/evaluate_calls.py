@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from telephone_asr.commands.left_out import count_left_out, name_left_out
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import printable
 
@@ -61,16 +60,12 @@ def evaluate_calls(
             f"--whole-calls: {path} holds no call that can be scored; the first, "
             f"{rejected[0].id}, is left out ({rejected[0].reason}): {rejected[0].detail}"
         )
-    for entry in rejected:
-        said = f"left out: {entry.id} ({entry.reason}): {entry.detail}"
-        print(printable(said), file=sys.stderr)
+    name_left_out(rejected)
     for line in [*rates(scores, params.seed), *by_time(scores)]:
         print(printable(line))
-    reasons = Counter(entry.reason for entry in rejected)
-    counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     heard_s = sum(score.duration_s for score in scores)
     factor = (time.perf_counter() - started) / max(heard_s, 1e-3)
-    print(f"left out: {counted or 'none'}; {heard_s / 3600:.2f} h, real-time factor {factor:.3f}")
+    print(f"{count_left_out(rejected)}; {heard_s / 3600:.2f} h, real-time factor {factor:.3f}")
 
 
 def _scores(
