@@ -46,6 +46,7 @@ WORDS = {
     "errors": "what is refused",
     "paths": "where things lie",
     "keys": "by name, in params.yaml",
+    "pages": "templates of the report's and a call's",
     "sections": "of params.yaml",
     "names": "stages, sets, corpora",
     "titles": "the same in English",

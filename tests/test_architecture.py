@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "telephone_asr"
 # From the ground up. What is in one line may use the lines above it, and itself.
 LAYERS = (
     ("__init__", "names", "paths", "titles"),
-    ("errors", "keys", "sections", "tags", "textfiles", "workers"),
+    ("errors", "keys", "pages", "sections", "tags", "textfiles", "workers"),
     ("outs", "program", "scratch", "channel"),
     ("shards", "measures", "sameness", "simulation", "no_speech"),
     ("corpora", "scoring", "manifests", "model"),

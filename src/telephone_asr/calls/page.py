@@ -13,11 +13,11 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from telephone_asr.calls.playback import FEW_PEAKS, Playback, playback
 from telephone_asr.calls.turns import NAMES, Call, Character, Turn, clock
+from telephone_asr.pages import templates
 
 HERE = Path(__file__).parent
 STYLES = (HERE.parent / "report" / "page.css", HERE / "page.css")
@@ -59,13 +59,7 @@ def html(call: Call, audio: str) -> str:
     del sound  # nothing else grows so with the call
     style = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(HERE)
     environment.filters["clock"] = _short_clock
     environment.filters["parts"] = _parts
     characters = [one for turn in call.turns for one in turn.characters if _is_rated(one)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from telephone_asr.pages import templates
 from telephone_asr.report import blocks, figures
 from telephone_asr.report.blocks import Document
 
@@ -20,14 +20,7 @@ HEAT_TOP = 0.6  # CER of the darkest
 
 def html(document: Document) -> str:
     """Returns the whole index.html; the same document gives the same bytes."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(HERE)
     environment.filters["inline"] = inline
     environment.filters["svg"] = lambda panel: Markup(figures.svg(panel))
     environment.filters["shade"] = shade
