@@ -305,3 +305,28 @@ def test_the_ctc_loss_of_nothing_said_is_that_of_blanks(nano):
     gradients = [p.grad for p in nano.model.ctc_decoder.parameters() if p.grad is not None]
     assert gradients
     assert all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_the_gradient_does_not_depend_on_how_this_run_hashes_prompts(tiny_directory):
+    """With lists of hotwords each prompt is another, and Python salts hashes anew in each run."""
+
+    def gradient(salt: int) -> torch.Tensor:
+        class Salted(str):
+            __slots__ = ()
+
+            def __hash__(self) -> int:
+                return hash((salt, sum(map(ord, self))))
+
+        nano = load(tiny_directory)
+        nano.model.llm.requires_grad_(True)
+        lists = [f"热词列表：[{a}{b}]\n{PROMPT}" for a in "您好请问是" for b in "谁的再见三"]
+        width = nano.model.llm.config.hidden_size
+        rows = torch.randn(len(lists), 5, width, generator=torch.Generator().manual_seed(0))
+        lengths = torch.full((len(lists),), 5)
+        prompts = [Salted(prompt) for prompt in lists]
+        texts = [TEXTS[i % len(TEXTS)] for i in range(len(lists))]
+        fun_asr_nano.transcript_loss(nano, prompts, texts, rows, lengths).backward()
+        return nano.model.llm.get_input_embeddings().weight.grad
+
+    first = gradient(1)
+    assert all(torch.equal(gradient(salt), first) for salt in (2, 3, 4))

@@ -108,7 +108,7 @@ def prompt_embeddings(
     (n, D) tensor an utterance."""
     embed = nano.model.llm.get_input_embeddings()
     parts = {}
-    for prompt in set(prompts):
+    for prompt in dict.fromkeys(prompts):
         before, after = chat_tokens(nano.tokenizer, prompt, nano.config)
         tokens = [torch.tensor(t, dtype=torch.long) for t in (before[skip:], after)]
         parts[prompt] = [embed(t.to(adapted.device)) for t in tokens]
@@ -157,7 +157,9 @@ def transcript_loss(
     """
     llm = nano.model.llm
     embed = llm.get_input_embeddings()
-    tokens = shared_prefix([chat_tokens(nano.tokenizer, p, nano.config)[0] for p in set(prompts)])
+    tokens = shared_prefix(
+        [chat_tokens(nano.tokenizer, p, nano.config)[0] for p in dict.fromkeys(prompts)]
+    )
     prefix = _prefix(llm, tokens, prefixes)
     heads = prompt_embeddings(nano, prompts, adapted, lengths, len(tokens))
     tokenised = transcript_tokens(nano, texts)
