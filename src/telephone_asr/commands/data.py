@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from telephone_asr.commands import forget
 from telephone_asr.commands.align import MIN_SCORE, align_list
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
@@ -28,6 +29,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
     task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS)))
+
+    forget.add(tasks)
 
     task = tasks.add_parser(
         "align",
