@@ -112,6 +112,7 @@ def forget(ids: Sequence[str], speakers: Sequence[str], yes: bool) -> Iterator[s
 def find(params: Params, ids: frozenset[str], speakers: frozenset[str]) -> Traces:
     """Looks through the corpora's lists, the shards and splits/."""
     from telephone_asr.corpora import lists
+    from telephone_asr.manifests.split import hashed
 
     traces = Traces()
     for part in ("wideband", "calls"):
@@ -125,9 +126,10 @@ def find(params: Params, ids: frozenset[str], speakers: frozenset[str]) -> Trace
         traces.edits += lists.edits(source.kind, Path(source.path), own, speakers)
         if (RAW / part).is_dir():
             _note_shards(RAW / part, ids, speakers, traces)
+    named = traces.ids | {hashed(id_) for id_ in traces.ids}
     for path in sorted(FROZEN_SPLITS.glob("*.txt")):
         content = path.read_bytes().splitlines(keepends=True)
-        gone = [line for line in content if line.decode().strip() in traces.ids]
+        gone = [line for line in content if line.decode().strip() in named]
         if gone:
             left = b"".join(line for line in content if line not in gone)
             traces.edits.append(lists.Edit(path, gone, left))

@@ -64,21 +64,16 @@ def _split(lines: Iterator[tuple[bytes, dict]], goes: Callable[[dict], bool]) ->
 def _kaldi(path: Path, ids: Container[str], speakers: Container[str]) -> list[tuple[Path, Split]]:
     segments = _split(_table(path / "segments"), lambda row: row.get("key") in ids)
     # The second word of a segment's line is its recording.
-    gone, left = (
+    lost, used = (
         {line.decode().split()[1] for line in lines if line.strip()} for lines in segments
     )
-    recordings = gone - left if (path / "segments").is_file() else ids
+    recordings = lost - used if (path / "segments").is_file() else ids
+    keys = dict.fromkeys(BY_UTTERANCE, ids) | dict.fromkeys(BY_RECORDING, recordings)
+    keys["spk2gender"] = speakers
     files = []
-    for names, keys in (
-        (BY_UTTERANCE, ids),
-        (BY_RECORDING, recordings),
-        (("spk2gender",), speakers),
-    ):
-        for name in names:
-            table = _table(path / name)
-            files.append(
-                (path / name, _split(table, lambda row, keys=keys: row.get("key") in keys))
-            )
+    for name, gone in keys.items():
+        own = _split(_table(path / name), lambda row, gone=gone: row.get("key") in gone)
+        files.append((path / name, own))
     return [*files, (path / "spk2utt", _without_words(path / "spk2utt", ids))]
 
 

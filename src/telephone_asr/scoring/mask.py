@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from telephone_asr.scoring.confusion import Pair
-from telephone_asr.scoring.content import SURNAMES
+from telephone_asr.scoring.content import SURNAMES, find
 
 Shown = Literal["all", "masked", "none"]  # of utterances, in the report and the review
 
@@ -27,6 +27,7 @@ _NAMES = re.compile(
     rf"(?P<told>(?:{_COMPOUND}|[{SURNAMES}])[{_HAN}]{{1,2}})"
     rf"|姓(?!名)(?P<surname>{_COMPOUND}|[{_HAN}])"
 )
+_NO_NAME = re.compile("^姓|(?:先生|女士|小姐)$")
 
 
 def masked(text: str, names: Sequence[str] = ()) -> str:
@@ -62,6 +63,7 @@ def _hidden(text: str, names: Sequence[str]) -> set[int]:
     """Returns the places of the characters to mask."""
     spans = [match.span() for match in _NUMERAL.finditer(text)]
     spans += [match.span(match.lastgroup or 0) for match in _NAMES.finditer(text)]
-    for name in filter(None, names):
+    scored = [_NO_NAME.sub("", name) for name in find("names", text)]
+    for name in filter(None, [*names, *scored]):
         spans += [match.span() for match in re.finditer(re.escape(name), text, re.I)]
     return {i for start, end in spans for i in range(start, end)}
