@@ -97,11 +97,17 @@ def forget(ids: Sequence[str], speakers: Sequence[str], yes: bool) -> Iterator[s
         )
     # Of a speaker's utterances each by itself too: the next list may name the speaker otherwise.
     lines |= {forgotten.line_of("id", id_): id_ for id_ in traces.ids}
+    if yes:  # before anything is said: whoever reads it may close the pipe
+        try:
+            forgotten.add_forgotten(FORGOTTEN, lines)
+            for edit in traces.edits:
+                edit.write()
+        except OSError as error:
+            raise InputError(
+                f"{error.filename} cannot be written ({error.strerror}): make it writable and run "
+                "the command again."
+            ) from None
     yield from _shown(traces, yes)
-    if yes:
-        for edit in traces.edits:
-            edit.write()
-        forgotten.add_forgotten(FORGOTTEN, lines)
     yield f"{FORGOTTEN}: {len(lines)} hashes{'' if yes else ' to be added'}"
     yield from _same_sounds(traces.ids)
     yield from trained_on(params, traces.ids)
@@ -255,7 +261,8 @@ def _in_history(ids: set[str]) -> Iterator[str]:
     every, commits = sorted(ids), list[str]()
     for start in range(0, len(every), IDS_AT_ONCE):
         wanted = "|".join(re.escape(id_) for id_ in every[start : start + IDS_AT_ONCE])
-        command = ["git", "log", "--all", "--format=%h", "--pickaxe-regex", f"-S({wanted})"]
+        wanted = f"(^|[^[:alnum:]])({wanted})([^[:alnum:]]|$)"
+        command = ["git", "log", "--all", "--format=%h", "--pickaxe-regex", f"-S{wanted}"]
         commits += subprocess.run(command, capture_output=True, text=True).stdout.split()
     if commits:
         yield (
