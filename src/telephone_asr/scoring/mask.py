@@ -22,9 +22,11 @@ _NUMERAL = re.compile(r"[\d〇零一二三四五六七八九幺两十百千万�
 _COMPOUND = "欧阳|上官|司马|司徒|诸葛|夏侯|皇甫|慕容|令狐|尉迟|端木|东方"
 _NAMES = re.compile(
     # Three hanzi before a title, whatever they are: a rare surname is a name too.
-    rf"(?P<titled>(?:(?:{_COMPOUND})[{_HAN}]{{0,2}}|[{_HAN}]{{1,3}}))(?=先生|女士|小姐)"
-    r"|(?:我叫|我是|你是|您是|叫做|名叫|(?:姓名|名字|收货人|联系人|户主)[是叫]?)"
-    rf"(?P<told>(?:{_COMPOUND}|[{SURNAMES}])[{_HAN}]{{1,2}})"
+    rf"(?P<titled>(?:(?:{_COMPOUND})[{_HAN}]{{0,2}}|[{_HAN}]{{1,3}}))(?=先生|女士|小姐|太太|经理|老师|师傅)"
+    rf"|(?:我叫|名叫|叫做|(?:姓名|名字|收货人|联系人|户主)[是叫])(?P<told>[{_HAN}]{{1,4}})"
+    # What is said after these is seldom a name: only where it begins as one does.
+    rf"|(?:我是|你是|您是)(?P<met>(?:{_COMPOUND}|[{SURNAMES}])[{_HAN}]{{1,2}})"
+    rf"|[小老](?P<familiar>[{SURNAMES}])"
     rf"|姓(?!名)(?P<surname>{_COMPOUND}|[{_HAN}])"
 )
 _NO_NAME = re.compile("^姓|(?:先生|女士|小姐)$")
