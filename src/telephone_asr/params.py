@@ -230,7 +230,7 @@ class Train:
 
 @section
 class Doubt:
-    """Mean probabilities of a text's tokens; what is below both is not written: decoding/doubt.py."""
+    """Mean probabilities of a text's tokens, below both of which it is not written."""
 
     ctc: Share  # by the CTC branch
     llm: Share  # by the language model
