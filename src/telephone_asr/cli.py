@@ -9,6 +9,7 @@ from telephone_asr.commands import (
     doctor,
     evaluate,
     gate,
+    package,
     profile,
     review,
     score,
@@ -22,7 +23,7 @@ from telephone_asr.program import run
 # As --help lists them.
 COMMANDS = (
     *(profile, doctor, data, simulate, unpack, transcribe),
-    *(evaluate, score, gate, review, storage),
+    *(evaluate, score, gate, review, package, storage),
 )
 
 

@@ -217,6 +217,7 @@ class Train:
     processes: Count  # one a GPU
     accelerate: StrictStr | None  # a file of `accelerate config`: several machines
     workers: Natural  # processes that read sound ahead
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...]  # where curves go too
     cache_mb: Natural  # memory for features, of all processes together; workers keep none
     cache_frozen_gb: Amount  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
