@@ -18,6 +18,7 @@ from telephone_asr.outs import check_places
 from telephone_asr.paths import RAW, SCRATCH, SHARDS
 
 if TYPE_CHECKING:
+    from telephone_asr.corpora.several import Corpus
     from telephone_asr.params import Params, Source
 
 ENOUGH_GB = 20  # of free disk; less is worth a word
@@ -128,18 +129,30 @@ def _disk(_: Params) -> str:
 
 
 def _corpus(part: str, source: Source) -> str:
+    from telephone_asr.corpora import several
+
     path = Path(source.path)
     if not path.exists():
         raise InputError(f"params.yaml: corpus.{part}.path: {path} does not exist.")
-    if source.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
-        return f"{source.kind}, {path}"
+    if changed := unwatched.changes(part, source.path):
+        raise InputError(f"{changed}.")
+    key = f"corpus.{part}"
+    return "; ".join(
+        (f"{one.name}: " if one.name else "")
+        + _one_corpus(one, *several.place_of(one, source.path, key))
+        for one in several.corpora(**vars(source), key=key)
+    )
+
+
+def _one_corpus(one: Corpus, file: str, key: str) -> str:
+    path = Path(one.path)
+    if one.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
+        return f"{one.kind}, {path}"
     from telephone_asr.corpora.imported import list_items
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
-    if changed := unwatched.changes(part, source.path):
-        raise InputError(f"{changed}.")
-    items = list_items(source.kind, path, f"corpus.{part}", source.part)
+    items = list_items(one.kind, path, key, one.part, file)
     broken = [item.problem for item in items if item.problem]
     shown = list(map(load, items[:: max(1, len(items) // 20)]))
     unread = [entry for entry in shown if isinstance(entry, Rejected)]

@@ -19,7 +19,7 @@ from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, nor
 from telephone_asr.manifests.split import SPLITS, Sets, Split
 from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
-from telephone_asr.shards import is_without_speech
+from telephone_asr.shards import CORPUS, is_without_speech
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
@@ -222,6 +222,7 @@ def examples(
                 speaker=supervision["speaker"],
                 scene=supervision["custom"]["scene"],
                 source=source,
+                corpus=cut["custom"].get(CORPUS, ""),
             ),
             changed,
         )

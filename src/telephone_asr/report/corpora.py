@@ -141,6 +141,20 @@ def data_table(data: Mapping[str, dict]) -> Table:
     return Table(heads, rows, "What became of every utterance")
 
 
+def corpus_table(data: Mapping[str, dict]) -> Table | None:
+    """Returns what became of the corpora of lists; None where there are none."""
+    rows = []
+    for name in ORDER:
+        for corpus, one in data[name].get("corpora", {}).items():
+            counts = [one[key] for key in ("in", "train", "valid", "test", "kept")]
+            counts += [sum(one["rejected"].values()), one["speakers"]]
+            facts = [f"{one['hours']:.2f}", f"{one['weight']:g}", literal(one["licence"])]
+            rows.append([TITLES[name], literal(corpus), *(f"{n:,}" for n in counts), *facts])
+    heads = ["type", "corpus", "in", "train", "valid", "test", "valid samples", "rejected"]
+    heads += ["speakers", "hours kept", "weight", "licence"]
+    return Table(heads, rows, "The corpora, one by one", left=2) if rows else None
+
+
 def quality_table(data: Mapping[str, dict]) -> Table:
     """Returns lengths, completeness and storage of each corpus."""
     rows = []

@@ -17,7 +17,12 @@ from telephone_asr.textfiles import key_twice, one_line
 
 LARGEST_BYTES = 20_000_000  # of one file; the embedded default's are below 100 kB
 COUNTS = ("substitutions", "deletions", "insertions", "characters", "utterances")
-WORDS = ("split_by", "prompt")  # in metrics: those that are words, and the only ones that may be
+WORDS = (
+    "split_by",
+    "prompt",
+    "kind",
+    "licence",
+)  # in metrics: those that are words, and the only ones that may be
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ and rooms that a user recorded for the lines."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,18 @@ from telephone_asr.channel.babble import BabblePool
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
-from telephone_asr.corpora import imported, own_sounds, spoken, unwatched
+from telephone_asr.corpora import imported, own_sounds, several, spoken, unwatched, values
+from telephone_asr.corpora.items import Item
+from telephone_asr.corpora.several import Corpus
+from telephone_asr.corpora.spoken import Spoken
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
-from telephone_asr.params import Params, Source, load_params
+from telephone_asr.params import Params, load_params
 from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
-from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
+from telephone_asr.shards import Rejected, Utterance, read_cuts
 from telephone_asr.simulation import NOISE, ROOMS, with_own_sounds
 from telephone_asr.workers import run_jobs
 
@@ -46,10 +51,12 @@ def main() -> None:
     taken: set[str] = set()
     scratches = []
     for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
-        if source.kind == "synthetic":
-            _unpack_all(params, part, Path(source.path))
-        else:
-            scratches.append((part, *_import_all(params, part, source, taken)))
+        key = f"corpus.{part}"
+        corpora = [
+            _listed(params, part, one, *several.place_of(one, source.path, key), taken)
+            for one in several.corpora(**vars(source), key=key)
+        ]
+        scratches.append((part, *_import_all(params, part, source.path, corpora)))
     # Only now: what was interrupted before has all of its scratch to go on from.
     for part, scratch, seen in scratches:
         with new_out(RAW / part) as new:
@@ -59,67 +66,143 @@ def main() -> None:
         unwatched.note(part, getattr(params.corpus, part).path, seen)
 
 
-def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
-    """Imports a corpus of the user's into shards of `shard_size` items, on all cores.
+@dataclass(frozen=True)
+class Listed:
+    """A corpus and what is in it, before its sound is read: items, or embedded speech."""
 
-    Interrupted, it goes on at the first shard that is missing. Returns the scratch directory that
-    holds them, and what is seen of the sound that DVC does not watch.
+    corpus: Corpus
+    place: str  # which key, or which entry of a list, names it
+    items: Sequence[Item] = ()
+    embedded: Sequence[Spoken] = ()
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.embedded)
+
+    def identity(self) -> Iterator[str]:
+        """Yields texts that stay the same as long as items and their files do."""
+        yield f"{self.corpus.name} {len(self.embedded)}"
+        yield from imported.identity(self.items)
+
+
+def _listed(params: Params, part: str, one: Corpus, file: str, key: str, taken: set[str]) -> Listed:
+    """Lists a corpus. taken: the ids of those before it; its own are added."""
+    place = f"{file}: {key}.path"
+    if one.kind != "synthetic":
+        items = imported.list_items(one.kind, Path(one.path), key, one.part, file)
+        return Listed(one, place, imported.with_good_ids(_sample(items, params), taken))
+    if not Path(one.path).is_dir():
+        raise InputError(
+            f"{place}: {one.path} is no directory; name that of the embedded corpus's archives "
+            f"(git has it), or another kind."
+        )
+    options = params.corpus.synthetic
+    minutes = options.wideband_minutes if part == "wideband" else options.calls_minutes
+    embedded = _sample(spoken.first(spoken.read_index(Path(one.path)), minutes), params)
+    ids = [values.same_id(utterance.id) for utterance in embedded]
+    if twice := next((id_ for id_ in ids if id_ in taken), None):
+        raise InputError(f"{place}: a corpus before it has an utterance {twice}: name one of them.")
+    taken.update(ids)
+    return Listed(one, place, embedded=embedded)
+
+
+def _import_all(
+    params: Params, part: str, path: str, corpora: Sequence[Listed]
+) -> tuple[Scratch, dict]:
+    """Imports corpora into shards of `shard_size` utterances of one of them each, on all cores.
+
+    Interrupted, it goes on at the first shard that is missing; embedded speech takes seconds and is
+    made anew. Returns the scratch directory that holds them, and what is seen of the files that
+    DVC does not watch: it watches `path`.
     """
-    key, size = f"corpus.{part}", params.corpus.shard_size
-    items = imported.list_items(source.kind, Path(source.path), key, source.part)
-    items = imported.with_good_ids(_sample(items, params), taken)
-    total = len(items)
-    seen = unwatched.look(source.path, (str(item.audio) for item in items))
+    size, total = params.corpus.shard_size, sum(map(len, corpora))
+    seen = _unwatched(path, corpora)
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
-    settings = [str(size), str(params.corpus.max_hours)]
-    identity = fingerprint([*settings, *imported.identity(items)], code)
-    scratch = Scratch(SCRATCH, f"corpus-{part}", identity, spare=OWN_SCRATCH)
+    texts = [str(size), str(params.corpus.max_hours)]
+    texts += chain.from_iterable(listed.identity() for listed in corpora)
+    scratch = Scratch(SCRATCH, f"corpus-{part}", fingerprint(texts, code), spare=OWN_SCRATCH)
     target = scratch.directory.absolute() / "shards"
 
-    pieces = [items[i : i + size] for i in range(0, total, size)]
-    missing = [i for i in range(len(pieces)) if not imported.is_imported(target, i)]
-    before = total - sum(len(pieces[i]) for i in missing)
-    jobs = ((pieces[i], target, i, params.corpus.max_hours) for i in missing)
-    n_rejected = 0
-    bar = tqdm(total=total, initial=before, desc=f"{part} speech", unit="utterance")
-    with bar, closing(run_jobs(imported.import_shard, jobs)) as results:
-        for done, rejected in results:
-            bar.update(done)
-            n_rejected += len(rejected)
-            if n_rejected > params.corpus.max_rejected_share * total:
-                raise _too_many(key, n_rejected, total, rejected[-1])
+    pieces = [
+        (own, range(len(own))[i : i + size]) for own in corpora for i in range(0, len(own), size)
+    ]
+    missing = [
+        i
+        for i, (own, _) in enumerate(pieces)
+        if own.embedded or not imported.is_imported(target, i)
+    ]
+    bar = tqdm(total=total, desc=f"{part} speech", unit="utterance")
+    bar.update(total - sum(len(pieces[i][1]) for i in missing))
+    with bar:
+        for i, utterances in _unpacked_pieces(params, part, pieces):
+            imported.keep_shard(target, i, utterances, pieces[i][0].corpus.name)
+            bar.update(len(utterances))
+        jobs = [(i, *pieces[i]) for i in missing if not pieces[i][0].embedded]
+        _import_items(params, target, corpora, jobs, bar)
     rejected = imported.gather_rejected(target, len(pieces))
     kept = sum(1 for _ in read_cuts(target))
-    if not kept:
-        raise _too_many(key, len(rejected), total, rejected[-1])
+    for own in corpora:
+        left_out = [entry for entry in rejected if entry.corpus == own.corpus.name]
+        if len(left_out) == len(own):
+            raise _too_many(own, len(left_out), left_out[-1])
     assert kept + len(rejected) == total, (part, kept, len(rejected), total)
+    several.write_account(target, [own.corpus for own in corpora])
     print(f"{RAW / part}: {kept} utterances kept, {len(rejected)} rejected, {total} in all")
     return scratch, seen
 
 
-def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
+def _unwatched(path: str, corpora: Sequence[Listed]) -> dict:
+    """Returns what is seen of the files that DVC does not watch: of all sound elsewhere, and of
+    what a list of corpora names."""
+    named = several.files_of([own.corpus for own in corpora if own.corpus.name])
+    sounds = (str(item.audio) for own in corpora for item in own.items)
+    return unwatched.look(path, chain(named, sounds))
+
+
+def _import_items(
+    params: Params,
+    target: Path,
+    corpora: Sequence[Listed],
+    pieces: Sequence[tuple[int, Listed, range]],
+    bar: tqdm,
+) -> None:
+    """Imports pieces of corpora into the shards of these numbers.
+
+    Raises InputError where too much of a corpus cannot be used.
+    """
+    jobs = (
+        (own.items[places.start : places.stop], target, i, params.corpus.max_hours, own.corpus.name)
+        for i, own, places in pieces
+    )
+    by_name, n_rejected = {own.corpus.name: own for own in corpora}, Counter[str]()
+    with closing(run_jobs(imported.import_shard, jobs)) as results:
+        for done, rejected in results:
+            bar.update(done)
+            n_rejected.update(entry.corpus for entry in rejected)
+            for name in {entry.corpus for entry in rejected}:
+                own = by_name[name]
+                if n_rejected[name] > params.corpus.max_rejected_share * len(own):
+                    raise _too_many(own, n_rejected[name], rejected[-1])
+
+
+def _too_many(own: Listed, rejected: int, one: Rejected) -> InputError:
     return InputError(
-        f"params.yaml: {key}.path: {rejected} of {total} utterances cannot be used, more than "
+        f"{own.place}: {rejected} of {len(own)} utterances cannot be used, more than "
         f"corpus.max_rejected_share allows; one of them: {one.reason}, {one.detail.rstrip('.')}."
     )
 
 
-def _unpack_all(params: Params, part: str, path: Path) -> None:
-    """Takes the embedded corpus out of its archives; calls go over a telephone line each."""
-    if not path.is_dir():
-        raise InputError(
-            f"params.yaml: corpus.{part}.path: {path} is no directory; name that of the embedded "
-            f"corpus's archives (git has it), or set corpus.{part}.kind."
-        )
-    options = params.corpus.synthetic
-    minutes = options.wideband_minutes if part == "wideband" else options.calls_minutes
-    utterances = _sample(spoken.first(spoken.read_index(path), minutes), params)
-    sound = _unpacked(params, part, path, utterances)
-    bar = tqdm(sound, f"{part} speech", len(utterances), unit="utterance")
-    with new_out(RAW / part) as new:
-        write_shards(new, map(with_measures, bar), params.corpus.shard_size)
-        (new / REJECTED).write_text("", encoding="utf-8")
-    print(f"{RAW / part}: {len(utterances)} utterances of {path}")
+def _unpacked_pieces(
+    params: Params, part: str, pieces: Sequence[tuple[Listed, range]]
+) -> Iterator[tuple[int, list[Utterance]]]:
+    """Yields the embedded speech with the number of its shard; calls go over a telephone line
+    each."""
+    sound: Iterator[Utterance] = iter(())
+    for i, (own, places) in enumerate(pieces):
+        if own.embedded and not places.start:
+            unpacked = _unpacked(params, part, Path(own.corpus.path), own.embedded)
+            sound = map(with_measures, unpacked)
+        if own.embedded:
+            yield i, list(islice(sound, len(places)))
 
 
 def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterator[Utterance]:

@@ -191,6 +191,7 @@ def transcript_lines(
             error=error,
             codec=customs[example.key].get("codec"),
             lost_packets=customs[example.key].get("lost_packets"),
+            corpus=example.corpus,
         )
         for example, text, error in zip(examples, texts, errors, strict=True)
     ]

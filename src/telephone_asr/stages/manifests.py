@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from telephone_asr.corpora import unwatched
+from telephone_asr.corpora import several, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
@@ -29,6 +29,7 @@ from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.shards import (
     REJECTED,
     SIMULATED_PREFIX,
+    Rejected,
     read_cuts,
     simulated_id,
     sound_index,
@@ -165,12 +166,15 @@ def make_manifests(
     cuts_of: CutsOf,
 ) -> dict:
     """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    rejected = list(json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`"))
+    unread = json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`")
+    rejected = [Rejected(**entry) for entry in unread]
     total = len(verdicts.sets) + len(rejected)
     directory.mkdir(parents=True)
+    account = several.copy_account(UNREAD[source], directory)
     share = sorting.share_written(corpus, verdicts)
     prompt = prompt_for(share)
     tally, changed = Tally(), []
+    by_corpus = {name: Tally() for name in account}
     cuts = cuts_of(source, "writes")
     with ExitStack() as files:
         lines = {
@@ -183,26 +187,49 @@ def make_manifests(
             before = cut["supervisions"][0]["text"]
             if how:
                 changed.append({"id": example.key, "rules": how, "before": before})
+            own = (tally, *([by_corpus[example.corpus]] if account else []))
             if (set_ := verdicts.sets[place]) is None:
-                reason, detail = verdicts.rejected[place]
-                rejected.append({"id": example.key, "reason": reason, "detail": detail})
+                rejected.append(Rejected(example.key, *verdicts.rejected[place], example.corpus))
                 continue
             if set_ == sorting.NO_SPEECH:
-                tally.silent.append({"id": example.key})
+                for one in own:
+                    one.silent.append({"id": example.key})
                 continue
             lies = "wideband" if fresh_line.is_made(cut) else source
             suffix, exists = stored_sound(SHARDS[lies], cut)
             audio = UNPACKED / source / f"{example.key}.{suffix}"
             lines[set_].write(manifest_line(example, audio.as_posix()) + "\n")
-            tally.add(set_, example, exists)
-    _write_lines(directory / "rejected.jsonl", rejected)
+            for one in own:
+                one.add(set_, example, exists)
+    _write_lines(directory / "rejected.jsonl", (entry.fields() for entry in rejected))
     _write_lines(directory / "changed.jsonl", changed)
     if tally.silent:
         _write_lines(directory / sorting.NO_SPEECH_LIST, tally.silent)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
-    reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
     said = {"prompt": prompt, "share_written": round(share, 4)}
-    return _metrics(source, total, tally, reasons, corpus, verdicts) | said
+    if account:
+        said["corpora"] = _accounts(account, by_corpus, rejected)
+    return _metrics(source, total, tally, _reasons(rejected), corpus, verdicts) | said
+
+
+def _reasons(rejected: Iterable[Rejected]) -> dict[str, int]:
+    return dict(sorted(Counter(entry.reason for entry in rejected).items()))
+
+
+def _accounts(
+    account: Mapping[str, dict], tallies: Mapping[str, Tally], rejected: Sequence[Rejected]
+) -> dict[str, dict]:
+    """Returns what metrics/data.json says of each corpus of a list."""
+    accounts = {}
+    for name, tally in tallies.items():
+        reasons = _reasons(entry for entry in rejected if entry.corpus == name)
+        accounts[name] = {
+            **account[name],
+            "in": tally.kept + sum(reasons.values()),
+            **tally.counts(),
+            "rejected": reasons,
+        }
+    return accounts
 
 
 @dataclass
@@ -227,6 +254,15 @@ class Tally:
         fields = (example.key, example.text, example.prompt, example.speaker, example.speech_length)
         self.complete += all(fields)
         self.exist += exists
+
+    def counts(self) -> dict[str, int | float]:
+        return {
+            "kept": self.kept,
+            **{name: self.sets[name] for name in SPLITS},
+            "no_speech": len(self.silent),
+            "hours": round(self.seconds / 3600, 4),
+            "speakers": len(self.speakers),
+        }
 
     @property
     def spoken(self) -> int:
