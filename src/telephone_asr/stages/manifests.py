@@ -171,8 +171,9 @@ def make_manifests(
     total = len(verdicts.sets) + len(rejected)
     directory.mkdir(parents=True)
     account = several.copy_account(UNREAD[source], directory)
-    share = sorting.share_written(corpus, verdicts)
-    prompt = prompt_for(share)
+    shares = {name: sorting.share_written(corpus, verdicts, name) for name in account}
+    share = shares[""] = sorting.share_written(corpus, verdicts)
+    prompts = {name: prompt_for(own) for name, own in shares.items()}
     tally, changed = Tally(), []
     by_corpus = {name: Tally() for name in account}
     cuts = cuts_of(source, "writes")
@@ -182,7 +183,7 @@ def make_manifests(
             for name in SPLITS
         }
         for place, (cut, example, how) in enumerate(
-            sorting.examples(cuts, rules, corpus, prompt, source)
+            sorting.examples(cuts, rules, corpus, prompts, source)
         ):
             before = cut["supervisions"][0]["text"]
             if how:
@@ -206,9 +207,11 @@ def make_manifests(
     if tally.silent:
         _write_lines(directory / sorting.NO_SPEECH_LIST, tally.silent)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
-    said = {"prompt": prompt, "share_written": round(share, 4)}
+    said = {"prompt": prompts[""], "share_written": round(share, 4)}
     if account:
         said["corpora"] = _accounts(account, by_corpus, rejected)
+        for name, own in said["corpora"].items():
+            own |= {"prompt": prompts[name], "share_written": round(shares[name], 4)}
     return _metrics(source, total, tally, _reasons(rejected), corpus, verdicts) | said
 
 

@@ -56,9 +56,9 @@ class Inputs:
         from telephone_asr.dataset import batching
 
         plan, options = self._plan, self._params.train
-        examples = _weighted(plan.train)
+        examples = training_examples(plan.train)
         if plan.mix:
-            examples += _spread(_weighted(("wideband",)), round(plan.mix * len(examples)))
+            examples += _spread(training_examples(("wideband",)), round(plan.mix * len(examples)))
         clips = self._clips(examples[0].prompt) if plan.no_speech else []
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
         # Of all processes together; a process reads its share of `valid` at every validation.
@@ -211,7 +211,7 @@ def _read(sources: tuple[str, ...], split: str) -> list[Example]:
     return examples
 
 
-def _weighted(sources: tuple[str, ...]) -> list[Example]:
+def training_examples(sources: tuple[str, ...]) -> list[Example]:
     """Returns the training examples of an epoch: those of a corpus of a list as often as its weight
     says, at 0.5 every second one."""
     weights = {
