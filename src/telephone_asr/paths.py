@@ -10,6 +10,7 @@ SIMULATED = Path("data/simulated")
 TELECALL = Path("data/telecall")
 NO_SPEECH = Path("data/no_speech")  # train, test; wideband: the training's before the line
 MANIFESTS = Path("data/manifests")
+TESTS = "tests"  # in RAW and in MANIFESTS: test sets of the user's own, by name
 UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")

@@ -12,19 +12,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, StrictStr
+from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
 from telephone_asr.errors import InputError
-from telephone_asr.sections import Finite, section
+from telephone_asr.names import OWN, TEST_SETS
+from telephone_asr.sections import Finite, Share, section
 from telephone_asr.textfiles import read_text
 
 SEVERAL = "several"  # the kind of such a file
 ACCOUNT = "corpora.json"  # of a directory of shards or manifests: the list, as it was imported
 NO_LICENCE = "not stated"
+# What metrics, and data/manifests, have beside test sets.
+RESERVED = {*TEST_SETS, "calls", "short_turns", "no_speech", "hotwords", "timestamps", OWN}
 
 
 def _name(text: str) -> str:
@@ -48,8 +51,32 @@ class Corpus:
     weight: Annotated[Finite, Field(ge=0, le=100)] = 1.0  # of its utterances in an epoch: times
     licence: StrictStr | None = None
 
+    def account(self) -> dict[str, Any]:
+        """Returns what later stages need to know of it."""
+        licence = self.licence or NO_LICENCE
+        return {"kind": self.kind, "licence": licence, "weight": self.weight}
 
-C = TypeVar("C", bound=Corpus)
+
+@section
+class TestSet:
+    """A test set that nothing is trained on, scored beside the three that the corpora give."""
+
+    name: Name
+    kind: StrictStr
+    path: StrictStr
+    telephone: StrictBool  # heard at 8 kHz, as calls are
+    part: StrictStr | None = None
+    licence: StrictStr | None = None
+    gate: Share | None = None  # most that its CER may rise by; None: it may
+
+    def account(self) -> dict[str, Any]:
+        """Returns what later stages need to know of it."""
+        band = "telephone" if self.telephone else "wideband"
+        licence = self.licence or NO_LICENCE
+        return {"kind": self.kind, "licence": licence, "band": band, "gate": self.gate}
+
+
+Entry = TypeVar("Entry", Corpus, TestSet)
 
 
 def corpora(kind: str, path: str, part: str | None, key: str) -> list[Corpus]:
@@ -72,7 +99,20 @@ def place_of(one: Corpus, path: str, key: str) -> tuple[str, str]:
     return (path, one.name) if one.name else ("params.yaml", key)
 
 
-def read_list(path: Path, entry: type[C], key: str) -> list[C]:
+def test_sets(path: str | None) -> list[TestSet]:
+    """Returns the test sets of corpus.test_sets; raises InputError for a list that has none."""
+    if path is None:
+        return []
+    sets = read_list(Path(path), TestSet, "params.yaml: corpus.test_sets")
+    for one in sets:
+        if one.name.casefold() in RESERVED:
+            raise InputError(f"{path}: {one.name}: metrics have another of this name; choose one.")
+        if one.kind == "synthetic":
+            raise InputError(f"{path}: {one.name}: kind: embedded speech is no test set by itself.")
+    return sets
+
+
+def read_list(path: Path, entry: type[Entry], key: str) -> list[Entry]:
     """Reads a list of corpora, their paths as they are from here.
 
     Raises InputError, with file and entry, for what is no such list; `key` named the file.
@@ -82,7 +122,7 @@ def read_list(path: Path, entry: type[C], key: str) -> list[C]:
     tree = _yaml(path)
     if not isinstance(tree, list) or not tree:
         raise InputError(f"{path}: expected a list of corpora with at least one entry.")
-    entries: list[C] = []
+    entries: list[Entry] = []
     for number, fields in enumerate(tree, start=1):
         one = _entry(path, number, fields, entry)
         if one.name.casefold() in {other.name.casefold() for other in entries}:
@@ -104,7 +144,7 @@ def _yaml(path: Path) -> Any:
         raise InputError(f"{path}{line} is no valid YAML: {problem}.") from None
 
 
-def _entry(path: Path, number: int, fields: Any, entry: type[C]) -> C:
+def _entry(path: Path, number: int, fields: Any, entry: type[Entry]) -> Entry:
     named = fields.get("name") if isinstance(fields, dict) else None
     place = f"{path}: {named}" if isinstance(named, str) and named else f"{path}: entry {number}"
     if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
@@ -126,28 +166,19 @@ def _entry(path: Path, number: int, fields: Any, entry: type[C]) -> C:
     return entry(**{**vars(one), "path": from_here})
 
 
-def files_of(corpora_: Sequence[Corpus]) -> Iterator[str]:
+def files_of(paths: Iterable[str]) -> Iterator[str]:
     """Yields the files at the paths of listed corpora, which DVC does not watch."""
-    for one in corpora_:
-        if os.path.isfile(one.path):
-            yield one.path
-        for directory, folders, names in os.walk(one.path):
+    for path in paths:
+        if os.path.isfile(path):
+            yield path
+        for directory, folders, names in os.walk(path):
             folders.sort()
             yield from (os.path.join(directory, name) for name in sorted(names))
 
 
-def write_account(directory: Path, corpora_: Sequence[Corpus]) -> None:
+def write_account(directory: Path, entries: Iterable[Corpus | TestSet]) -> None:
     """Writes what later stages need to know of a list; nothing where there was none."""
-    named = {
-        one.name: {
-            "kind": one.kind,
-            "licence": one.licence or NO_LICENCE,
-            "weight": one.weight,
-        }
-        for one in corpora_
-        if one.name
-    }
-    if named:
+    if named := {one.name: one.account() for one in entries if one.name}:
         text = json.dumps(named, ensure_ascii=False, indent=2) + "\n"
         (directory / ACCOUNT).write_text(text, encoding="utf-8")
 
@@ -160,7 +191,7 @@ def copy_account(source: Path, target: Path) -> dict[str, dict]:
 
 
 def read_account(directory: Path) -> dict[str, dict]:
-    """Returns kind, licence and weight of each corpus by its name; nothing where there is one
-    corpus, which has none."""
+    """Returns what is known of each corpus or test set of a list by its name; nothing where there
+    was no list."""
     path = directory / ACCOUNT
     return json.loads(read_text(path)) if path.is_file() else {}

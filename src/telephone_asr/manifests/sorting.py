@@ -20,7 +20,7 @@ from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, nor
 from telephone_asr.manifests.split import SPLITS, Sets, Split
 from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
-from telephone_asr.shards import CORPUS, is_without_speech
+from telephone_asr.shards import CORPUS, is_without_speech, recorded_id
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
@@ -109,6 +109,17 @@ class Kept:
             self.ids.add(key)
 
 
+NOTHING = Kept()
+LEARNT = ("train", "valid")
+
+
+class TestOnly(Sets):
+    """The sets of a corpus that is all test set."""
+
+    def assign(self, recording: str, speaker: str) -> tuple[str | None, tuple[str, str] | None]:
+        return "test", None
+
+
 def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
     """Returns of each recording that others are the same as, in any of the corpora, their ids.
 
@@ -164,9 +175,21 @@ def _tokenise(texts: list[str], rules: Rules, corpus: Survey) -> None:
         corpus.known.append(rules.unknown not in ids and BROKEN not in text)
 
 
-def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept) -> Verdicts:
-    """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
-    kept: what was kept of other corpora before it; what is kept of this one is added."""
+def decide(
+    cuts: Cuts,
+    rules: Rules,
+    corpus: Survey,
+    wideband: bool,
+    kept: Kept,
+    tested: Kept = NOTHING,
+) -> Verdicts:
+    """Reads a corpus and judges it.
+
+    Args:
+        wideband: whether its speech was recorded at 16 kHz or more.
+        kept: what was kept of other corpora before it; what is kept of this one is added.
+        tested: test sets of the user's own, whose sounds are not learnt.
+    """
     verdicts = Verdicts(corpus.usual.norms(rules.filter))
     by_corpus = {
         name: usual.norms(rules.filter)
@@ -195,6 +218,8 @@ def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept)
             kept.add(cut["id"], measures["sha"])
             recording = cut["id"].removeprefix(corpus.prefix)
             set_, objection = corpus.sets.assign(recording, supervision["speaker"])
+            if set_ in LEARNT and (same := tested.other(cut["id"], measures["sha"])):
+                objection = "duplicate_audio", f"{recorded_id(same)} of a test set has that sound"
         if objection is not None:
             verdicts.sets.append(None)
             verdicts.rejected[place] = objection
@@ -213,7 +238,7 @@ def leave_out_test_sentences(
     if not sentences:
         return
     for place, (_, text, _) in enumerate(_with_texts(cuts(), rules.english)):
-        learnt = verdicts.sets[place] in ("train", "valid")
+        learnt = verdicts.sets[place] in LEARNT
         if learnt and hash(rules.compared(text)) in sentences:
             verdicts.sets[place] = None
             verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"

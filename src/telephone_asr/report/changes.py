@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.names import TEST_SETS
+from telephone_asr.names import OWN, TEST_SETS
 from telephone_asr.report.markdown import code, inert, table
 from telephone_asr.report.slices import SLICE_TITLES, name_of
 from telephone_asr.scoring.compare import FEWEST_GROUPS
@@ -168,6 +168,8 @@ def _corpus_and_count(key: str) -> tuple[str, str]:
     (('wideband', 'rejected.dc'), ('telecall, a', 'hours'))
     """
     corpus, _, name = key.partition(".")
+    if corpus == OWN:
+        corpus, _, name = name.partition(".")
     if name.startswith("corpora."):
         _, own, name = name.split(".", 2)
         corpus = f"{corpus}, {own}"

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,27 @@ from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, own_sounds, several, spoken, unwatched, values
 from telephone_asr.corpora.items import Item
-from telephone_asr.corpora.several import Corpus
+from telephone_asr.corpora.several import Corpus, TestSet
 from telephone_asr.corpora.spoken import Spoken
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
+from telephone_asr.names import OWN
 from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
+from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH, TESTS
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
-from telephone_asr.shards import Rejected, Utterance, read_cuts
+from telephone_asr.shards import (
+    REJECTED,
+    Rejected,
+    Utterance,
+    count_shards,
+    read_cuts,
+    read_shard,
+    write_shards,
+)
 from telephone_asr.simulation import NOISE, ROOMS, with_own_sounds
+from telephone_asr.stages.telecall import at_telephone_rate
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.
@@ -44,26 +54,63 @@ BABBLE_UTTERANCES = 150  # of the calls, which talk in the background of the oth
 def main() -> None:
     check_places()
     params = load_params()
+    sources = {"wideband": params.corpus.wideband, "calls": params.corpus.calls}
+    listed = {part: several.corpora(**vars(s), key=f"corpus.{part}") for part, s in sources.items()}
+    test_sets = several.test_sets(params.corpus.test_sets)
     for name, path in ((NOISE, params.corpus.noise), (ROOMS, params.corpus.rooms)):
         if path is not None:
             files = own_sounds.import_folder(f"corpus.{name}", Path(path), RAW / name)
             unwatched.note(name, path, unwatched.look("", files), "its name in params.yaml alone")
     taken: set[str] = set()
     scratches = []
-    for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
-        key = f"corpus.{part}"
+    for part, source in sources.items():
         corpora = [
-            _listed(params, part, one, *several.place_of(one, source.path, key), taken)
-            for one in several.corpora(**vars(source), key=key)
+            _listed(params, part, one, *several.place_of(one, source.path, f"corpus.{part}"), taken)
+            for one in listed[part]
         ]
         scratches.append((part, *_import_all(params, part, source.path, corpora)))
+    tests = [(one, *_import_test_set(params, one, taken)) for one in test_sets]
     # Only now: what was interrupted before has all of its scratch to go on from.
     for part, scratch, seen in scratches:
         with new_out(RAW / part) as new:
             shutil.move(scratch.directory / "shards", new)
             imported.forget_progress(new)
         scratch.close(remove=True)
-        unwatched.note(part, getattr(params.corpus, part).path, seen)
+        unwatched.note(part, sources[part].path, seen)
+    shutil.rmtree(RAW / TESTS, ignore_errors=True)
+    if (path := params.corpus.test_sets) is not None:
+        _keep_test_sets(params, tests)
+        seen = {file: state for *_, own in tests for file, state in own.items()}
+        seen |= unwatched.look("", [path])
+        unwatched.note(OWN, path, seen, "its name in params.yaml alone")
+
+
+def _import_test_set(params: Params, one: TestSet, taken: set[str]) -> tuple[Scratch, dict]:
+    """Imports a test set of the user's own. Its ids have its name in front: the same calls may be
+    in a corpus, and are then left out of training by their sound."""
+    path = str(params.corpus.test_sets)
+    items = imported.list_items(one.kind, Path(one.path), one.name, one.part, path)
+    items = [replace(item, id=f"{one.name}-{item.id}") for item in _sample(items, params)]
+    items = imported.with_good_ids(items, taken)
+    own = Listed(Corpus("", one.kind, one.path), f"{path}: {one.name}.path", items)
+    return _import_all(params, f"{TESTS}/{one.name}", path, [own])
+
+
+def _keep_test_sets(params: Params, tests: Sequence[tuple[TestSet, Scratch, dict]]) -> None:
+    """Moves imported test sets to their place, at 8 kHz where they are of telephone speech."""
+    for one, scratch, _ in tests:
+        shards = scratch.directory / "shards"
+        utterances = (
+            at_telephone_rate(utterance) if one.telephone else utterance
+            for index in range(count_shards(shards))
+            for utterance in read_shard(shards, index)
+        )
+        with new_out(RAW / TESTS / one.name) as new:
+            write_shards(new, utterances, params.corpus.shard_size)
+            shutil.copyfile(shards / REJECTED, new / REJECTED)
+    several.write_account(RAW / TESTS, (one for one, *_ in tests))
+    for _, scratch, _ in tests:
+        scratch.close(remove=True)
 
 
 @dataclass(frozen=True)
@@ -119,7 +166,8 @@ def _import_all(
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
     texts = [str(size), str(params.corpus.max_hours)]
     texts += chain.from_iterable(listed.identity() for listed in corpora)
-    scratch = Scratch(SCRATCH, f"corpus-{part}", fingerprint(texts, code), spare=OWN_SCRATCH)
+    name = f"corpus-{part.replace('/', '-')}"
+    scratch = Scratch(SCRATCH, name, fingerprint(texts, code), spare=OWN_SCRATCH)
     target = scratch.directory.absolute() / "shards"
 
     pieces = [
@@ -153,7 +201,7 @@ def _import_all(
 def _unwatched(path: str, corpora: Sequence[Listed]) -> dict:
     """Returns what is seen of the files that DVC does not watch: of all sound elsewhere, and of
     what a list of corpora names."""
-    named = several.files_of([own.corpus for own in corpora if own.corpus.name])
+    named = several.files_of(own.corpus.path for own in corpora if own.corpus.path != path)
     sounds = (str(item.audio) for own in corpora for item in own.items)
     return unwatched.look(path, chain(named, sounds))
 
