@@ -1,4 +1,4 @@
-"""Several corpora in the place of one: read, imported, accounted for and weighted by their names."""
+"""Several corpora in the place of one: read, imported, accounted for, weighted by their names."""
 
 import json
 import shutil

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
+from telephone_asr.names import OWN
 from telephone_asr.outs import check_places
 from telephone_asr.paths import RAW, SCRATCH, SHARDS
 
 if TYPE_CHECKING:
-    from telephone_asr.corpora.several import Corpus
+    from telephone_asr.corpora.several import Corpus, OwnTest
     from telephone_asr.params import Params, Source
 
 ENOUGH_GB = 20  # of free disk; less is worth a word
@@ -63,6 +64,7 @@ def examine() -> Iterator[Finding]:
         ("disk", _disk),
         ("wideband corpus", lambda p: _corpus("wideband", p.corpus.wideband)),
         ("call corpus", lambda p: _corpus("calls", p.corpus.calls)),
+        ("test sets", _test_sets),
         ("data", _data),
         ("base model", _base),
     ):
@@ -144,7 +146,18 @@ def _corpus(part: str, source: Source) -> str:
     )
 
 
-def _one_corpus(one: Corpus, file: str, key: str) -> str:
+def _test_sets(params: Params) -> str:
+    from telephone_asr.corpora import several
+
+    if (path := params.corpus.test_sets) is None:
+        return "those of the corpora"
+    sets = several.test_sets(path)
+    if changed := unwatched.changes(OWN, path):
+        raise InputError(f"{changed}.")
+    return "; ".join(f"{one.name}: {_one_corpus(one, path, one.name)}" for one in sets)
+
+
+def _one_corpus(one: Corpus | OwnTest, file: str, key: str) -> str:
     path = Path(one.path)
     if one.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
         return f"{one.kind}, {path}"

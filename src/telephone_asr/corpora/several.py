@@ -58,7 +58,7 @@ class Corpus:
 
 
 @section
-class TestSet:
+class OwnTest:
     """A test set that nothing is trained on, scored beside the three that the corpora give."""
 
     name: Name
@@ -76,7 +76,7 @@ class TestSet:
         return {"kind": self.kind, "licence": licence, "band": band, "gate": self.gate}
 
 
-Entry = TypeVar("Entry", Corpus, TestSet)
+Entry = TypeVar("Entry", Corpus, OwnTest)
 
 
 def corpora(kind: str, path: str, part: str | None, key: str) -> list[Corpus]:
@@ -99,11 +99,11 @@ def place_of(one: Corpus, path: str, key: str) -> tuple[str, str]:
     return (path, one.name) if one.name else ("params.yaml", key)
 
 
-def test_sets(path: str | None) -> list[TestSet]:
+def test_sets(path: str | None) -> list[OwnTest]:
     """Returns the test sets of corpus.test_sets; raises InputError for a list that has none."""
     if path is None:
         return []
-    sets = read_list(Path(path), TestSet, "params.yaml: corpus.test_sets")
+    sets = read_list(Path(path), OwnTest, "params.yaml: corpus.test_sets")
     for one in sets:
         if one.name.casefold() in RESERVED:
             raise InputError(f"{path}: {one.name}: metrics have another of this name; choose one.")
@@ -176,7 +176,7 @@ def files_of(paths: Iterable[str]) -> Iterator[str]:
             yield from (os.path.join(directory, name) for name in sorted(names))
 
 
-def write_account(directory: Path, entries: Iterable[Corpus | TestSet]) -> None:
+def write_account(directory: Path, entries: Iterable[Corpus | OwnTest]) -> None:
     """Writes what later stages need to know of a list; nothing where there was none."""
     if named := {one.name: one.account() for one in entries if one.name}:
         text = json.dumps(named, ensure_ascii=False, indent=2) + "\n"

@@ -113,7 +113,7 @@ NOTHING = Kept()
 LEARNT = ("train", "valid")
 
 
-class TestOnly(Sets):
+class AllTested(Sets):
     """The sets of a corpus that is all test set."""
 
     def assign(self, recording: str, speaker: str) -> tuple[str | None, tuple[str, str] | None]:

@@ -22,7 +22,7 @@ from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, own_sounds, several, spoken, unwatched, values
 from telephone_asr.corpora.items import Item
-from telephone_asr.corpora.several import Corpus, TestSet
+from telephone_asr.corpora.several import Corpus, OwnTest
 from telephone_asr.corpora.spoken import Spoken
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
@@ -85,7 +85,7 @@ def main() -> None:
         unwatched.note(OWN, path, seen, "its name in params.yaml alone")
 
 
-def _import_test_set(params: Params, one: TestSet, taken: set[str]) -> tuple[Scratch, dict]:
+def _import_test_set(params: Params, one: OwnTest, taken: set[str]) -> tuple[Scratch, dict]:
     """Imports a test set of the user's own. Its ids have its name in front: the same calls may be
     in a corpus, and are then left out of training by their sound."""
     path = str(params.corpus.test_sets)
@@ -96,7 +96,7 @@ def _import_test_set(params: Params, one: TestSet, taken: set[str]) -> tuple[Scr
     return _import_all(params, f"{TESTS}/{one.name}", path, [own])
 
 
-def _keep_test_sets(params: Params, tests: Sequence[tuple[TestSet, Scratch, dict]]) -> None:
+def _keep_test_sets(params: Params, tests: Sequence[tuple[OwnTest, Scratch, dict]]) -> None:
     """Moves imported test sets to their place, at 8 kHz where they are of telephone speech."""
     for one, scratch, _ in tests:
         shards = scratch.directory / "shards"
