@@ -12,7 +12,7 @@ from telephone_asr.commands.data import rejected, why
 from telephone_asr.corpora.several import test_sets as own_sets
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
-from telephone_asr.names import OWN
+from telephone_asr.names import CHECKPOINTS, OWN
 from telephone_asr.report.corpora import test_set_table as table_of_sets
 from telephone_asr.report.tables import cer_table
 from telephone_asr.scoring.evidence import Side, lacks, own_tests, read_metrics
@@ -47,19 +47,15 @@ def test_what_is_wrong_is_named_with_file_and_entry(text, expected, tmp_path):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.fixture(scope="module")
-def tested(tmp_path_factory, trained_repository, speech) -> Path:
-    """A repository with two test sets of its own, after its data stages and one evaluation.
+def with_tests(path: Path, speech) -> None:
+    """Gives a repository two test sets of its own, and runs its data stages.
 
     golden has some of the calls of the corpus under their ids, and new ones; in one of these a
     sentence is said that a call of the corpus says, too.
     """
-    path = tmp_path_factory.mktemp("own") / "repository"
-    shutil.copytree(trained_repository, path)
     calls = path / "import" / "calls"
-    listed = [line for line in (calls / "calls.jsonl").read_bytes().split(b"\n") if b'"c1' in line]
-    more = [b"c10", b"c11", b"c12", b"c13", b"c14", b"c15", b"c16", b"c17", b"c18", b"c19"]
-    golden = [line for line in listed if any(b'"' + id_ + b'"' in line for id_ in more)]
+    lines_ = (calls / "calls.jsonl").read_bytes().split(b"\n")
+    golden = [line for line in lines_ if any(b'"c%d"' % i in line for i in range(10, 20))]
     for i in range(4):
         write_wav(calls / f"g{i}.wav", speech(1.5, seed=900 + i, rate_hz=16000), 16000)
         text = SECRET if i == 0 else TEXTS[i]
@@ -79,7 +75,13 @@ def tested(tmp_path_factory, trained_repository, speech) -> Path:
     write_params(path, {"corpus.test_sets": "import/tests.yaml"})
     for stage in ("corpus", "telecall", "manifests"):
         run_stage(path, stage)
-    run_stage(path, "evaluate", "final")
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory, data_repository, speech) -> Path:
+    path = tmp_path_factory.mktemp("own") / "repository"
+    shutil.copytree(data_repository.path, path)
+    with_tests(path, speech)
     return path
 
 
@@ -148,25 +150,25 @@ def test_the_account_of_a_test_set_adds_up(tested):
     assert [row[0] for row in table_of_sets(data).rows] == ["golden", "reading"]
 
 
-def test_it_is_scored_beside_the_three_whose_numbers_stay(tested, trained_repository):
+def test_it_is_scored_beside_the_three_whose_numbers_stay(tmp_path, trained_repository, speech):
+    path = tmp_path / "repository"
+    shutil.copytree(trained_repository, path)
+    with_tests(path, speech)
+    run_stage(path, "evaluate", "final")
     after, before = (
-        read_metrics("metrics/final.json", (path / "metrics/final.json").read_text())
-        for path in (tested, trained_repository)
+        read_metrics("metrics/final.json", (one / "metrics/final.json").read_text())
+        for one in (path, trained_repository)
     )
     assert after.keys() - before.keys() == {"golden", "reading"}
     for key in before.keys() - {"short_turns"}:
         assert after[key] == before[key], key
     assert after["golden"]["utterances"] == len(
-        read_manifest(tested / "data/manifests/tests/golden/test.jsonl")
+        read_manifest(path / "data/manifests/tests/golden/test.jsonl")
     )
-    transcripts = {"final": [], "base": []}
-    for line in (tested / "data/transcripts/final.jsonl").read_text().splitlines():
-        transcripts["final"].append(json.loads(line))
-    rows = cer_table(
-        dict.fromkeys(("base", "encoder", "adaptor", "lora", "final"), after),
-        transcripts,
-        ("telecall", "golden"),
-    ).rows
+    lines_ = (path / "data/transcripts/final.jsonl").read_text(encoding="utf-8").splitlines()
+    transcripts = {"final": [json.loads(line) for line in lines_]}
+    metrics = dict.fromkeys(CHECKPOINTS, after)
+    rows = cer_table(metrics, transcripts, ("telecall", "golden")).rows
     assert [row[0] for row in rows][::5] == ["telephone calls", "golden"]
 
 
