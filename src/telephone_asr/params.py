@@ -235,6 +235,7 @@ class Decode:
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
     hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
+    hotword_floor: Annotated[StrictFloat, Field(le=0)] | None  # see decoding/spotting.py
 
 
 @section
