@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,8 @@ from tqdm import tqdm
 from telephone_asr.corpora import several, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
-from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
+from telephone_asr.manifests.account import Tally, accounts, reasons_of
+from telephone_asr.manifests.messages import manifest_line, prompt_for
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
@@ -61,8 +62,8 @@ CutsOf = Callable[[str, str], sorting.Cuts]  # of a corpus; why it is read
 
 def main() -> None:
     params = load_params()
-    corpus = params.corpus
-    unwatched.warn(corpus.wideband.path, corpus.calls.path, test_sets=corpus.test_sets)
+    lists = {"test_sets": params.corpus.test_sets}
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path, **lists)
     rules = _rules(params)
     recorded = _survey("wideband", _cuts(None, "wideband", "surveys"), rules)
     cuts_of = partial(_cuts, recorded.sets if params.train.fresh_line else None)
@@ -288,71 +289,10 @@ def make_manifests(
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
     said = {"prompt": prompts[""], "share_written": round(share, 4)}
     if account:
-        said["corpora"] = _accounts(account, by_corpus, rejected)
+        said["corpora"] = accounts(account, by_corpus, rejected)
         for name, own in said["corpora"].items():
             own |= {"prompt": prompts[name], "share_written": round(shares[name], 4)}
-    return _metrics(source, total, tally, _reasons(rejected), corpus, verdicts) | said
-
-
-def _reasons(rejected: Iterable[Rejected]) -> dict[str, int]:
-    return dict(sorted(Counter(entry.reason for entry in rejected).items()))
-
-
-def _accounts(
-    account: Mapping[str, dict], tallies: Mapping[str, Tally], rejected: Sequence[Rejected]
-) -> dict[str, dict]:
-    """Returns what metrics/data.json says of each corpus of a list."""
-    accounts = {}
-    for name, tally in tallies.items():
-        reasons = _reasons(entry for entry in rejected if entry.corpus == name)
-        accounts[name] = {
-            **account[name],
-            "in": tally.kept + sum(reasons.values()),
-            **tally.counts(),
-            "rejected": reasons,
-        }
-    return accounts
-
-
-@dataclass
-class Tally:
-    """Counts the utterances that are kept, and what is known of them."""
-
-    sets: Counter = field(default_factory=Counter)
-    silent: list[dict] = field(default_factory=list)  # those in which nobody speaks
-    speakers: set[str] = field(default_factory=set)
-    seconds: float = 0.0
-    frames: int = 0
-    tokens: int = 0
-    complete: int = 0
-    exist: int = 0
-
-    def add(self, set_: str, example: Example, exists: bool) -> None:
-        self.sets[set_] += 1
-        self.speakers.add(example.speaker)
-        self.seconds += example.duration_s
-        self.frames += example.speech_length
-        self.tokens += example.text_length
-        fields = (example.key, example.text, example.prompt, example.speaker, example.speech_length)
-        self.complete += all(fields)
-        self.exist += exists
-
-    def counts(self) -> dict[str, int | float]:
-        return {
-            "kept": self.kept,
-            **{name: self.sets[name] for name in SPLITS},
-            "no_speech": len(self.silent),
-            "hours": round(self.seconds / 3600, 4),
-            "speakers": len(self.speakers),
-        }
-
-    @property
-    def spoken(self) -> int:
-        return sum(self.sets.values())
-
-    @property
-    def kept(self) -> int:
-        return self.spoken + len(self.silent)
+    return _metrics(source, total, tally, reasons_of(rejected), corpus, verdicts) | said
 
 
 def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
