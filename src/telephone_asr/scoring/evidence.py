@@ -57,7 +57,8 @@ def lacks(there: Side, here: Side) -> list[Lack]:
         told = tests | {f"short_turns.{test_set}" for test_set in tests}
         names += [(f"{name}: {key}", there) for key in _only_in(now, old) if key not in told]
         names += [(f"{name}: {key}", here) for key in _only_in(old, now) if key not in told]
-    names += [(test_set, here) for test_set in own_tests(there).keys() - own_tests(here).keys()]
+    gone_tests = sorted(own_tests(there).keys() - own_tests(here).keys())
+    names += [(test_set, here) for test_set in gone_tests]
     return lacking + [Lack(name, f"is not there, in {side.name}", True) for name, side in names]
 
 

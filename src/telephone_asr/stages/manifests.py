@@ -193,7 +193,7 @@ def _sort_tests(
 
 def _survey_tests(name: str, rules: Rules) -> Survey:
     survey = sorting.survey(_test_cuts(name, "surveys"), rules, None)
-    survey.sets = sorting.AllTested(rules.split, None)
+    survey.sets = sorting.AllTested(rules.split, None, survey.sets.speakers)
     return survey
 
 
