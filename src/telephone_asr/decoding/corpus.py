@@ -18,6 +18,7 @@ from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
 
 DEFAULT = Scoring()
 WINDOW = 16  # batches whose sound is in memory, and sorted by length, at a time
@@ -38,6 +39,7 @@ def score_items(
     beams: int = 1,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
+    doubt: Doubt | None = None,
     english: English = "keep",
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
@@ -64,6 +66,7 @@ def score_items(
             *(nano, frontend, own, prompt, batch_size, max_tokens, beams),
             hotwords=hotwords,
             hotword_floor=hotword_floor,
+            doubt=doubt,
         )
         errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)
@@ -80,6 +83,7 @@ def recognise_utterances(
     look: Look | None = None,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
     lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
@@ -93,6 +97,7 @@ def recognise_utterances(
         beams=beams,
         look=look,
         hotwords=lists,
+        doubt=doubt,
     )
 
 

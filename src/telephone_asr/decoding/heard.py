@@ -51,6 +51,7 @@ def listen(
         beams=decode.beams,
         hotwords=Lists(words, decode.hotword_floor) if words else None,
         look=look if kept else None,
+        doubt=decode.doubt,
     )
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 

@@ -19,6 +19,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from telephone_asr.decoding.doubt import believed
 from telephone_asr.decoding.spotting import Lists, likely
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.model.devices import enough_memory
@@ -36,6 +37,7 @@ from telephone_asr.scoring.cut_off import CutOff
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,6 +60,7 @@ def recognise(
     share: tuple[int, int] = (0, 1),
     look: Look | None = None,
     hotwords: Lists | None = None,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -75,6 +78,7 @@ def recognise(
         look: shown the numbers and texts of each batch of the language model's, and what the
             encoder made of it.
         hotwords: put into the prompts, as far as they may be in the sound.
+        doubt: below which a text is not written; not where `rows` are the adaptor's.
     """
     texts = [""] * len(lengths)
     rank, processes = share
@@ -85,7 +89,7 @@ def recognise(
         found = _recognise_batch(
             *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
             look and partial(look, indices),
-            own_hotwords,
+            *(own_hotwords, doubt),
         )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
@@ -102,6 +106,7 @@ def transcribe(
     beams: int = 1,
     hotwords: Lists | None = None,
     look: Look | None = None,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -110,7 +115,7 @@ def transcribe(
     Args:
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
-        hotwords, look: as in `recognise`.
+        hotwords, look, doubt: as in `recognise`.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
@@ -123,6 +128,7 @@ def transcribe(
         share=share,
         look=look,
         hotwords=hotwords,
+        doubt=doubt,
     )
     for module in was_training:
         module.training = True
@@ -140,6 +146,7 @@ def _recognise_batch(
     beams: int,
     look: Callable[[Sequence[str], Rows], None] | None,
     hotwords: Lists | None,
+    doubt: Doubt | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -157,6 +164,8 @@ def _recognise_batch(
         if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
         texts = transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
+        if doubt and input_stage != "adapted":
+            texts = believed(nano, prompts, texts, encoded, doubt)
         if look:
             look(texts, encoded)
         return texts
