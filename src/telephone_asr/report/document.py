@@ -53,8 +53,11 @@ def document(
     hardest = slices.worse_than_all(run.metrics[FINAL]["telecall"])
     confusions = slices.confusion_tables(run.transcripts, run.scoring)
     costs = [tables.cost_table(run.costs), tables.disk_table(run.stages)]
-    data = [corpora.data_table(run.data), corpora.corpus_table(run.data)]
-    data += [corpora.test_set_table(run.data), corpora.quality_table(run.data), *of_corpora]
+    data = [
+        *(corpora.data_table(run.data), corpora.corpus_table(run.data)),
+        *(corpora.test_set_table(run.data), corpora.quality_table(run.data)),
+        *of_corpora,
+    ]
 
     def section(name: str, title: str, blocks: Iterable[Block | None], *sets: str) -> Section:
         whole = titled(title, run.synthetic, sets or TEST_SETS)

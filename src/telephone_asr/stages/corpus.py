@@ -253,7 +253,9 @@ def _unpacked_pieces(
             yield i, list(islice(sound, len(places)))
 
 
-def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterator[Utterance]:
+def _unpacked(
+    params: Params, part: str, path: Path, utterances: Sequence[Spoken]
+) -> Iterator[Utterance]:
     line, seed = params.corpus.synthetic.line, params.seed
     pool, first = None, []
     if part == "calls":

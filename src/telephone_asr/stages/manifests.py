@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -287,11 +287,11 @@ def make_manifests(
     if tally.silent:
         _write_lines(directory / sorting.NO_SPEECH_LIST, tally.silent)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
-    said = {"prompt": prompts[""], "share_written": round(share, 4)}
+    said: dict[str, Any] = {"prompt": prompts[""], "share_written": round(share, 4)}
     if account:
-        said["corpora"] = accounts(account, by_corpus, rejected)
-        for name, own in said["corpora"].items():
-            own |= {"prompt": prompts[name], "share_written": round(shares[name], 4)}
+        told = said["corpora"] = accounts(account, by_corpus, rejected)
+        for name, row in told.items():
+            row |= {"prompt": prompts[name], "share_written": round(shares[name], 4)}
     return _metrics(source, total, tally, reasons_of(rejected), corpus, verdicts) | said
 
 
