@@ -13,6 +13,7 @@ from telephone_asr.commands import (
     review,
     score,
     simulate,
+    storage,
     transcribe,
     unpack,
 )
@@ -21,7 +22,7 @@ from telephone_asr.program import run
 # As --help lists them.
 COMMANDS = (
     *(profile, doctor, data, simulate, unpack, transcribe),
-    *(evaluate, score, gate, review),
+    *(evaluate, score, gate, review, storage),
 )
 
 

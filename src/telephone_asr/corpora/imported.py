@@ -120,10 +120,15 @@ def is_imported(directory: Path, index: int) -> bool:
     return _rejected_path(directory, index).is_file()
 
 
-def gather_rejected(directory: Path, shards: int) -> list[Rejected]:
-    """Joins what `import_shard` rejected in all shards into one file beside theirs; returns it."""
-    rejected = []
+def gather_rejected(
+    directory: Path, shards: int, others: Sequence[Rejected] = ()
+) -> list[Rejected]:
+    """Joins what `import_shard` rejected in all shards, and others, into one file beside theirs;
+    returns it."""
+    rejected = list(others)
     with open(directory / REJECTED, "w", encoding="utf-8") as joined:
+        for entry in others:
+            joined.write(json.dumps(entry.fields(), ensure_ascii=False) + "\n")
         for index in range(shards):
             for _, line in read_lines(_rejected_path(directory, index)):
                 joined.write(line + "\n")

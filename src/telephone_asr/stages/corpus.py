@@ -21,6 +21,7 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, own_sounds, several, spoken, unwatched, values
+from telephone_asr.corpora.forgotten import LEFT_OUT, Forgotten, read_forgotten
 from telephone_asr.corpora.items import Item
 from telephone_asr.corpora.several import Corpus, OwnTest
 from telephone_asr.corpora.spoken import Spoken
@@ -29,7 +30,7 @@ from telephone_asr.measures import with_measures
 from telephone_asr.names import OWN
 from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH, TESTS
+from telephone_asr.paths import FORGOTTEN, OWN_SCRATCH, RAW, SCRATCH, TESTS
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import (
@@ -61,15 +62,16 @@ def main() -> None:
         if path is not None:
             files = own_sounds.import_folder(f"corpus.{name}", Path(path), RAW / name)
             unwatched.note(name, path, unwatched.look("", files), "its name in params.yaml alone")
+    forgotten = read_forgotten(FORGOTTEN)
     taken: set[str] = set()
     scratches = []
     for part, source in sources.items():
-        corpora = [
-            _listed(params, part, one, *several.place_of(one, source.path, f"corpus.{part}"), taken)
-            for one in listed[part]
-        ]
+        corpora = []
+        for one in listed[part]:
+            place = several.place_of(one, source.path, f"corpus.{part}")
+            corpora.append(_listed(params, part, one, *place, taken, forgotten))
         scratches.append((part, *_import_all(params, part, source.path, corpora)))
-    tests = [(one, *_import_test_set(params, one, taken)) for one in test_sets]
+    tests = [(one, *_import_test_set(params, one, taken, forgotten)) for one in test_sets]
     # Only now: what was interrupted before has all of its scratch to go on from.
     for part, scratch, seen in scratches:
         with new_out(RAW / part) as new:
@@ -85,13 +87,16 @@ def main() -> None:
         unwatched.note(OWN, path, seen, "its name in params.yaml alone")
 
 
-def _import_test_set(params: Params, one: OwnTest, taken: set[str]) -> tuple[Scratch, dict]:
+def _import_test_set(
+    params: Params, one: OwnTest, taken: set[str], forgotten: Forgotten
+) -> tuple[Scratch, dict]:
     """Imports a test set of the user's own. Its ids have its name in front: the same calls may be
     in a corpus, and are then left out of training by their sound."""
     path = str(params.corpus.test_sets)
     items = imported.list_items(one.kind, Path(one.path), one.name, one.part, path)
-    items = [replace(item, id=f"{one.name}-{item.id}") for item in _sample(items, params)]
-    items = imported.with_good_ids(items, taken)
+    items = forgotten.without(_sample(items, params))  # by the ids that a corpus may have, too
+    items = [replace(item, id=f"{one.name}-{item.id}") for item in items]
+    items = forgotten.without(imported.with_good_ids(items, taken))
     own = Listed(Corpus("", one.kind, one.path), f"{path}: {one.name}.path", items)
     return _import_all(params, f"{TESTS}/{one.name}", path, [own])
 
@@ -121,6 +126,7 @@ class Listed:
     place: str  # which key, or which entry of a list, names it
     items: Sequence[Item] = ()
     embedded: Sequence[Spoken] = ()
+    gone: Sequence[Rejected] = ()  # of embedded speech that is to be forgotten
 
     def __len__(self) -> int:
         return len(self.items) + len(self.embedded)
@@ -131,12 +137,21 @@ class Listed:
         yield from imported.identity(self.items)
 
 
-def _listed(params: Params, part: str, one: Corpus, file: str, key: str, taken: set[str]) -> Listed:
+def _listed(
+    params: Params,
+    part: str,
+    one: Corpus,
+    file: str,
+    key: str,
+    taken: set[str],
+    forgotten: Forgotten,
+) -> Listed:
     """Lists a corpus. taken: the ids of those before it; its own are added."""
     place = f"{file}: {key}.path"
     if one.kind != "synthetic":
         items = imported.list_items(one.kind, Path(one.path), key, one.part, file)
-        return Listed(one, place, imported.with_good_ids(_sample(items, params), taken))
+        items = imported.with_good_ids(_sample(items, params), taken)
+        return Listed(one, place, forgotten.without(items))
     if not Path(one.path).is_dir():
         raise InputError(
             f"{place}: {one.path} is no directory; name that of the embedded corpus's archives "
@@ -149,7 +164,10 @@ def _listed(params: Params, part: str, one: Corpus, file: str, key: str, taken: 
     if twice := next((id_ for id_ in ids if id_ in taken), None):
         raise InputError(f"{place}: a corpus before it has an utterance {twice}: name one of them.")
     taken.update(ids)
-    return Listed(one, place, embedded=embedded)
+    gone = [u for u in embedded if forgotten.holds(u.id, u.speaker)]
+    left = [u for u in embedded if not forgotten.holds(u.id, u.speaker)]
+    rejected = [replace(forgotten.rejected(u.id), corpus=one.name) for u in gone]
+    return Listed(one, place, embedded=left, gone=rejected)
 
 
 def _import_all(
@@ -186,12 +204,14 @@ def _import_all(
             bar.update(len(utterances))
         jobs = [(i, *pieces[i]) for i in missing if not pieces[i][0].embedded]
         _import_items(params, target, corpora, jobs, bar)
-    rejected = imported.gather_rejected(target, len(pieces))
+    gone = [entry for own in corpora for entry in own.gone]
+    rejected = imported.gather_rejected(target, len(pieces), gone)
     kept = sum(1 for _ in read_cuts(target))
     for own in corpora:
         left_out = [entry for entry in rejected if entry.corpus == own.corpus.name]
-        if len(left_out) == len(own):
+        if left_out and len(left_out) == len(own) + len(own.gone):
             raise _too_many(own, len(left_out), left_out[-1])
+    total += len(gone)
     assert kept + len(rejected) == total, (part, kept, len(rejected), total)
     several.write_account(target, [own.corpus for own in corpora])
     print(f"{RAW / part}: {kept} utterances kept, {len(rejected)} rejected, {total} in all")
@@ -225,11 +245,12 @@ def _import_items(
     with closing(run_jobs(imported.import_shard, jobs)) as results:
         for done, rejected in results:
             bar.update(done)
-            n_rejected.update(entry.corpus for entry in rejected)
-            for name in {entry.corpus for entry in rejected}:
+            unusable = [entry for entry in rejected if entry.reason != LEFT_OUT]
+            n_rejected.update(entry.corpus for entry in unusable)
+            for name in {entry.corpus for entry in unusable}:
                 own = by_name[name]
                 if n_rejected[name] > params.corpus.max_rejected_share * len(own):
-                    raise _too_many(own, n_rejected[name], rejected[-1])
+                    raise _too_many(own, n_rejected[name], unusable[-1])
 
 
 def _too_many(own: Listed, rejected: int, one: Rejected) -> InputError:
