@@ -45,7 +45,7 @@ Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
 class Source:
     """The place that one corpus comes from."""
 
-    kind: StrictStr  # synthetic, kaldi, lhotse, calls, or a recipe of Lhotse's
+    kind: StrictStr  # synthetic, kaldi, lhotse, calls, a recipe of Lhotse's, or several
     path: StrictStr
     part: StrictStr | None  # of a Lhotse corpus; null: all of it
 
@@ -72,6 +72,7 @@ class NoSpeech:
 class Corpus:
     wideband: Source
     calls: Source
+    test_sets: StrictStr | None  # a YAML list of test sets beside the three
     no_speech: NoSpeech
     noise: StrictStr | None  # a folder of recordings of noise, for lines
     rooms: StrictStr | None  # a folder of rooms' impulse responses, for lines

@@ -12,6 +12,7 @@ NO_SPEECH = Path("data/no_speech")  # train, test; wideband: the training's befo
 UNLABELLED = Path("data/unlabelled")  # turns that nobody wrote down
 PSEUDO = Path("data/pseudo")  # what the adapted model makes of them
 MANIFESTS = Path("data/manifests")
+TESTS = "tests"  # in RAW and in MANIFESTS: test sets of the user's own, by name
 UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")
