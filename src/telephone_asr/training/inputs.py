@@ -15,8 +15,10 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.paths import MANIFESTS, NO_SPEECH, SCRATCH, SHARDS
+from telephone_asr.paths import UNLABELLED as UNLABELLED_SHARDS
 from telephone_asr.scratch import fingerprint
 from telephone_asr.shards import sound_index
+from telephone_asr.training.plan import UNLABELLED
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +55,13 @@ class Inputs:
         from telephone_asr.dataset import batching
 
         plan, options = self._plan, self._params.train
-        examples = _read(plan.train, "train")
+        labelled = _read(plan.train, "train")
+        examples = list(labelled)
         if plan.mix:
-            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(examples)))
+            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(labelled)))
+        if plan.pseudo:  # beside what people wrote down, never in its place
+            examples += _spread(read_manifest(plan.pseudo), round(plan.share * len(labelled)))
+            assert examples[: len(labelled)] == labelled
         clips = self._clips(examples[0].prompt) if plan.no_speech else []
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
         # Of all processes together; a process reads its share of `valid` at every validation.
@@ -66,8 +72,11 @@ class Inputs:
 
     def prints(self) -> list[str]:
         """Returns hashes of all files that are read, and of the code."""
-        sources = self._plan.sources | ({NOBODY} if self._plan.no_speech else set())
-        paths = {MANIFESTS / source for source in self._plan.sources}
+        plan = self._plan
+        sources = {*plan.sources, *plan.heard, *((NOBODY,) if plan.no_speech else ())}
+        paths = {MANIFESTS / source for source in plan.sources}
+        if plan.pseudo:
+            paths.add(plan.pseudo)
         paths |= {*self._places(sources).values()}
         if fresh := self._plan.fresh_line:
             paths |= {*fresh.recorded}
@@ -86,6 +95,7 @@ class Inputs:
     def _places(self, sources: Iterable[str]) -> dict[str, Path]:
         """Returns where the sound of each source lies."""
         places = {**SHARDS, NOBODY: NO_SPEECH / self._plan.without_speech}
+        places[UNLABELLED] = UNLABELLED_SHARDS
         return {source: places[source] for source in sources}
 
     def _dataset(
