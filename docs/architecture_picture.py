@@ -24,6 +24,7 @@ WORDS = {
     "commands": "one a command",
     "report": "page and review",
     "calls": "turns of whole calls",
+    "unlabelled": "labels by the model",
     "training": "steps, states",
     "decoding": "sound to text",
     "dataset": "batches of features",

@@ -19,7 +19,7 @@ LAYERS = (
     ("params",),
     ("processes",),
     ("dataset", "decoding"),
-    ("training", "report", "calls"),
+    ("training", "report", "calls", "unlabelled"),
     ("stages", "commands"),
     ("cli",),
 )

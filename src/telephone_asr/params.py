@@ -28,6 +28,7 @@ from telephone_asr.sections import (
     Natural,
     Positive,
     Share,
+    Span,
     Texts,
     read_section,
     section,
@@ -245,6 +246,27 @@ class Export:
 
 
 @section
+class Keep:
+    """The limits beyond which a label is left out; null: none. See unlabelled/keep.py."""
+
+    confidence: Share | None  # the least mean token probability of the language model's text
+    ctc_confidence: Share | None
+    distance: Share | None  # the most of two texts that may differ, in characters, of the longer
+    second_distance: Share | None
+    characters_per_s: Span[Amount] | None  # of the speech
+
+
+@section
+class Unlabelled:
+    """Calls that nobody wrote down: docs/unlabelled.md."""
+
+    rounds: Natural  # so many times the calls are labelled and trained on; 0: none
+    share: Amount  # pseudo-labelled turns for each labelled utterance of a training, at the most
+    second_model: StrictStr | None  # a Fun-ASR-Nano directory whose texts are compared
+    keep: Keep
+
+
+@section
 class Gate:
     """The most that a change may cost, in absolute CER; see scoring/gate.py."""
 
@@ -266,6 +288,7 @@ class Params:
     frontend: Frontend
     base: Base
     train: Train
+    unlabelled: Unlabelled
     decode: Decode
     scoring: Scoring
     export: Export

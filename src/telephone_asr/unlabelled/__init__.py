@@ -1,0 +1,1 @@
+"""Calls that nobody wrote down: labelled by the model, and what of the labels can be trusted."""
