@@ -72,6 +72,7 @@ class Corpus:
     wideband: Source
     calls: Source
     no_speech: NoSpeech
+    scripts: StrictStr  # a file of sentences; used where unlabelled.scripts is above 0
     noise: StrictStr | None  # a folder of recordings of noise, for lines
     rooms: StrictStr | None  # a folder of rooms' impulse responses, for lines
     synthetic: Synthetic
@@ -262,6 +263,7 @@ class Unlabelled:
 
     rounds: Natural  # so many times the calls are labelled and trained on; 0: none
     share: Amount  # pseudo-labelled turns for each labelled utterance of a training, at the most
+    scripts: Amount  # sentences of corpus.scripts for each utterance of stage 3
     second_model: StrictStr | None  # a Fun-ASR-Nano directory whose texts are compared
     keep: Keep
 

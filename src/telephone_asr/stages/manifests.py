@@ -17,9 +17,9 @@ from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
+from telephone_asr.manifests.reserved import compared
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
-from telephone_asr.manifests.tested import compared
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.model.layout import plain_tokenizer
 from telephone_asr.outs import new_out, write_json
@@ -51,7 +51,7 @@ def main() -> None:
     recorded = _survey("wideband", _cuts(None, "wideband", "surveys"), rules)
     cuts_of = partial(_cuts, recorded.sets if params.train.fresh_line else None)
     sorted_ = _sort_all(rules, recorded, cuts_of)
-    # No sentence that a model is tested on may have been in its training, in whatever corpus.
+    # No sentence that a model is reserved on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
         sorting.leave_out_test_sentences(cuts_of(source, "compares"), rules, verdicts, sentences)

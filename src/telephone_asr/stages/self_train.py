@@ -14,11 +14,11 @@ from typing import Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, manifest_line, read_manifest
-from telephone_asr.manifests.tested import (
+from telephone_asr.manifests.reserved import (
     SENTENCE_IN_TEST,
-    Tested,
-    assert_untested,
-    read_tested,
+    Reserved,
+    assert_not_reserved,
+    read_reserved,
 )
 from telephone_asr.manifests.text import clean_transcript
 from telephone_asr.model import parts
@@ -115,11 +115,11 @@ def filters(params: Params) -> dict[str, Any]:
 def keep_turns(directory: Path, labels: Iterable[Label], params: Params) -> dict[str, Any]:
     """Writes the manifest of the turns whose labels can be trusted, and what is left out, each with
     one reason; returns how much of both there is."""
-    tested = read_tested(MANIFESTS, params.split.short)
+    reserved = read_reserved(MANIFESTS, params.split.short)
     kept, left_out, seconds = [], [], 0.0
     for cut, label in _pairs(labels):
         text, _ = clean_transcript(label.text, params.text.english)
-        if why := reason(label, params.unlabelled.keep) or _own_reason(text, tested):
+        if why := reason(label, params.unlabelled.keep) or _own_reason(text, reserved):
             left_out.append({"id": label.id, "reason": why, "detail": f"text '{text}'"})
         else:
             kept.append((cut, text))
@@ -129,7 +129,7 @@ def keep_turns(directory: Path, labels: Iterable[Label], params: Params) -> dict
     tokenizer = plain_tokenizer(MODELS / "tokenizer")
     tokens = [len(encoding.ids) for encoding in tokenizer.encode_batch([text for _, text in kept])]
     examples = [_example(cut, text, prompt, n) for (cut, text), n in zip(kept, tokens, strict=True)]
-    assert_untested(examples, tested)
+    assert_not_reserved(examples, reserved)
     with open(directory / "train.jsonl", "w", encoding="utf-8") as file:
         for example, (cut, _) in zip(examples, kept, strict=True):
             suffix, _ = stored_sound(UNLABELLED, cut)
@@ -146,11 +146,11 @@ def keep_turns(directory: Path, labels: Iterable[Label], params: Params) -> dict
     }
 
 
-def _own_reason(text: str, tested: Tested) -> str | None:
+def _own_reason(text: str, reserved: Reserved) -> str | None:
     """Returns why a text that can be trusted is left out."""
     if not text:  # nothing but tags
         return "no_text"
-    return SENTENCE_IN_TEST if tested.says(text) else None
+    return SENTENCE_IN_TEST if reserved.says(text) else None
 
 
 def _pairs(labels: Iterable[Label]) -> Iterable[tuple[dict, Label]]:

@@ -113,6 +113,7 @@ def stage_plan(part: str, params: Params, round_: int = 0) -> Plan:
     """Returns the plan of a part's training; round_ as in `train`."""
     options = stage_options(params.train, part)
     ctc_weight = getattr(options, "ctc_weight", 0.0)  # the encoder's alone
+    has_scripts = part == "lora" and params.unlabelled.scripts > 0
     return Plan(
         name=part,
         train=SOURCES[part],
@@ -132,6 +133,8 @@ def stage_plan(part: str, params: Params, round_: int = 0) -> Plan:
         round_=round_,
         pseudo=ROUNDS / str(round_) / "train.jsonl" if round_ else None,
         share=params.unlabelled.share if round_ else 0.0,
+        scripts=Path(params.corpus.scripts) if has_scripts else None,
+        scripts_share=params.unlabelled.scripts if has_scripts else 0.0,
     )
 
 

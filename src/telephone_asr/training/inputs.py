@@ -13,6 +13,7 @@ from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
 from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.manifests.reserved import read_reserved
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.paths import MANIFESTS, NO_SPEECH, SCRATCH, SHARDS
 from telephone_asr.paths import UNLABELLED as UNLABELLED_SHARDS
@@ -77,10 +78,30 @@ class Inputs:
         paths = {MANIFESTS / source for source in plan.sources}
         if plan.pseudo:
             paths.add(plan.pseudo)
+        if plan.scripts:
+            paths |= {plan.scripts, *(MANIFESTS / source / "test.jsonl" for source in SHARDS)}
         paths |= {*self._places(sources).values()}
         if fresh := self._plan.fresh_line:
             paths |= {*fresh.recorded}
         return list(map(self._print_of, [*sorted(paths), CODE]))
+
+    def sentences(self) -> list[str]:
+        """Reads the sentences that nobody spoke, but for those of the test sets."""
+        from telephone_asr.training.scripts import read_scripts
+
+        plan, params = self._plan, self._params
+        assert plan.scripts is not None
+        reserved = read_reserved(MANIFESTS, params.split.short)
+        texts, in_test = read_scripts(plan.scripts, params.text.english, reserved)
+        unknown = self._nano.tokenizer.unk_token_id
+        tokens = self._nano.tokenizer(texts)["input_ids"]
+        known = [text for text, own in zip(texts, tokens, strict=True) if unknown not in own]
+        self._accelerator.print(
+            f"{plan.name}: {len(known)} sentences of {plan.scripts} beside speech, "
+            f"{plan.scripts_share:g} for each utterance; left out: {in_test} that a test set has, "
+            f"{len(texts) - len(known)} with characters that the tokenizer does not know"
+        )
+        return known
 
     def _clips(self, prompt: str) -> list[Example]:
         """Reads the clips in which nobody speaks, of which there must be some."""

@@ -39,6 +39,8 @@ class Plan:
     round_: int = 0  # of self-training, 0: before it
     pseudo: Path | None = None  # a manifest of data/unlabelled with the model's own transcripts
     share: float = 0.0  # of these for each utterance of `train`, at the most
+    scripts: Path | None = None  # sentences that nobody spoke, see training/scripts.py
+    scripts_share: float = 0.0  # of these for each utterance that is heard
 
     @property
     def curves(self) -> str:

@@ -1,4 +1,4 @@
-"""What a model is tested on, which nothing that it is trained on may hold."""
+"""What test sets hold, which nothing that it is trained on may hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SENTENCE_IN_TEST = "sentence_in_test"  # why a sentence is left out
 
 
 @dataclass
-class Tested:
+class Reserved:
     """The utterances, speakers and sentences of all test sets."""
 
     keys: set[str] = field(default_factory=set)
@@ -27,16 +27,16 @@ class Tested:
         return compared(text) in self.sentences
 
 
-def read_tested(manifests: Path, short: int) -> Tested:
+def read_reserved(manifests: Path, short: int) -> Reserved:
     """Reads the test sets. short: syllables; no longer sentences may be in several sets."""
-    tested = Tested()
+    reserved = Reserved()
     for name in TEST_SETS:
         for example in read_manifest(manifests / name / "test.jsonl"):
-            tested.keys.add(example.key)
-            tested.speakers.add(example.speaker)
+            reserved.keys.add(example.key)
+            reserved.speakers.add(example.speaker)
             if syllables(example.text) > short:
-                tested.sentences.add(compared(example.text))
-    return tested
+                reserved.sentences.add(compared(example.text))
+    return reserved
 
 
 def compared(text: str) -> str:
@@ -44,9 +44,9 @@ def compared(text: str) -> str:
     return normalise_for_scoring(text).replace(" ", "")
 
 
-def assert_untested(examples: Iterable[Example], tested: Tested) -> None:
+def assert_not_reserved(examples: Iterable[Example], reserved: Reserved) -> None:
     """Raises AssertionError where something of a test set is to be trained on."""
     for example in examples:
-        assert example.key not in tested.keys, f"{example.key} is in a test set"
-        assert example.speaker not in tested.speakers, f"{example.speaker} is in a test set"
-        assert not tested.says(example.text), f"a test set says '{example.text}'"
+        assert example.key not in reserved.keys, f"{example.key} is in a test set"
+        assert example.speaker not in reserved.speakers, f"{example.speaker} is in a test set"
+        assert not reserved.says(example.text), f"a test set says '{example.text}'"
