@@ -39,7 +39,6 @@ from telephone_asr.paths import (
     UNLABELLED,
     UNPACKED,
 )
-from telephone_asr.processes import on_processes
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import read_cuts, stored_sound
@@ -48,7 +47,6 @@ from telephone_asr.unlabelled.keep import by_filter, reason
 from telephone_asr.unlabelled.labels import Label, read_labels
 
 CURVES = METRICS / "train" / "rounds"
-LABELS = "telephone_asr.stages.pseudo_label"
 
 
 def main() -> None:
@@ -79,15 +77,15 @@ def train_round(
 ) -> dict[str, Any]:
     """Runs a round, and returns what it kept and what both parts came to; puts into `costs` what
     they cost."""
-    from telephone_asr.stages.pseudo_label import label
+    from telephone_asr.stages.pseudo_label import LABELS, label_anew
     from telephone_asr.stages.train import train_again
 
     print(f"round {round_} of {params.unlabelled.rounds}")
     directory, labels = ROUNDS / str(round_), PSEUDO / "turns.jsonl"
     directory.mkdir(parents=True)
     if round_ > 1:  # by the model of the round before
-        labels = directory / "labels.jsonl"
-        on_processes(LABELS, params, lambda: label(params, round_), [str(round_)])
+        labels = directory / LABELS
+        label_anew(params, round_)
     row = keep_turns(directory, read_labels(labels), params)
     for part in AGAIN:
         train_again(part, params, round_, scratch.directory)
