@@ -43,7 +43,7 @@ def adapted(trained_repository, tmp_path, monkeypatch) -> Path:
     path = tmp_path / "adapted"
     shutil.copytree(trained_repository, path)
     monkeypatch.chdir(path)
-    write_params(path, {"unlabelled.rounds": 1, "split.short": 4})
+    write_params(path, {"unlabelled.rounds": 1, "split.short": 4, "train.mix": 0.0})
     calls = [u for i in range(count_shards(TELECALL)) for u in read_shard(TELECALL, i)]
     turns = [
         replace(call, id=f"new-{i}-m", text="", speaker=f"new-{i}-m")
@@ -77,8 +77,8 @@ def test_a_round_trains_both_parts_on_what_is_kept_and_final_is_made_of_it(adapt
             len(read_manifest(Path(f"data/manifests/{source}/train.jsonl")))
             for source in sources.split(" and ")
         )
-        n = labelled + round(0.5 * labelled) + len(kept)
-        assert f"on {n} utterances of {sources} and wideband and unlabelled" in said
+        n = labelled + len(kept)
+        assert f"on {n} utterances of {sources} and unlabelled" in said
         note = json.loads(Path(f"models/rounds/1/{part}/checkpoint.json").read_text())
         encoder = file_sha256(Path("models/encoder/encoder.safetensors"))
         assert note["stands_on"]["encoder"] == encoder
@@ -90,10 +90,8 @@ def test_a_round_trains_both_parts_on_what_is_kept_and_final_is_made_of_it(adapt
     assert metrics["1"]["turns"] == len(kept)
     assert metrics["1"]["lora_valid_cer"] == note["valid_cer"]
     assert metrics["by_filter"]["valid"]
-    assert set(json.loads(Path("metrics/cost/self_train.json").read_text())) == {
-        "1_adaptor",
-        "1_lora",
-    }
+    costs = json.loads(Path("metrics/cost/self_train.json").read_text())
+    assert costs.keys() == {"rounds", "1_adaptor", "1_lora"}
     assert os.listdir(".scratch") == ["frozen"]
 
     run_stage(adapted, "export")
@@ -135,7 +133,7 @@ def test_each_turn_is_kept_or_left_out_with_one_reason(adapted):
 
 def test_no_more_turns_are_taken_than_the_share_and_all_that_is_labelled_stays(adapted, capsys):
     labelled = len(read_manifest(Path("data/manifests/telecall/train.jsonl")))
-    write_params(adapted, {"unlabelled.share": 0.2, "train.mix": 0.0})
+    write_params(adapted, {"unlabelled.share": 0.2})
     run_stage(adapted, "self_train")
     n = labelled + round(0.2 * labelled)
     assert n < labelled + 6

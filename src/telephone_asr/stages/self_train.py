@@ -55,7 +55,7 @@ def main() -> None:
         with new_out(out) as new:
             new.mkdir()
     metrics: dict[str, Any] = {"rounds": params.unlabelled.rounds}
-    costs: dict[str, Any] = {}
+    costs = dict(metrics)  # a file of metrics without a number is none to `telephone-asr gate`
     if params.unlabelled.rounds:
         scratch = open_scratch(params)
         metrics["by_filter"] = filters(params)
