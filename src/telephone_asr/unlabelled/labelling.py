@@ -7,7 +7,7 @@ The adapted model is through with all turns before a second one is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ from telephone_asr.decoding.confidence import (
     ctc_score,
     token_probabilities,
 )
-from telephone_asr.decoding.corpus import recognise_utterances
+from telephone_asr.decoding.recognise import Look, recognise
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.text import syllables
 from telephone_asr.measures import measure
-from telephone_asr.model.frontend import Frontend
+from telephone_asr.model.frontend import Frontend, feature_rows
 from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs
 from telephone_asr.scoring.cer import count_errors, units
 from telephone_asr.scoring.cut_off import CutOff
@@ -86,11 +86,19 @@ def _texts(
     utterances: Sequence[Utterance],
     prompt: str,
     decode: Decode,
-    look: Callable[[Sequence[int], Sequence[str], Rows], None] | None = None,
+    look: Look | None = None,
 ) -> list[str]:
     frontend = Frontend(nano.config["frontend_conf"])
-    sizes = decode.batch_size, decode.max_tokens, decode.beams
-    return recognise_utterances(nano, frontend, utterances, prompt, *sizes, look=look)
+    return recognise(
+        nano,
+        lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
+        [feature_rows(len(u.samples), u.sample_rate_hz, frontend.fs) for u in utterances],
+        [prompt] * len(utterances),
+        decode.batch_size,
+        decode.max_tokens,
+        beams=decode.beams,
+        look=look,
+    )
 
 
 def _confidences(nano: FunASRNano, prompt: str, texts: Sequence[str], encoded: Rows) -> list[float]:
