@@ -133,7 +133,7 @@ def test_killed_again_and_again_it_writes_the_same_bytes(repository, tmp_path, p
     assert set(expected) == {"turns.jsonl", "valid.jsonl"}
     shutil.rmtree(LABELS)
     write_params(repository, {"train.processes": processes, "train.batches_per_step": processes})
-    for done in (1, 4, 9, 14):  # files of shards, by either model
+    for done in (1, 12):  # files of shards, by either model
         process = start()
         while len(list(Path(".scratch").glob("pseudo_label-*/*.[ls][ae]*"))) < done:
             assert process.poll() is None

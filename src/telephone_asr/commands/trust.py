@@ -46,10 +46,11 @@ def thresholds(pseudo: Path, target_cer: float) -> Iterator[str]:
         f"# {len(found.kept)} are kept, {share:.0%} of the speech, CER {_percent(found.error)} "
         f"({100 * low:.1f} to {100 * high:.1f}, 95 % over {speakers} speakers)."
     )
-    yield (
-        f"# Limits chosen without a speaker keep {found.held_out_s / total_s:.0%} of the speech of "
-        f"all, one after the other, CER {_percent(found.held_out)}: expect that."
-    )
+    if found.held_out.length:
+        yield (
+            f"# Each speaker by limits chosen on the others: {found.held_out_s / total_s:.0%} of "
+            f"the speech, CER {_percent(found.held_out)}: expect that."
+        )
     if len(found.kept) < FEW or speakers < FEWEST_GROUPS:
         yield (
             f"# They rest on {found.error.errors} wrong characters in {len(found.kept)} turns of "

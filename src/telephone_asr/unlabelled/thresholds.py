@@ -43,20 +43,23 @@ def propose(
 
     Args:
         labels: with references.
-        keep: `characters_per_s` is taken over; the other limits are what is looked for, of the
-            measures that the labels have.
+        keep: limits that are taken over: of `characters_per_s`, and of measures that not all of the
+            labels have.
     """
-    loose = Keep(None, None, None, None, keep.characters_per_s)
+    names = [name for name in (*LEAST, *MOST) if all(_has(label, name) for label in labels)]
+    loose = replace(keep, **dict.fromkeys(names))
     labels = [label for label in labels if reason(label, loose) is None]
     errors = [errors_of(label, options) for label in labels]
-    best = _search(labels, errors, target_cer, loose)
+    best = _search(labels, errors, names, target_cer, loose)
     if best is None:
         return None
     kept = [i for i, label in enumerate(labels) if reason(label, best) is None]
     again: list[int] = []
     for fold in _folds([label.speaker for label in labels]):
         rest = [i for i in range(len(labels)) if i not in fold]
-        own = _search([labels[i] for i in rest], [errors[i] for i in rest], target_cer, loose)
+        own = _search(
+            *([labels[i] for i in rest], [errors[i] for i in rest], names, target_cer, loose)
+        )
         again += [i for i in sorted(fold) if own and reason(labels[i], own) is None]
     return Proposal(
         keep=best,
@@ -75,16 +78,20 @@ def _folds(speakers: Sequence[str]) -> list[set[int]]:
 
 
 def _search(
-    labels: Sequence[Label], errors: Sequence[ErrorRate], target_cer: float, loose: Keep
+    labels: Sequence[Label],
+    errors: Sequence[ErrorRate],
+    names: Sequence[str],
+    target_cer: float,
+    loose: Keep,
 ) -> Keep | None:
-    """Returns the limits that keep the most speech at this CER; of several the loosest.
+    """Returns the limits of these measures that keep the most speech at this CER; of several the
+    loosest.
 
     Every combination at once: each label is put where its strictest limits cross, and what lies
     there is added up towards looser ones.
     """
     if not labels:
         return None
-    names = [n for n in (*LEAST, *MOST) if all(_has(one, n) for one in labels)]
     cells = np.array([[_strictest(label, name) for name in names] for label in labels], dtype=int)
     amounts = np.array(
         [(e.errors, e.length, one.speech_s) for e, one in zip(errors, labels, strict=True)]
