@@ -21,7 +21,7 @@ REASONS = {
     "same_channel": "another channel of the recording holds the same",
     "silent_channel": "nothing at all is heard on the channel",
     "music": "music, or tones of the network",
-    "not_speech": "it is loud, and nobody speaks",
+    "not_speech": "it is loud, and the voice activity detector hears nobody speak",
     "too_short": "somebody seems to speak, for less than filter.min_frames or 0.1 s",
 }
 WHOLE = ("unusable", "too_long", "held_out", "duplicate")  # reasons for a recording as a whole

@@ -15,12 +15,15 @@ BAND_HZ = (200.0, 3400.0)
 # Share of the power that stays in its place for so many windows. Measured on human and synthetic
 # calls, single words too, and on music and tones over lines: docs/unlabelled.md.
 STEADY = {"speech": (32, 0.3), "other": (16, 0.25)}
+SHORTEST_S = 0.9  # a vowel alone is steady too
 
 
 def is_music(samples: np.ndarray, heard_as: str) -> bool:
     """Returns whether int16 samples at 8 kHz are music or tones. heard_as: what the voice activity
     detector takes them for, "speech" or "other"; of speech more is asked."""
     windows, least = STEADY[heard_as]
+    if len(samples) < SHORTEST_S * RATE_HZ:
+        return False
     return steady_share(samples, windows) >= least
 
 

@@ -19,7 +19,7 @@ from telephone_asr.corpora.values import shown
 from telephone_asr.sameness import HOP, RATE_HZ, as_text, words
 from telephone_asr.shards import Rejected, Utterance
 from telephone_asr.telephone_rate import at_telephone_rate
-from telephone_asr.unlabelled.account import KEPT, REASONS, SILENCE, Account
+from telephone_asr.unlabelled.account import KEPT, SILENCE, Account
 from telephone_asr.unlabelled.known import KnownSounds
 from telephone_asr.unlabelled.music import is_music
 
@@ -27,6 +27,7 @@ LOUD_DB = -55.0  # of full scale; below it nobody looks for music
 ABOVE_FLOOR_DB = 10.0  # by which sound that is not speech stands out of the line's noise
 SPEECH = 0.5  # probability, the detector's own threshold
 HOLE_S, SHORTEST_S, LONGEST_S = 0.5, 0.35, 20.0  # of stretches that are loud without speech
+NOTHING = (SILENCE, "silent_channel", "same_channel")
 PROBES, PROBE_S = 6, 3.0  # the longest turns, by whose beginnings copies of a recording are known
 
 
@@ -237,8 +238,8 @@ def _conclude(account: Account) -> None:
     """Gives a recording of which no turn is kept its reason: what most of it is."""
     if account.turns:
         return
-    seconds = account.seconds()
-    reasons = {name: n for name, n in seconds.items() if name in REASONS and n} or seconds
-    account.reason = max(reasons, key=lambda name: reasons[name])
-    parts = ", ".join(f"{name} {n:.1f} s" for name, n in seconds.items() if n)
+    seconds = {name: n for name, n in account.seconds().items() if n}
+    heard = {name: n for name, n in seconds.items() if name not in NOTHING} or seconds
+    account.reason = max(heard, key=lambda name: heard[name])
+    parts = ", ".join(f"{name} {n:.1f} s" for name, n in seconds.items())
     account.detail = f"no turn of it is kept: {parts}"
