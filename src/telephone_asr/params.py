@@ -68,9 +68,18 @@ class NoSpeech:
 
 
 @section
+class Recordings:
+    """Whole calls that nobody wrote down; see stages/unlabelled.py."""
+
+    kind: Literal["synthetic", "recordings"]
+    path: StrictStr  # of recordings: one, a folder, or a list of them
+
+
+@section
 class Corpus:
     wideband: Source
     calls: Source
+    unlabelled: Recordings
     no_speech: NoSpeech
     scripts: StrictStr  # a file of sentences; used where unlabelled.scripts is above 0
     noise: StrictStr | None  # a folder of recordings of noise, for lines
