@@ -1,21 +1,15 @@
-"""Text alone: sentences beside speech, with faults, for the language model to write."""
+"""Text alone: sentences that nobody spoke, in pieces of what was spoken."""
 
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
-from telephone_asr.dataset.batching import collate
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
+from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example
 from telephone_asr.manifests.reserved import Reserved, compared
-from telephone_asr.model.fun_asr_nano import Script
-from telephone_asr.training import scripts
-from telephone_asr.training.objective import Objective
-from telephone_asr.training.scripts import Scripts, beside_speech, read_scripts
-
-SENTENCES = [f"今天还款{numeral}百元" for numeral in "一二三四五六七八九"]
+from telephone_asr.training.scripts import Inventory, read_scripts, speak
 
 
 def written(tmp_path: Path, content: str | bytes) -> Path:
@@ -52,87 +46,98 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_scripts(tmp_path / "scripts.txt", "keep", Reserved())
 
 
-def characters(texts: list[str]) -> list[list[int]]:
-    return [[ord(character) for character in text] for text in texts]
+# --- Three utterances, of which each sample says whose it is and in which row
+
+RATE_HZ = 8000
+ROW = 480  # samples
+BORDERS = {"a": [0, 3, 4, 9, 12], "b": [0, 5, 5, 6], "c": [0, 4, 8]}
+TEXTS = {"a": "今天还款", "b": "三，百", "c": "今明"}
+SPEAKERS = {"a": "one", "b": "two", "c": "two"}
 
 
-def made(share: float, batches: int = 40, seed: int = 0, **options) -> list[list[Script]]:
-    """The sentences of so many batches of four."""
-    sizes = [4] * batches
-    own = Scripts(SENTENCES, characters, sizes, share, 2.0, seed, **options)
-    batch = collate(["a"], [torch.zeros(3, 2)], [PROMPT], ["您好"])
-    return [list(own.put_into(batch, number).scripts) for number in range(batches)]
+class Sounds:
+    def __contains__(self, key):
+        return key in BORDERS
+
+    def read(self, key):
+        rows = np.arange(BORDERS[key][-1]).repeat(ROW)
+        return (1000 * (1 + list(TEXTS).index(key)) + 10 * rows).astype(np.int16), RATE_HZ
 
 
-def test_there_are_as_many_as_asked_for_and_all_come_before_one_comes_again():
-    per_batch = made(0.3)
-    assert sum(map(len, per_batch)) == round(0.3 * 160)
-    assert {len(own) for own in per_batch} == {1, 2}
-    texts = [script.text for own in per_batch for script in own]
-    for turn in range(0, len(texts) - len(SENTENCES), len(SENTENCES)):
-        assert sorted(texts[turn : turn + len(SENTENCES)]) == sorted(SENTENCES)
-    assert made(0.3) == per_batch
-    assert made(0.3, seed=1) != per_batch
-    assert not any(made(0.0))
+def examples() -> list[Example]:
+    return [
+        Example(key, text, PROMPT, 0, 0, 1.0, SPEAKERS[key], "", "telecall")
+        for key, text in TEXTS.items()
+    ]
 
 
-def test_faults_are_as_many_as_they_should_be_and_the_rest_is_in_order(monkeypatch):
-    clean = Counter()
-    for name in ("DROPPED", "REPLACED", "REPEATED"):
-        monkeypatch.setattr(scripts, name, 0.0)
-    for script in (script for own in made(2.0) for script in own):
-        read = [token for row in script.rows for token in row]
-        assert read == characters([script.text])[0]
-        clean[len(script.rows)] += 1
-    assert min(clean) >= 3  # eight or nine characters, about two to a row
-    assert max(clean) <= 6
-    monkeypatch.undo()
-    pairs = [(sum(map(len, script.rows)), len(script.text)) for own in made(2.0) for script in own]
-    read, said = map(sum, zip(*pairs, strict=True))
-    assert read / said == pytest.approx(1.0, abs=0.05)  # as many dropped as repeated
-    assert sum(a != b for a, b in pairs) > len(pairs) / 3
+class Tokenizer:
+    """One token a character, and 0 for one that it does not know."""
+
+    unk_token_id = 0
+
+    def __call__(self, texts):
+        known = (set("".join(TEXTS.values())) | set("，。3")) - {"明"}
+        tokens = [[ord(c) if c in known else 0 for c in text] for text in texts]
+        return {"input_ids": tokens}
 
 
-def test_the_prompt_asks_for_what_they_are_written_like():
-    assert {script.prompt for own in made(1.0) for script in own} == {PROMPT_VERBATIM}
-    with_marks = Scripts(["还款300元。"], characters, [4], 1.0, 2.0, 0)
-    batch = collate(["a"], [torch.zeros(3, 2)], [PROMPT], ["您好"])
-    assert with_marks.put_into(batch, 0).scripts[0].prompt == PROMPT
+def said(sentences: list[str], count: int, seed: int = 0):
+    inventory = Inventory(examples(), list(BORDERS.values()))
+    return speak(sentences, count, inventory, {"telecall": Sounds()}, Tokenizer(), seed)
 
 
-def test_batches_whose_memory_is_tried_have_the_longest():
-    sentences = ["好", "今天还款三百元", "再见"]
-    own = Scripts(sentences, characters, [2, 2], 1.0, 2.0, 0, always=[1])
-    batch = collate(["a"], [torch.zeros(3, 2)], [PROMPT], ["您好"])
-    assert [script.text for script in own.put_into(batch, 1).scripts] == ["今天还款三百元", "再见"]
+def heard(spoken, key: str) -> list[tuple[str, int]]:
+    """Whose rows a sentence is made of, by the middle of each."""
+    samples, rate_hz = spoken.read(key)
+    assert rate_hz == RATE_HZ
+    middles = samples[ROW // 2 :: ROW].tolist()
+    return [(list(TEXTS)[one // 1000 - 1], one % 1000 // 10) for one in middles]
 
 
-def test_rows_of_sentences_stand_behind_those_of_speech_and_are_as_long(nano):
-    width = nano.model.llm.get_input_embeddings().embedding_dim
-    speech = 7.0 * torch.nn.functional.normalize(torch.randn(2, 4, width), dim=-1)
-    tokens = nano.tokenizer.encode("您好请问")
-    sentence = Script("您好请问", PROMPT, (tuple(tokens[:2]), tuple(tokens[2:])))
-    rows, lengths = beside_speech(nano, (speech, torch.tensor([4, 2])), [sentence])
-    assert lengths.tolist() == [4, 2, 2]
-    assert torch.equal(rows[0], speech[0])
-    assert torch.equal(rows[1, :2], speech[1, :2])
-    torch.testing.assert_close(rows[2, :2].norm(dim=-1), torch.full((2,), 7.0))
-    assert not rows[2, 2:].any()
+def test_a_sentence_is_said_in_the_longest_pieces_of_one_voice():
+    own, spoken = said(["天还款"], 1)
+    assert heard(spoken, own[0].key) == [("a", row) for row in range(3, 12)]
+    assert spoken.pieces[own[0].key] == [("telecall", "a", 3, 12)]
+    assert (own[0].text, own[0].source, own[0].text_length) == ("天还款", "scripts", 3)
+    samples, _ = spoken.read(own[0].key)
+    assert own[0].duration_s == pytest.approx(len(samples) / RATE_HZ)
+    assert own[0].speech_length == 9 * 6
 
 
-def test_a_batch_with_sentences_has_the_mean_loss_of_both(nano):
-    """And one without any is what it always was."""
-    objective = Objective(nano, "adapted", llm_weight=1.0, ctc_weight=0.0)
-    width = nano.model.llm.get_input_embeddings().embedding_dim
-    speech = collate(["a"], [torch.randn(4, width)], [PROMPT], ["请问您是谁"])
-    tokens = nano.tokenizer.encode("您好")
-    sentence = Script("您好", PROMPT, (tuple(tokens),))
-    alone = objective(speech)
-    speech.scripts = [sentence]
-    both = objective(speech)
-    n_speech, n_both = 6, 6 + 3  # characters and ends of turn
-    assert objective.tokens(speech) == (n_both, 0)
-    rows, lengths = beside_speech(nano, (speech.inputs, speech.lengths), [sentence])
-    text = collate(["s"], [rows[1, : lengths[1]]], [PROMPT], ["您好"])
-    expected = (n_speech * alone + (n_both - n_speech) * objective(text)) / n_both
-    torch.testing.assert_close(both, expected)
+def test_what_one_voice_never_says_comes_from_others_and_marks_have_no_sound():
+    own, spoken = said(["还款，三百。"], 1)
+    assert heard(spoken, own[0].key) == [("a", row) for row in range(4, 12)] + [
+        ("b", row) for row in range(6)
+    ]
+    assert own[0].prompt == PROMPT  # it has marks, as what is asked for by it
+    assert said(["还款三百"], 1)[0][0].prompt == PROMPT_VERBATIM
+
+
+def test_pieces_have_no_clicks_at_their_ends():
+    own, spoken = said(["天款"], 1)
+    samples, _ = spoken.read(own[0].key)
+    border = ROW  # after the one row of 天
+    assert abs(samples[[0, border - 1, border, -1]]).max() < 60
+    assert samples[border // 2] == 1030
+
+
+def test_all_sentences_come_before_one_comes_again_in_other_pieces():
+    own, spoken = said(["今", "还款"], 40)
+    assert Counter(example.text for example in own) == {"今": 20, "还款": 20}
+    assert [example.text for example in own[:4]] == ["今", "还款", "今", "还款"]
+    assert {piece.key for e in own[::2] for piece in spoken.pieces[e.key]} == {"a", "c"}
+    again, more = said(["今", "还款"], 40)
+    assert (again, more.pieces) == (own, spoken.pieces)
+    assert said(["今", "还款"], 40, seed=1)[1].pieces != spoken.pieces
+
+
+def test_what_nobody_says_or_the_tokenizer_does_not_know_is_left_out():
+    own, _ = said(["今天", "今明", "今年", "3"], 8)  # it knows no 明, and nobody says 年 or 3
+    assert [example.text for example in own] == ["今天", "今天"]
+
+
+def test_an_utterance_without_borders_gives_no_pieces():
+    inventory = Inventory(examples(), [[], BORDERS["b"], BORDERS["c"]])
+    own, _ = speak(["还款", "三百"], 2, inventory, {"telecall": Sounds()}, Tokenizer(), 0)
+    assert [example.text for example in own] == ["三百"]

@@ -199,3 +199,21 @@ def test_a_rounds_checkpoint_stands_on_its_own_adaptor(adapted):
     with pytest.raises(InputError, match=r"rounds/1/adaptor holds no checkpoint.*self_train"):
         parts.load_checkpoint(Path("models"), "lora", **options, round_=1)
     parts.load_checkpoint(Path("models"), "lora", **options)
+
+
+def test_sentences_without_speech_join_the_lora_stage(adapted, capsys):
+    """In pieces of its calls; none that a test set has."""
+    test = read_manifest(Path("data/manifests/telecall/test.jsonl"))
+    calls = read_manifest(Path("data/manifests/telecall/train.jsonl"))
+    in_test = max((example.text for example in test), key=len)
+    ours = [example.text for example in calls if example.text != in_test][:2]
+    Path("scripts.txt").write_text("\n".join([f"{ours[0]}{ours[1]}", in_test]), encoding="utf-8")
+    write_params(adapted, {"corpus.scripts": "scripts.txt", "unlabelled.scripts": 0.5})
+    before = file_sha256(Path("models/lora/adapter_model.safetensors"))
+    run_stage(adapted, "train_lora")
+    said = capsys.readouterr().out
+    n = round(0.5 * len(calls))
+    assert f"{n} times one of 1 sentences of scripts.txt" in said
+    assert "left out: 1 sentences that a test set has" in said
+    assert f"on {len(calls) + n} utterances of telecall and scripts" in said
+    assert file_sha256(Path("models/lora/adapter_model.safetensors")) != before

@@ -29,15 +29,6 @@ SILENCE = "/sil"
 NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
 
 
-@dataclass(frozen=True)
-class Script:
-    """A sentence that nobody spoke (training/scripts.py), and what stands for its speech."""
-
-    text: str
-    prompt: str
-    rows: tuple[tuple[int, ...], ...]  # tokens
-
-
 @dataclass
 class Batch:
     """Holds utterances that go through the model together.
@@ -51,7 +42,6 @@ class Batch:
     lengths: torch.Tensor  # (B,), rows of `inputs` that are no padding
     prompts: list[str]
     texts: list[str]
-    scripts: Sequence[Script] = ()  # for the language model to write beside them
 
     @property
     def rows(self) -> int:

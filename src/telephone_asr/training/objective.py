@@ -11,7 +11,6 @@ from telephone_asr.model import fun_asr_nano
 from telephone_asr.model.fun_asr_nano import Batch
 from telephone_asr.model.pretrained import FunASRNano
 from telephone_asr.training import guide
-from telephone_asr.training.scripts import beside_speech
 
 
 class Objective(torch.nn.Module):
@@ -47,8 +46,7 @@ class Objective(torch.nn.Module):
         nano, texts = self._nano, batch.texts
         llm = ctc = 0
         if self._llm_weight:
-            written = [*texts, *(script.text for script in batch.scripts)]
-            llm = sum(map(len, fun_asr_nano.transcript_tokens(nano, written)))
+            llm = sum(map(len, fun_asr_nano.transcript_tokens(nano, texts)))
         if self._ctc_weight:
             # Where nobody speaks, all is blank: that counts as one.
             ctc = sum(max(1, len(fun_asr_nano.ctc_tokens(nano, text))) for text in texts)
@@ -76,13 +74,8 @@ class Objective(torch.nn.Module):
                 tokens = llm_tokens or ctc_tokens
                 loss = loss + self._guiding("adaptor", (hidden, lengths), batch, tokens)
         if self._llm_weight:
-            prompts, texts = batch.prompts, batch.texts
-            if batch.scripts:
-                hidden, lengths = beside_speech(self._nano, (hidden, lengths), batch.scripts)
-                prompts = [*prompts, *(script.prompt for script in batch.scripts)]
-                texts = [*texts, *(script.text for script in batch.scripts)]
             transcript = fun_asr_nano.transcript_loss(
-                *(self._nano, prompts, texts, hidden, lengths, self._prefixes),
+                *(self._nano, batch.prompts, batch.texts, hidden, lengths, self._prefixes),
                 llm_tokens,
             )
             loss = loss + self._llm_weight * transcript

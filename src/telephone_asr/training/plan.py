@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from telephone_asr.simulation import FreshLine
 
 UNLABELLED = "unlabelled"  # the source of speech that has the model's own transcripts
+SCRIPTS = "scripts"  # and of sentences that are put together from what was spoken
 COPIES = 4  # changed ones of an utterance that frozen parts hear, at the most
 
 
@@ -40,7 +41,7 @@ class Plan:
     pseudo: Path | None = None  # a manifest of data/unlabelled with the model's own transcripts
     share: float = 0.0  # of these for each utterance of `train`, at the most
     scripts: Path | None = None  # sentences that nobody spoke, see training/scripts.py
-    scripts_share: float = 0.0  # of these for each utterance that is heard
+    scripts_share: float = 0.0  # of these for each utterance of `train`
 
     @property
     def curves(self) -> str:
@@ -75,7 +76,8 @@ class Plan:
     @property
     def heard(self) -> tuple[str, ...]:
         """Returns the sources of all speech that is trained on."""
-        return (*self.trains_on, *((UNLABELLED,) if self.pseudo else ()))
+        more = {UNLABELLED: self.pseudo, SCRIPTS: self.scripts}
+        return (*self.trains_on, *(source for source, path in more.items() if path))
 
     @property
     def without_speech(self) -> str:

@@ -1,41 +1,49 @@
-"""Text alone: sentences that nobody spoke, for the language model to write in stage 3.
+"""Text alone: sentences that nobody spoke, put together from what was spoken, for stage 3.
 
-Text denoising, after Burdisso et al., "Text-only adaptation in LLM-based ASR through text
-denoising" (2026, arXiv 2601.20900): what an adaptor brings is text with faults to the language
-model, so a sentence with faults can stand in the place of speech: characters dropped, replaced,
-repeated, several to a row. Beside batches of calls, which keep the model listening (Bañeras-Roux et
-al., 2026, arXiv 2604.06487). docs/unlabelled.md says what it brought.
+A sentence is said in pieces of labelled utterances, the longest that there are, cut at the
+characters' borders that the CTC branch finds; all of one voice where it has them. So it comes
+through the frozen parts as speech does, with the line of real calls on it (after Zhao et al., "On
+addressing practical challenges for RNN-Transducer", ASRU 2021, who splice words).
+docs/unlabelled.md has what was tried beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.utils.rnn import pad_sequence
 
+from telephone_asr.channel.portable import generator
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.messages import is_written, prompt_for
+from telephone_asr.manifests.messages import Example, is_written, prompt_for
 from telephone_asr.manifests.reserved import Reserved
 from telephone_asr.manifests.text import English, clean_transcript
-from telephone_asr.model.fun_asr_nano import Rows, Script, adapted_rows
 from telephone_asr.textfiles import one_line, read_lines
+from telephone_asr.training.plan import SCRIPTS
 
 if TYPE_CHECKING:
-    from telephone_asr.dataset.speech import SpeechDataset
-    from telephone_asr.model.fun_asr_nano import Batch
-    from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.dataset.speech import Sounds
 
 # What the conversation with the language model is laid out by, which no sentence may hold.
 SPECIAL = re.compile(r"<\|[^|<>]*\|>|</?think>")
 LONGEST = 200  # characters of a sentence: a line that is longer is a text, and takes memory
-DROPPED, REPLACED, REPEATED = 0.1, 0.1, 0.1  # shares of the tokens
-_STREAM = 5  # tells these draws from others by the seed and a step
+LONGEST_PIECE = 4  # characters
+POOL = 5000  # utterances that pieces are taken of
+ROW_S, FRAME_S = 0.06, 0.01  # of the encoder's rows, which borders are in, and of its input
+FADE_S = 0.005  # at both ends of a piece
+
+
+class Piece(NamedTuple):
+    """A stretch of an utterance, in rows of 60 ms."""
+
+    source: str
+    key: str
+    start: int
+    end: int
 
 
 def read_scripts(path: Path, english: English, reserved: Reserved) -> tuple[list[str], int]:
@@ -70,89 +78,112 @@ def read_scripts(path: Path, english: English, reserved: Reserved) -> tuple[list
     return list(texts), left_out
 
 
-class Scripts:
-    """Puts sentences into batches, beside speech.
+class Inventory:
+    """Holds what is said in utterances, in pieces of up to LONGEST_PIECE characters, by speaker.
 
     Args:
-        sentences: what is to be written.
-        sizes: of all batches of the training, in their order.
-        share: sentences for each utterance. They come evenly, all of them before one comes again.
-        tokens_a_row: of the transcripts, for each row of the adaptor.
-        always: the numbers of batches that have long ones: those whose memory is tried out.
+        borders: of each utterance's characters, as `decoding.alignment` finds them.
     """
 
-    def __init__(
-        self,
-        sentences: Sequence[str],
-        tokenise: Callable[[list[str]], list[list[int]]],
-        sizes: Sequence[int],
-        share: float,
-        tokens_a_row: float,
-        seed: int,
-        always: Collection[int] = (),
-    ):
-        self._tokens = tokenise(list(sentences))
-        self._texts, self._seed, self._tokens_a_row = list(sentences), seed, tokens_a_row
-        self._pool = sorted({token for tokens in self._tokens for token in tokens})
-        self._ends = np.concatenate([[0], np.round(share * np.cumsum(sizes))]).astype(int)
-        written = sum(map(is_written, sentences)) / len(sentences)
-        self._prompt = prompt_for(written)
-        self._always = always
-        self._longest = sorted(range(len(sentences)), key=lambda i: -len(self._tokens[i]))
+    def __init__(self, examples: Sequence[Example], borders: Sequence[Sequence[int]]):
+        self._pieces: dict[str, dict[str, list[Piece]]] = defaultdict(lambda: defaultdict(list))
+        for example, own in zip(examples, borders, strict=True):
+            for text, start, end in _stretches(example.text, own):
+                piece = Piece(example.source, example.key, start, end)
+                self._pieces[example.speaker][text].append(piece)
+        self._speakers = sorted(self._pieces)
 
-    def put_into(self, batch: Batch, number: int) -> Batch:
-        """Returns a batch with its sentences: a function of the seed and of its number."""
-        places = range(self._ends[number], self._ends[number + 1])
-        which = [self._at(place) for place in places]
-        if number in self._always:
-            which = [self._longest[i % len(self._longest)] for i in range(len(places))]
-        rng = np.random.default_rng([self._seed, number, _STREAM])
-        scripts = [Script(self._texts[i], self._prompt, self._rows(i, rng)) for i in which]
-        return replace(batch, scripts=scripts)
+    def say(self, text: str, rng: np.random.Generator) -> list[Piece]:
+        """Returns pieces that say a text, in one voice where that has them all; none where a
+        character of it is never said."""
+        voices = [self._speakers[i] for i in rng.permutation(len(self._speakers))]
+        said = [character for character in text if character.isalnum()]
+        pieces: list[Piece] = []
+        while said:
+            size, piece = self._longest(said, voices, rng)
+            if piece is None:
+                return []
+            pieces.append(piece)
+            said = said[size:]
+        return pieces
 
-    def _at(self, place: int) -> int:
-        turn, place = divmod(place, len(self._texts))
-        return int(
-            np.random.default_rng([self._seed, turn, 0, _STREAM]).permutation(len(self._texts))[
-                place
-            ]
-        )
-
-    def _rows(self, index: int, rng: np.random.Generator) -> tuple[tuple[int, ...], ...]:
-        """Returns the tokens of a sentence with faults, in groups as long as the adaptor's rows."""
-        faulty: list[int] = []
-        for token, chance in zip(
-            self._tokens[index], rng.random(len(self._tokens[index])), strict=True
-        ):
-            if chance < DROPPED:
-                continue
-            if chance < DROPPED + REPLACED:
-                token = int(rng.choice(self._pool))
-            faulty += [token] * (2 if chance > 1 - REPEATED else 1)
-        n_rows = max(1, round(len(faulty) / self._tokens_a_row * rng.uniform(0.8, 1.2)))
-        rows = np.array_split(np.array(faulty, dtype=int), n_rows)
-        return tuple(tuple(row.tolist()) for row in rows if len(row))
+    def _longest(
+        self, said: Sequence[str], voices: Sequence[str], rng: np.random.Generator
+    ) -> tuple[int, Piece | None]:
+        """Returns how many characters the longest piece says that the first voice with any has."""
+        for voice in voices:
+            for size in range(min(LONGEST_PIECE, len(said)), 0, -1):
+                if own := self._pieces[voice].get("".join(said[:size])):
+                    return size, own[int(rng.integers(len(own)))]
+        return 0, None
 
 
-def tokens_a_row(nano: FunASRNano, dataset: SpeechDataset) -> float:
-    """Returns how many tokens of the transcript there are for each row that the adaptor brings."""
-    spoken = [i for i, example in enumerate(dataset.examples) if example.text]
-    rows = adapted_rows(nano, torch.tensor([dataset.lengths[i] for i in spoken]))
-    return sum(dataset.examples[i].text_length for i in spoken) / int(rows.sum())
+def _stretches(text: str, borders: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Returns what is said from each character to a few after it, with the rows of it."""
+    if len(borders) != len(text) + 1:  # could not be aligned
+        return []
+    spoken = [i for i, character in enumerate(text) if character.isalnum()]
+    found = []
+    for place in range(len(spoken)):
+        for last in range(place, min(place + LONGEST_PIECE, len(spoken))):
+            start, end = borders[spoken[place]], borders[spoken[last] + 1]
+            if start < end:
+                found.append(("".join(text[i] for i in spoken[place : last + 1]), start, end))
+    return found
 
 
-def beside_speech(nano: FunASRNano, adapted: Rows, scripts: Sequence[Script]) -> Rows:
-    """Returns the adaptor's rows, and behind them those that stand for sentences: the means of
-    their tokens' embeddings, as long as the adaptor's rows are on average."""
-    hidden, lengths = adapted
-    embed = nano.model.llm.get_input_embeddings().weight.detach()
-    real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
-    size = hidden.detach()[real].norm(dim=-1).mean()
-    own = []
-    for script in scripts:
-        rows = [embed[list(tokens)].mean(0) for tokens in script.rows]
-        rows = torch.stack(rows) if rows else embed.new_zeros((0, embed.shape[1]))
-        own.append((rows * (size / rows.norm(dim=-1, keepdim=True))).to(hidden.dtype))
-    speech = [row[:n] for row, n in zip(hidden, lengths.tolist(), strict=True)]
-    sizes = torch.tensor([len(row) for row in own], device=lengths.device, dtype=lengths.dtype)
-    return pad_sequence([*speech, *own], batch_first=True), torch.cat([lengths, sizes])
+class Spoken:
+    """Gives sentences that nobody spoke a sound: pieces, one after the other.
+
+    Args:
+        pieces: by the sentence's key.
+        sounds: of the pieces' sources.
+    """
+
+    def __init__(self, pieces: Mapping[str, Sequence[Piece]], sounds: Mapping[str, Sounds]):
+        self.pieces, self._sounds = pieces, sounds
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.pieces
+
+    def read(self, key: str) -> tuple[np.ndarray, int]:
+        """Returns samples (int16, mono) and the sample rate in Hz."""
+        cut, rate_hz = [], 0
+        for piece in self.pieces[key]:
+            samples, rate_hz = self._sounds[piece.source].read(piece.key)
+            start, end = (round(row * ROW_S * rate_hz) for row in (piece.start, piece.end))
+            cut.append(_faded(samples[start:end], round(FADE_S * rate_hz)))
+        return np.concatenate(cut), rate_hz
+
+
+def _faded(samples: np.ndarray, length: int) -> np.ndarray:
+    ramp = np.minimum(1.0, (np.arange(len(samples)) + 1) / max(1, length))
+    return np.rint(samples * ramp * ramp[::-1]).astype(np.int16)
+
+
+def speak(
+    sentences: Sequence[str],
+    count: int,
+    inventory: Inventory,
+    sounds: Mapping[str, Sounds],
+    tokenizer: Any,
+    seed: int,
+) -> tuple[list[Example], Spoken]:
+    """Returns examples and what gives them a sound: so many, all sentences before one comes again
+    in other pieces; fewer where nobody says a character, or the tokenizer does not know it."""
+    texts = [sentences[number % len(sentences)] for number in range(count)]
+    tokens = tokenizer(texts)["input_ids"] if texts else []
+    # Asked for as their like is: with digits and punctuation, or without.
+    prompt = prompt_for(sum(map(is_written, sentences)) / len(sentences))
+    pieces: dict[str, list[Piece]] = {}
+    examples = []
+    for number, (text, own) in enumerate(zip(texts, tokens, strict=True)):
+        key = f"script-{number}"
+        said = inventory.say(text, generator(seed, key))
+        if not said or tokenizer.unk_token_id in own:
+            continue
+        pieces[key] = said
+        duration_s = ROW_S * sum(piece.end - piece.start for piece in said)
+        frames = round(duration_s / FRAME_S)
+        examples.append(Example(key, text, prompt, frames, len(own), duration_s, "", "", SCRIPTS))
+    return examples, Spoken(pieces, sounds)

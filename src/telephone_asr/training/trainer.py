@@ -125,34 +125,11 @@ class Trainer:
         from telephone_asr.training.hotwords import PromptLists
 
         hotwords, batch_at = self.params.train.hotwords, self._plain_batch_at(dataset, schedule)
-        if self.plan.scripts:
-            batch_at = self._with_scripts(batch_at, dataset, schedule, largest)
         if not (hotwords.share and self.plan.llm_weight):
             return batch_at
         texts = [example.text for example in dataset.examples]
         lists = PromptLists(texts, **vars(hotwords), seed=self.params.seed, always=largest)
         return lambda number: lists.put_into(batch_at(number), number)
-
-    def _with_scripts(
-        self,
-        batch_at: Callable[[int], Batch],
-        dataset: SpeechDataset,
-        schedule: list[list[int]],
-        largest: list[int],
-    ) -> Callable[[int], Batch]:
-        """Returns what maps a number to its batch, with sentences that nobody spoke beside it."""
-        from telephone_asr.training.scripts import Scripts, tokens_a_row
-
-        scripts = Scripts(
-            self._inputs.sentences(),
-            lambda texts: self.nano.tokenizer(texts)["input_ids"],
-            [len(batch) for batch in schedule],
-            self.plan.scripts_share,
-            tokens_a_row(self.nano, dataset),
-            self.params.seed,
-            largest,
-        )
-        return lambda number: scripts.put_into(batch_at(number), number)
 
     def _plain_batch_at(
         self, dataset: SpeechDataset, schedule: list[list[int]]
