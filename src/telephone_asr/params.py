@@ -240,11 +240,21 @@ class Train:
 
 
 @section
+class Doubt:
+    """Mean probabilities of a text's tokens, below both of which it is not written."""
+
+    ctc: Share  # by the CTC branch
+    llm: Share  # by the language model
+
+
+@section
 class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
     hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
+    doubt: Doubt | None  # what is not written
+    hotword_floor: Annotated[StrictFloat, Field(le=0)] | None  # see decoding/spotting.py
 
 
 @section
