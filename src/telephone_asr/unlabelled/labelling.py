@@ -20,6 +20,7 @@ from telephone_asr.decoding.confidence import (
     token_probabilities,
 )
 from telephone_asr.decoding.recognise import Look, recognise
+from telephone_asr.decoding.spotting import Lists, likely
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.text import syllables
 from telephone_asr.measures import measure
@@ -66,10 +67,10 @@ def label_turns(
     """Returns the labels of utterances that are in memory, in their order, by a model in eval mode.
     An utterance's text is its reference; "" where nobody wrote it down."""
     heard: dict[int, dict] = {}
-    prompt = with_hotwords(prompt, decode.hotwords)
 
     def look(indices: Sequence[int], texts: Sequence[str], encoded: Rows) -> None:
-        sure = _confidences(nano, prompt, texts, encoded)
+        words = likely(nano, encoded, [decode.hotwords] * len(texts), decode.hotword_floor)
+        sure = _confidences(nano, [with_hotwords(prompt, own) for own in words], texts, encoded)
         by_ctc = _by_ctc(nano, [utterances[i].text for i in indices], encoded)
         for i, confidence, own in zip(indices, sure, by_ctc, strict=True):
             heard[i] = {"confidence": confidence, **own}
@@ -98,20 +99,24 @@ def _texts(
         decode.max_tokens,
         beams=decode.beams,
         look=look,
+        hotwords=Lists([decode.hotwords] * len(utterances), decode.hotword_floor),
+        doubt=decode.doubt,
     )
 
 
-def _confidences(nano: FunASRNano, prompt: str, texts: Sequence[str], encoded: Rows) -> list[float]:
+def _confidences(
+    nano: FunASRNano, prompts: Sequence[str], texts: Sequence[str], encoded: Rows
+) -> list[float]:
     """Returns the mean token probability of each text; 0 of an empty one."""
     sure = [0.0] * len(texts)
     written = [i for i, text in enumerate(texts) if text]
     for first in range(0, len(written), SURE_AT_ONCE):
         own = written[first : first + SURE_AT_ONCE]
-        some = [str(texts[i]) for i in own]
+        asked, said = ([of[i] for i in own] for of in (prompts, texts))
         rows = encoded[0][own], encoded[1][own]
-        found = token_probabilities(nano, [prompt] * len(own), some, rows)
-        for i, likely in zip(own, found, strict=True):
-            sure[i] = round(float(likely.mean()), 4)
+        found = token_probabilities(nano, asked, said, rows)
+        for i, one in zip(own, found, strict=True):
+            sure[i] = round(float(one.mean()), 4)
     return sure
 
 
@@ -123,8 +128,8 @@ def _by_ctc(nano: FunASRNano, said: Sequence[str], encoded: Rows) -> Iterator[di
     log_probs = ctc_log_probs(nano, *encoded)
     for row, length, reference in zip(log_probs, encoded[1].tolist(), said, strict=True):
         own = row[:length].float().cpu()
-        text, likely = ctc_greedy_probabilities(nano, own)
-        confidence = round(sum(likely) / len(likely), 4) if likely else 0.0
+        text, sure = ctc_greedy_probabilities(nano, own)
+        confidence = round(sum(sure) / len(sure), 4) if sure else 0.0
         score = ctc_score(nano, own, reference)
         yield {
             "ctc_text": text,
@@ -191,9 +196,8 @@ def second_texts(
     nano: FunASRNano, turns: Turns, decode: Decode, scratch: Path, share: tuple[int, int] = (0, 1)
 ) -> None:
     """Has a second model write down a process's share of the shards, as `label_shards`."""
-    prompt = with_hotwords(turns.prompt, decode.hotwords)
     for chunk in _missing(turns, scratch, "second", share):
-        texts = _texts(nano, turns.read(chunk), prompt, decode)
+        texts = _texts(nano, turns.read(chunk), turns.prompt, decode)
         _save(
             _path(scratch, turns, chunk, "second"),
             (json.dumps(str(text), ensure_ascii=False) + "\n" for text in texts),
