@@ -153,7 +153,9 @@ def test_errors() -> list[ErrorRate]:
     frontend = Frontend(nano.config["frontend_conf"])
     sounds = {"telecall": sound_index(TELECALL)}
     dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
-    texts = transcribe(nano, dataset, params.decode.batch_size, params.decode.max_tokens)
+    decode = params.decode
+    sizes = decode.batch_size, decode.max_tokens
+    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, doubt=decode.doubt)
     return score([example.text for example in examples], texts, **vars(params.scoring))
 
 
