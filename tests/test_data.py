@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from label_fixtures import label
 from telephone_asr.commands import data
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.quality import REASONS
 from telephone_asr.paths import SHARDS
+from telephone_asr.unlabelled.labels import label_line
 
 
 @pytest.fixture
@@ -42,6 +44,18 @@ def test_wideband_speech_is_found_with_its_simulation(manifests):
         ["simulated:", "sim-w3"],
     ]
     assert data.why(manifests, "sim-w3") == found[1:]
+
+
+def test_a_turn_that_nobody_wrote_down_is_explained(manifests, tmp_path):
+    labels = [label(id="a-b-1", second_text="我后天还款"), label(id="a-b-2", distance=0.75)]
+    (tmp_path / "turns.jsonl").write_text("".join(map(label_line, labels)), encoding="utf-8")
+    (kept,) = data.why(manifests, "a-b-1", tmp_path)
+    assert "'我明天还款', by the CTC branch '我明天还款'" in kept
+    assert "by the second model '我后天还款'; it is kept" in kept
+    (left_out,) = data.why(manifests, "a-b-2", tmp_path)
+    assert "distance: 0.75, limit 0.3" in left_out
+    with pytest.raises(InputError, match="no manifest names it"):
+        data.why(manifests, "a-b-3", tmp_path)
 
 
 def test_what_ids_tell_a_terminal_is_not_done(capsys):

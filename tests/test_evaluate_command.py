@@ -14,6 +14,7 @@ from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.decoding import corpus as scoring_corpus
 from telephone_asr.decoding.recognise import transcribe
+from telephone_asr.decoding.spotting import FLOOR, Lists
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 
 MAX_TOKENS = SMALL["decode.max_tokens"]
@@ -22,7 +23,9 @@ MAX_TOKENS = SMALL["decode.max_tokens"]
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """The working directory, with params.yaml."""
-    write_params(tmp_path, {"decode.max_tokens": MAX_TOKENS, "decode.batch_size": 5})
+    write_params(
+        tmp_path, {"decode.max_tokens": MAX_TOKENS, "decode.batch_size": 5, "decode.doubt": None}
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -220,15 +223,18 @@ def test_hotwords_of_the_command_line_of_a_file_and_of_params(
     evaluate, folder, lines, fitted, make_inputs
 ):
     path, out = calls(folder, *lines), folder / "out.jsonl"
+    write_params(folder, {"decode.hotword_floor": None})
     words = ["张三", "还款"]
-    expected = transcribe(fitted, make_inputs(fitted), 5, MAX_TOKENS, hotwords=words)
+    inputs = make_inputs(fitted)
+    lists = Lists([words] * len(inputs), None)
+    expected = transcribe(fitted, inputs, 5, MAX_TOKENS, hotwords=lists)
     assert expected != transcribe(fitted, make_inputs(fitted), 5, MAX_TOKENS)
     evaluate("--calls", path, "--output", out, "--hotwords", *words)
     assert texts_of(out) == expected
     (folder / "words.txt").write_text("张三\n\n 还款\n", encoding="utf-8")
     evaluate("--calls", path, "--output", out, "--hotwords", folder / "words.txt")
     assert texts_of(out) == expected
-    write_params(folder, {"decode.hotwords": words})
+    write_params(folder, {"decode.hotwords": words, "decode.hotword_floor": None})
     evaluate("--calls", path, "--output", out)
     assert texts_of(out) == expected
 
@@ -236,8 +242,9 @@ def test_hotwords_of_the_command_line_of_a_file_and_of_params(
 def test_beams_of_the_command_line(evaluate, folder, lines, fitted, make_inputs):
     options = ["--hotwords", "张三", "还款", "--beams", 3, "--output", folder / "out.jsonl"]
     evaluate("--calls", calls(folder, *lines), *options)
-    wanted = {"beams": 3, "hotwords": ["张三", "还款"]}
-    expected = transcribe(fitted, make_inputs(fitted), 5, MAX_TOKENS, **wanted)
+    inputs = make_inputs(fitted)
+    lists = Lists([["张三", "还款"]] * len(inputs), FLOOR)
+    expected = transcribe(fitted, inputs, 5, MAX_TOKENS, beams=3, hotwords=lists)
     assert texts_of(folder / "out.jsonl") == expected
 
 

@@ -9,6 +9,7 @@ from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.decoding import recognise as decode
 from telephone_asr.decoding.recognise import transcribe
+from telephone_asr.decoding.spotting import Lists
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import hotwords as hotwords_module
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
@@ -19,6 +20,11 @@ from telephone_asr.scoring.cut_off import CutOff, count_cut_off
 
 MAX_TOKENS = 12
 HOTWORDS = ["张三", "还款"]
+
+
+def lists(words: list[str]) -> Lists:
+    """The words for each utterance, all in the prompt as FunASR has them."""
+    return Lists([words] * len(TEXTS), floor=None)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,7 @@ def test_more_beams_find_other_texts(fitted, make_inputs):
     """With a prompt that the model has not seen, so that it is less sure of itself."""
     inputs = make_inputs(fitted)
     found = [
-        transcribe(fitted, inputs, 12, MAX_TOKENS, beams=beams, hotwords=HOTWORDS)
+        transcribe(fitted, inputs, 12, MAX_TOKENS, beams=beams, hotwords=lists(HOTWORDS))
         for beams in (1, 3)
     ]
     assert found[0] != found[1]
@@ -138,7 +144,7 @@ def test_funasr_gives_the_same_texts_from_sound_files(
 def test_funasr_gives_the_same_texts_with_beams(
     fitted, recogniser, make_inputs, utterances, tmp_path
 ):
-    ours = transcribe(fitted, make_inputs(fitted), 5, MAX_TOKENS, beams=3, hotwords=HOTWORDS)
+    ours = transcribe(fitted, make_inputs(fitted), 5, MAX_TOKENS, beams=3, hotwords=lists(HOTWORDS))
     options = {"llm_kwargs": {"num_beams": 3}, "hotwords": HOTWORDS}
     theirs = funasr_texts(recogniser, utterances, tmp_path, **options)
     assert ours == [text.strip() for text in theirs]
@@ -155,7 +161,7 @@ def test_funasr_gives_the_same_texts_with_hotwords(
     fitted, recogniser, make_inputs, utterances, tmp_path
 ):
     inputs = make_inputs(fitted)
-    ours = transcribe(fitted, inputs, 5, MAX_TOKENS, hotwords=HOTWORDS)
+    ours = transcribe(fitted, inputs, 5, MAX_TOKENS, hotwords=lists(HOTWORDS))
     theirs = funasr_texts(recogniser, utterances, tmp_path, hotwords=HOTWORDS)
     assert ours == [text.strip() for text in theirs]
     assert ours != transcribe(fitted, inputs, 5, MAX_TOKENS)

@@ -283,6 +283,21 @@ def test_a_model_without_a_ctc_branch_has_turns_without_characters(call, tiny_di
     assert all(turn.characters == () and turn.start_s < turn.end_s for turn in found.turns)
 
 
+def test_hotwords_are_in_the_prompt(transcribe, call, fitted_directory, tmp_path):
+    (tmp_path / "words.txt").write_text("张三\n还款\n", encoding="utf-8")
+    plain, by_file, by_name = (
+        transcribe(call[0], *options)
+        for options in ((), ("--hotwords", tmp_path / "words.txt"), ("--hotwords", "张三", "还款"))
+    )
+    assert by_file == by_name
+    assert by_file[1] != plain[1]
+    found = telephone_asr.transcribe(call[0], fitted_directory, hotwords=["张三", "还款"])
+    assert by_file[1] == f"{call[0]}\t{found.text}\n"
+    code, _, (error,) = transcribe(call[0], "--hotwords", "张[三")
+    assert code == 1
+    assert "expected a word without < >" in error
+
+
 def test_the_package_has_no_other_names():
     with pytest.raises(AttributeError, match="transcibe"):
         _ = telephone_asr.transcibe

@@ -81,6 +81,7 @@ class Corpus:
     calls: Source
     unlabelled: Recordings
     no_speech: NoSpeech
+    scripts: StrictStr  # a file of sentences; used where unlabelled.scripts is above 0
     noise: StrictStr | None  # a folder of recordings of noise, for lines
     rooms: StrictStr | None  # a folder of rooms' impulse responses, for lines
     synthetic: Synthetic
@@ -239,11 +240,21 @@ class Train:
 
 
 @section
+class Doubt:
+    """Mean probabilities of a text's tokens, below both of which it is not written."""
+
+    ctc: Share  # by the CTC branch
+    llm: Share  # by the language model
+
+
+@section
 class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
     hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
+    doubt: Doubt | None  # what is not written
+    hotword_floor: Annotated[StrictFloat, Field(le=0)] | None  # see decoding/spotting.py
 
 
 @section
@@ -271,6 +282,7 @@ class Unlabelled:
 
     rounds: Natural  # so many times the calls are labelled and trained on; 0: none
     share: Amount  # pseudo-labelled turns for each labelled utterance of a training, at the most
+    scripts: Amount  # sentences of corpus.scripts for each utterance of stage 3
     second_model: StrictStr | None  # a Fun-ASR-Nano directory whose texts are compared
     keep: Keep
 

@@ -43,6 +43,7 @@ def transcribe(
     channels: Channels = "both",
     names: Sequence[str] = NAMES,
     whole: bool = False,
+    hotwords: Sequence[str] = (),
 ) -> Call:
     """Transcribes a recording of any length, form and sample rate.
 
@@ -52,6 +53,7 @@ def transcribe(
         channels: both (each by itself), left, right, or mix (their mean).
         names: who speaks on the left and on the right channel.
         whole: it is one utterance: nothing is left out, and nothing cut.
+        hotwords: names and terms to make likelier; of a long list those count that may be heard.
 
     Returns:
         the call, with its turns in the order in which they begin; of silence, with none.
@@ -69,7 +71,7 @@ def transcribe(
         raise InputError(f"channels: expected one of {', '.join(CHANNELS)}, got {channels}.")
     nano = load_model(model) if isinstance(model, str | Path) else model
     choice = Choice(channels, names, whole)
-    (call,) = transcribe_calls(nano, [Path(path)], choice)
+    (call,) = transcribe_calls(nano, [Path(path)], choice, hotwords=hotwords)
     if isinstance(call, Rejected):
         raise InputError(f"{call.detail}.")
     return call

@@ -25,6 +25,7 @@ class Work:
     choice: Choice
     batch_size: int
     render: str | None  # a format; None: a line of text
+    hotwords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _transcribe(
     from telephone_asr.shards import Rejected
 
     paths = [job.path for job in jobs]
-    calls = transcribe_calls(nano, paths, work.choice, work.batch_size, on_sound)
+    calls = transcribe_calls(nano, paths, work.choice, work.batch_size, on_sound, work.hotwords)
     for job, call in zip(jobs, calls, strict=True):
         if isinstance(call, Rejected):
             yield Outcome(job, problem=call.detail)

@@ -55,12 +55,15 @@ def transcribe_calls(
     choice: Choice,
     batch_size: int = BATCH_SIZE,
     on_sound: Callable[[float], None] = lambda seconds: None,
+    hotwords: Sequence[str] = (),
 ) -> Iterator[Call | Rejected]:
     """Yields each recording's call, or why there is none, in their order.
 
-    on_sound: told how many seconds of sound were read, as it goes.
+    Args:
+        on_sound: told how many seconds of sound were read, as it goes.
+        hotwords: names and terms to make likelier (`decoding.spotting`).
     """
-    window = _Window(nano, batch_size)
+    window = _Window(nano, batch_size, hotwords)
     begun: deque[_Begun | Rejected] = deque()
     for path in paths:
         try:
@@ -108,8 +111,8 @@ def _item(path: Path, piece: Piece) -> Item:
 class _Window:
     """Pieces that wait to be recognised together."""
 
-    def __init__(self, nano: FunASRNano, batch_size: int):
-        self._nano, self._batch_size = nano, batch_size
+    def __init__(self, nano: FunASRNano, batch_size: int, hotwords: Sequence[str]):
+        self._nano, self._batch_size, self._hotwords = nano, batch_size, hotwords
         self._frontend = Frontend(nano.config["frontend_conf"])
         self._waiting: list[tuple[_Begun, Piece, Utterance]] = []
         self._seconds = 0.0
@@ -131,6 +134,7 @@ class _Window:
         recognise_utterances(
             *(self._nano, self._frontend, sounds, prompt, self._batch_size, limit),
             look=self._look,
+            hotwords=self._hotwords,
         )
         for call, _, _ in self._waiting:
             call.waiting -= 1

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from telephone_asr.errors import InputError
+from telephone_asr.textfiles import read_lines
 
 PARAMS = Path("params.yaml")
 
@@ -13,6 +18,30 @@ def count(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("expected 1 or more")
     return number
+
+
+def add_hotwords(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Adds --hotwords, to be read by `read_hotwords`. default: says what there is without."""
+    words = f"{default}words for the prompt, or a file with one a line"
+    parser.add_argument("--hotwords", nargs="+", metavar="WORD", help=words)
+
+
+def read_hotwords(given: Sequence[str]) -> Iterator[str]:
+    """Yields words, or those of a file. Raises InputError where one would end the prompt's list."""
+    if len(given) > 1 or not os.path.isfile(given[0]):  # a word may be too long for a name
+        yield from (_hotword(word, "--hotwords") for word in given)
+        return
+    lines = read_lines(Path(given[0]))
+    yield from (_hotword(line.strip(), f"{given[0]}:{number}") for number, line in lines)
+
+
+def _hotword(word: str, place: str) -> str:
+    from telephone_asr.manifests.hotwords import usable
+
+    try:
+        return usable(word)
+    except ValueError as error:
+        raise InputError(f"{place}: expected {error}, got {word!r}.") from None
 
 
 def max_hours() -> float:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from telephone_asr.commands.align import MIN_SCORE, align_list
+from telephone_asr.commands.trust import suspects, thresholds
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, SHARDS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, PSEUDO, SHARDS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 
@@ -46,20 +47,43 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     task.set_defaults(run=lambda a: _print(align_list(a.list, a.model, a.output, a.min_score)))
 
+    task = tasks.add_parser(
+        "thresholds",
+        help="limits for pseudo-labels that reach a CER on the validation calls",
+        description="Prints unlabelled.keep for params.yaml: docs/unlabelled.md",
+    )
+    task.add_argument("--target-cer", type=float, required=True, metavar="X", help="0.05: 5 %%")
+    task.set_defaults(run=lambda a: _print(thresholds(PSEUDO, a.target_cer)))
+
+    task = tasks.add_parser(
+        "suspects",
+        help="calls whose transcripts are most likely wrong, the worst first",
+        description="Compares them with what a model hears: docs/unlabelled.md",
+    )
+    task.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    task.add_argument("--first", type=int, default=50, metavar="N", help="(default: 50)")
+    task.add_argument(
+        "--marked",
+        action="store_true",
+        help="rank those too that are marked as wrong, and say where they come",
+    )
+    task.set_defaults(run=lambda a: _print(suspects(a.model, a.first, a.marked)))
+
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(printable(line))
 
 
-def why(manifests: Path, id_: str) -> list[str]:
+def why(manifests: Path, id_: str, pseudo: Path = PSEUDO) -> list[str]:
     """Tells what happened to an utterance, a line for each corpus that it is in.
 
-    Raises InputError for an id that none of the manifests has.
+    Raises InputError for an id that neither the manifests nor the labels have.
     """
     from telephone_asr.shards import simulated_id  # it imports NumPy, for which no --help waits
 
-    fates: list[str] = []
+    if fates := list(_labelled(pseudo / "turns.jsonl", id_)):
+        return fates
     for source in SHARDS:
         # What was simulated has a prefix; an id of the corpus may begin with it too.
         names = (simulated_id(id_), id_) if source == "simulated" else (id_,)
@@ -125,6 +149,22 @@ def _fates(directory: Path, own: str) -> Iterator[str]:
             f"{directory.name}: {own} is left out, because {REASONS[entry['reason']]} "
             f"({entry['reason']}: {entry['detail']})"
         )
+
+
+def _labelled(path: Path, id_: str) -> Iterator[str]:
+    """Yields what became of a turn that nobody wrote down, by the limits of params.yaml as it is
+    now; nothing where there is no label of it."""
+    from telephone_asr.params import load_params
+    from telephone_asr.unlabelled.keep import verdict
+    from telephone_asr.unlabelled.labels import Label
+
+    for entry in _entries(path, id_) if path.is_file() else ():
+        label = Label(**entry)
+        texts = {"the CTC branch": label.ctc_text, "the second model": label.second_text}
+        said = [f"'{label.text}'"]
+        said += [f"by {name} '{text}'" for name, text in texts.items() if text is not None]
+        fate = verdict(label, load_params().unlabelled.keep)
+        yield f"unlabelled: {id_}, {label.speech_s} s of speech, {', '.join(said)}; it {fate}"
 
 
 def _entries(path: Path, id_: str) -> Iterator[dict]:

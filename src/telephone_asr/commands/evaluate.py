@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from telephone_asr.commands.arguments import count
+from telephone_asr.commands.arguments import add_hotwords, count, read_hotwords
 from telephone_asr.commands.left_out import count_left_out, name_left_out
 from telephone_asr.errors import InputError
 from telephone_asr.outs import new_out
 from telephone_asr.paths import MODELS
-from telephone_asr.textfiles import read_lines
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -42,12 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write transcripts as JSONL")
     parser.add_argument("--batch-size", type=count, metavar="N", help="instead of params.yaml's")
     parser.add_argument("--beams", type=count, metavar="N", help="instead of params.yaml's")
-    parser.add_argument(
-        "--hotwords",
-        nargs="+",
-        metavar="WORD",
-        help="instead of params.yaml's: words for the prompt, or a file with one a line",
-    )
+    add_hotwords(parser, "instead of params.yaml's: ")
     parser.set_defaults(run=_run)
 
 
@@ -56,8 +50,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from telephone_asr.params import load_params
 
-    if arguments.whole_calls and (arguments.beams or arguments.hotwords):
-        raise InputError("--whole-calls: `transcribe` takes no --beams and no --hotwords: drop it.")
+    if arguments.whole_calls and arguments.beams:
+        raise InputError("--whole-calls: `transcribe` takes no --beams: drop it.")
     params = load_params()
     params = replace(params, decode=_decode(params.decode, arguments))
     kind = next(kind for kind in CORPORA if getattr(arguments, kind))
@@ -73,25 +67,8 @@ def _decode(decode: Decode, arguments: argparse.Namespace) -> Decode:
     if arguments.beams:
         decode = replace(decode, beams=arguments.beams)
     if arguments.hotwords:
-        decode = replace(decode, hotwords=tuple(_words(arguments.hotwords)))
+        decode = replace(decode, hotwords=tuple(read_hotwords(arguments.hotwords)))
     return decode
-
-
-def _words(given: Sequence[str]) -> Iterator[str]:
-    if len(given) > 1 or not os.path.isfile(given[0]):  # a word may be too long for a name
-        yield from (_hotword(word, "--hotwords") for word in given)
-        return
-    lines = read_lines(Path(given[0]))
-    yield from (_hotword(line.strip(), f"{given[0]}:{number}") for number, line in lines)
-
-
-def _hotword(word: str, place: str) -> str:
-    from telephone_asr.manifests.hotwords import usable
-
-    try:
-        return usable(word)
-    except ValueError as error:
-        raise InputError(f"{place}: expected {error}, got {word!r}.") from None
 
 
 def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Params) -> None:

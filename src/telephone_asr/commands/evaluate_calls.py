@@ -80,7 +80,8 @@ def _scores(
 
     choice = Choice(max_hours=params.corpus.max_hours)
     paths = [reference.path for reference in wanted]
-    calls = transcribe_calls(nano, paths, choice, params.decode.batch_size)
+    words = params.decode.hotwords
+    calls = transcribe_calls(nano, paths, choice, params.decode.batch_size, hotwords=words)
     bar = tqdm(zip(wanted, calls, strict=True), "whole calls", len(wanted), unit=" calls")
     for reference, call in bar:
         if isinstance(call, Rejected):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.calls.formats import FORMATS
 from telephone_asr.calls.turns import CHANNELS, NAMES
-from telephone_asr.commands.arguments import count, max_hours
+from telephone_asr.commands.arguments import add_hotwords, count, max_hours, read_hotwords
 from telephone_asr.errors import InputError
 from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import one_line
@@ -58,6 +58,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--whole", action="store_true", help="each recording is one utterance: cut out nothing"
     )
+    add_hotwords(parser)
     parser.add_argument("--batch-size", type=count, metavar="N", help="segments in a batch")
     parser.add_argument(
         "--processes", type=count, metavar="N", help="instead of one for each GPU, or one"
@@ -74,7 +75,8 @@ def _run(a: argparse.Namespace) -> None:
     choice = Choice(a.channels, a.names, a.whole, max_hours())
     printed = a.out == Path("-") or not (a.out or a.format)
     render = a.format or (None if a.out is None else "txt")
-    work = Work(a.model, choice, a.batch_size or BATCH_SIZE, render)
+    words = tuple(read_hotwords(a.hotwords)) if a.hotwords else ()
+    work = Work(a.model, choice, a.batch_size or BATCH_SIZE, render, words)
     out = None if printed else a.out
     transcribe_paths(a.paths, work, printed, out, a.force, a.processes)
 

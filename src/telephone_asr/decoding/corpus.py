@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.decoding.recognise import Look, recognise
-from telephone_asr.manifests.hotwords import with_hotwords
+from telephone_asr.decoding.spotting import FLOOR, Lists
 from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, clean_transcript
 from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
@@ -18,6 +18,7 @@ from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
 
 DEFAULT = Scoring()
 WINDOW = 16  # batches whose sound is in memory, and sorted by length, at a time
@@ -37,6 +38,8 @@ def score_items(
     max_tokens: int,
     beams: int = 1,
     hotwords: Sequence[str] = (),
+    hotword_floor: float | None = FLOOR,
+    doubt: Doubt | None = None,
     english: English = "keep",
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
@@ -49,7 +52,7 @@ def score_items(
     frontend = Frontend(nano.config["frontend_conf"])
     usable = [i for i in items if i.text and not (i.problem or i.annotation_error)]
     written = sum(is_written(clean_transcript(item.text)[0]) for item in usable)
-    prompt = with_hotwords(prompt_for(written / max(1, len(usable))), hotwords)
+    prompt = prompt_for(written / max(1, len(usable)))
     window = WINDOW * batch_size
     for first in range(0, len(items), window):
         own: list[Utterance] = []
@@ -59,7 +62,12 @@ def score_items(
                 yield entry
             else:
                 own.append(entry)
-        texts = recognise_utterances(nano, frontend, own, prompt, batch_size, max_tokens, beams)
+        texts = recognise_utterances(
+            *(nano, frontend, own, prompt, batch_size, max_tokens, beams),
+            hotwords=hotwords,
+            hotword_floor=hotword_floor,
+            doubt=doubt,
+        )
         errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)
 
@@ -73,8 +81,12 @@ def recognise_utterances(
     max_tokens: int,
     beams: int = 1,
     look: Look | None = None,
+    hotwords: Sequence[str] = (),
+    hotword_floor: float | None = FLOOR,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
+    lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
     return recognise(
         nano,
         lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
@@ -84,6 +96,8 @@ def recognise_utterances(
         max_tokens,
         beams=beams,
         look=look,
+        hotwords=lists,
+        doubt=doubt,
     )
 
 

@@ -25,10 +25,14 @@ def listen(
     decode: Decode,
     share: tuple[int, int] = (0, 1),
     kept: Collection[str] = (),
+    words: Sequence[Sequence[str]] | None = None,
 ) -> tuple[list[str], dict[str, torch.Tensor]]:
     """Returns all texts of a dataset, of which this process decodes its share (rank, of how many),
-    and what the encoder made of those of its share that are to be kept, (T, D) by key."""
+    and what the encoder made of those of its share that are to be kept, (T, D) by key.
+
+    words: hotwords of each example; None: those of `decode`."""
     from telephone_asr.decoding.recognise import transcribe
+    from telephone_asr.decoding.spotting import Lists
 
     heard: dict[str, torch.Tensor] = {}
 
@@ -39,12 +43,15 @@ def listen(
             if key in kept:
                 heard[key] = row[:length].clone()  # not the whole batch
 
+    if words is None and decode.hotwords:
+        words = [decode.hotwords] * len(dataset)
     texts = transcribe(
         *(nano, dataset, decode.batch_size, decode.max_tokens),
         share=share,
         beams=decode.beams,
-        hotwords=decode.hotwords,
+        hotwords=Lists(words, decode.hotword_floor) if words else None,
         look=look if kept else None,
+        doubt=decode.doubt,
     )
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 

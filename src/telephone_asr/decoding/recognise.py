@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from telephone_asr.decoding.doubt import believed
+from telephone_asr.decoding.spotting import Lists, likely
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.model.devices import enough_memory
 from telephone_asr.model.fun_asr_nano import (
@@ -34,6 +37,7 @@ from telephone_asr.scoring.cut_off import CutOff
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +59,8 @@ def recognise(
     beams: int = 1,
     share: tuple[int, int] = (0, 1),
     look: Look | None = None,
+    hotwords: Lists | None = None,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -71,15 +77,19 @@ def recognise(
             that of the rank; the texts of the others stay empty.
         look: shown the numbers and texts of each batch of the language model's, and what the
             encoder made of it.
+        hotwords: put into the prompts, as far as they may be in the sound.
+        doubt: below which a text is not written; not where `rows` are the adaptor's.
     """
     texts = [""] * len(lengths)
     rank, processes = share
     own = batches_by_length(lengths, batch_size)[rank::processes]
     for indices, loaded in zip(own, _ahead(lambda i: list(map(rows, i)), own), strict=True):
         own_prompts = [prompts[i] for i in indices]
+        own_hotwords = hotwords and replace(hotwords, words=[hotwords.words[i] for i in indices])
         found = _recognise_batch(
             *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
             look and partial(look, indices),
+            *(own_hotwords, doubt),
         )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
@@ -94,8 +104,9 @@ def transcribe(
     by_ctc: bool = False,
     share: tuple[int, int] = (0, 1),
     beams: int = 1,
-    hotwords: Sequence[str] = (),
+    hotwords: Lists | None = None,
     look: Look | None = None,
+    doubt: Doubt | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -104,11 +115,11 @@ def transcribe(
     Args:
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
-        look: as in `recognise`.
+        hotwords, look, doubt: as in `recognise`.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
-    prompts = [with_hotwords(example.prompt, hotwords) for example in dataset.examples]
+    prompts = [example.prompt for example in dataset.examples]
     texts = recognise(
         *(nano, dataset.__getitem__, dataset.lengths, prompts, batch_size, max_tokens),
         input_stage=dataset.input_stage,
@@ -116,6 +127,8 @@ def transcribe(
         beams=beams,
         share=share,
         look=look,
+        hotwords=hotwords,
+        doubt=doubt,
     )
     for module in was_training:
         module.training = True
@@ -132,6 +145,8 @@ def _recognise_batch(
     by_ctc: bool,
     beams: int,
     look: Callable[[Sequence[str], Rows], None] | None,
+    hotwords: Lists | None,
+    doubt: Doubt | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -143,9 +158,14 @@ def _recognise_batch(
         if by_ctc:
             return ctc_greedy(nano, hidden, lengths)
         encoded = hidden, lengths
+        if hotwords:
+            lists = likely(nano, encoded, hotwords.words, hotwords.floor)
+            prompts = [with_hotwords(*both) for both in zip(prompts, lists, strict=True)]
         if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
         texts = transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
+        if doubt and input_stage != "adapted":
+            texts = believed(nano, prompts, texts, encoded, doubt)
         if look:
             look(texts, encoded)
         return texts
@@ -200,7 +220,9 @@ def transcripts(
 ) -> list[str]:
     """Returns what the language model writes for each of a batch of speech tokens (B, S, D)."""
     heads = prompt_embeddings(nano, prompts, adapted, lengths)
-    asked = [chat_tokens(nano.tokenizer, prompt, nano.config)[0] for prompt in set(prompts)]
+    asked = [
+        chat_tokens(nano.tokenizer, prompt, nano.config)[0] for prompt in dict.fromkeys(prompts)
+    ]
     search = _greedy if beams == 1 else partial(_beam_search, beams=beams)
     common = len(shared_prefix(asked)) if len(heads) > 1 else 0
     tokens = search(nano, heads, common, max_tokens)

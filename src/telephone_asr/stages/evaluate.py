@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from telephone_asr import processes
 from telephone_asr.decoding.heard import dataset_of, heard_before, listen
 from telephone_asr.errors import InputError
-from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import snr_db
 from telephone_asr.model import parts
@@ -237,12 +236,9 @@ def hotword_texts(
         if name == "0" and plain:
             texts[name] = [plain[call.key] for call in calls]
             continue
-        asked = [
-            replace(example, prompt=with_hotwords(example.prompt, own.of_list(name)))
-            for example, own in zip(calls, words, strict=True)
-        ]
-        again = heard_before(nano, asked, heard)
-        texts[name], _ = listen(nano, again, replace(decode, hotwords=()), share)
+        again = heard_before(nano, calls, heard)
+        lists = [own.of_list(name) for own in words]
+        texts[name], _ = listen(nano, again, decode, share, words=lists)
     return texts
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -18,14 +17,15 @@ from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
 from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
+from telephone_asr.manifests.reserved import compared
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
+from telephone_asr.model.layout import plain_tokenizer
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
 from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
 from telephone_asr.program import run
-from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.shards import (
     REJECTED,
     SIMULATED_PREFIX,
@@ -35,9 +35,6 @@ from telephone_asr.shards import (
     stored_sound,
 )
 from telephone_asr.textfiles import json_lines
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
@@ -54,7 +51,7 @@ def main() -> None:
     recorded = _survey("wideband", _cuts(None, "wideband", "surveys"), rules)
     cuts_of = partial(_cuts, recorded.sets if params.train.fresh_line else None)
     sorted_ = _sort_all(rules, recorded, cuts_of)
-    # No sentence that a model is tested on may have been in its training, in whatever corpus.
+    # No sentence that a model is reserved on may have been in its training, in whatever corpus.
     sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
     for source, (_, verdicts) in sorted_.items():
         sorting.leave_out_test_sentences(cuts_of(source, "compares"), rules, verdicts, sentences)
@@ -74,7 +71,7 @@ def main() -> None:
 
 
 def _rules(params: Params) -> Rules:
-    tokenizer = _tokenizer(MODELS / "tokenizer")
+    tokenizer = plain_tokenizer(MODELS / "tokenizer")
     return Rules(
         filter=params.filter,
         split=params.split,
@@ -82,22 +79,8 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
-        # As scoring does, or closer.
-        compared=lambda text: normalise_for_scoring(text).replace(" ", ""),
+        compared=compared,
     )
-
-
-def _tokenizer(directory: Path) -> Tokenizer:
-    """Reads the language model's tokenizer, without Transformers: that takes PyTorch's seconds."""
-    from tokenizers import Tokenizer
-
-    if not (directory / "tokenizer_config.json").is_file():
-        raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
-    if (directory / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(directory / "tokenizer.json"))
-    from telephone_asr.model.layout import read_tokenizer  # makes one of vocab.json and merges.txt
-
-    return read_tokenizer(directory).backend_tokenizer
 
 
 def _cuts(made: Sets | None, source: str, title: str) -> sorting.Cuts:

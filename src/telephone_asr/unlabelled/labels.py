@@ -30,14 +30,15 @@ class Label:
     speech_s: float  # in which somebody speaks (ITU-T P.56)
     second_text: str | None = None
     second_distance: float | None = None  # of the language model's text and the second model's
-    reference: str | None = None  # what was said, of validation calls
+    reference: str | None = None  # what was said, where somebody wrote it down
+    reference_score: float | None = None  # its log probability per token, by the CTC branch
 
 
 def label_line(label: Label) -> str:
     """Returns a label as one line of JSON; a turn that nobody wrote down has no `reference`."""
     fields = asdict(label)
     if label.reference is None:
-        del fields["reference"]
+        del fields["reference"], fields["reference_score"]
     return json.dumps(fields, ensure_ascii=False) + "\n"
 
 

@@ -1,0 +1,82 @@
+"""How sure a model is of what it wrote: the probability of each token, as it wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from telephone_asr.model.fun_asr_nano import (
+    Rows,
+    adapt,
+    ctc_tokens,
+    prompt_embeddings,
+    transcript_tokens,
+)
+
+if TYPE_CHECKING:
+    from telephone_asr.model.pretrained import FunASRNano
+
+
+@torch.inference_mode()
+def token_probabilities(
+    nano: FunASRNano, prompts: Sequence[str], texts: Sequence[str], encoded: Rows
+) -> list[torch.Tensor]:
+    """Returns how likely the language model writes each token of texts that are not empty, the end
+    of turn not counted: (tokens,) each. encoded: what the encoder made of the speech."""
+    llm = nano.model.llm
+    embed = llm.get_input_embeddings()
+    rows, lengths = encoded
+    adapted = adapt(nano, rows[:, : int(lengths.max())], lengths)
+    heads, device = prompt_embeddings(nano, prompts, *adapted), rows.device
+    tokens = [torch.tensor(t, device=device)[:-1] for t in transcript_tokens(nano, texts)]
+    read = [torch.cat([head, embed(own)]) for head, own in zip(heads, tokens, strict=True)]
+    inputs = pad_sequence(read, batch_first=True)
+    sizes = torch.tensor([len(one) for one in read], device=device)
+    mask = torch.arange(inputs.shape[1], device=device)[None] < sizes[:, None]
+    hidden = llm.get_decoder()(inputs_embeds=inputs, attention_mask=mask.long()).last_hidden_state
+    # The row before a token predicts it.
+    predicting = [
+        row[len(head) - 1 : len(head) - 1 + len(own)]
+        for row, head, own in zip(hidden, heads, tokens, strict=True)
+    ]
+    logits = llm.get_output_embeddings()(torch.cat(predicting)).float()
+    chosen = logits.gather(1, torch.cat(tokens)[:, None])[:, 0]
+    likely = (chosen - logits.logsumexp(dim=-1)).exp().cpu()
+    return list(likely.split([len(own) for own in tokens]))
+
+
+@torch.inference_mode()
+def ctc_greedy_probabilities(nano: FunASRNano, log_probs: torch.Tensor) -> tuple[str, list[float]]:
+    """Returns the CTC branch's text and how likely each of its tokens is, where it is likeliest.
+    log_probs: (T, classes) of one utterance, without padding."""
+    best = log_probs.max(dim=-1)
+    runs, lengths = torch.unique_consecutive(best.indices, return_counts=True)
+    likely = [float(run.max().exp()) for run in best.values.split(lengths.tolist())]
+    pairs = zip(runs.tolist(), likely, strict=True)
+    written = [pair for pair in pairs if pair[0] != nano.model.blank_id]
+    text = nano.model.ctc_tokenizer.decode([token for token, _ in written])
+    return text, [one for _, one in written]
+
+
+@torch.inference_mode()
+def ctc_score(nano: FunASRNano, log_probs: torch.Tensor, text: str) -> float | None:
+    """Returns the log probability of a text by the CTC branch, over all alignments, per token.
+
+    None where the text has no token or more than there are rows: no alignment is. log_probs: (T,
+    classes) of one utterance, without padding.
+    """
+    tokens = ctc_tokens(nano, text)
+    if not tokens:
+        return None
+    loss = torch.nn.functional.ctc_loss(
+        log_probs[:, None],
+        torch.tensor([tokens]),
+        torch.tensor([len(log_probs)]),
+        torch.tensor([len(tokens)]),
+        blank=nano.model.blank_id,
+        reduction="sum",
+    )
+    return -float(loss) / len(tokens) if torch.isfinite(loss) else None

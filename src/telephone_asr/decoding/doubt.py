@@ -1,0 +1,67 @@
+"""Texts that neither judge of a model believes: they are taken for sound in which nobody speaks.
+
+The language model goes on writing where it hears nothing, and is unsure of it; the CTC branch,
+which hears the sound alone, does not find it there. Either doubts what is said indistinctly, too;
+both seldom do. (Whisper leaves out what its probability of silence and its mean token probability
+speak against, A. Radford et al., "Robust speech recognition via large-scale weak supervision",
+2022, section 4.5; here the branch is the first of the two judges.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from telephone_asr.decoding.alignment import token_rows
+from telephone_asr.decoding.confidence import token_probabilities
+from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs, ctc_tokens
+
+if TYPE_CHECKING:
+    from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
+
+
+@torch.inference_mode()
+def believed(
+    nano: FunASRNano, prompts: Sequence[str], texts: Sequence[str], encoded: Rows, limits: Doubt
+) -> list[str]:
+    """Returns the texts of a batch, empty where both judges are below their limits; all of them,
+    where the model has no CTC branch.
+
+    Args:
+        encoded: what the encoder made of the batch, (B, T, D) and T of each.
+    """
+    believed = list(texts)
+    written = [i for i, text in enumerate(texts) if text]
+    if not (written and nano.has_ctc):
+        return believed
+    rows, lengths = encoded
+    own = rows[written], lengths[written]
+    log_probs = ctc_log_probs(nano, *own).float().cpu()
+    found = [
+        _by_branch(nano, row[:length], texts[i])
+        for i, row, length in zip(written, log_probs, own[1].tolist(), strict=True)
+    ]
+    asked = [i for i, one in zip(written, found, strict=True) if one < limits.ctc]
+    if asked:
+        again = rows[asked], lengths[asked]
+        own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
+        likely = token_probabilities(nano, own_prompts, own_texts, again)
+        for i, one in zip(asked, likely, strict=True):
+            if float(one.log().mean().exp()) < limits.llm:
+                believed[i] = ""
+    return believed
+
+
+def _by_branch(nano: FunASRNano, log_probs: torch.Tensor, text: str) -> float:
+    """Returns the mean over a text's tokens of the largest probability that each has in the rows
+    that it is aligned with; 0 where it cannot be aligned, 1 where it has no tokens."""
+    tokens = ctc_tokens(nano, text)
+    rows = token_rows(log_probs, tokens, nano.model.blank_id)
+    found = [
+        float(log_probs[begin : end + 1, token].max().exp())
+        for token, (begin, end) in zip(tokens, rows, strict=False)
+    ]
+    return sum(found) / len(tokens) if tokens else 1.0
