@@ -80,7 +80,7 @@ def _call(
 
 
 def sound(
-    call: Conversation, archives: Path, line: Line, pool: BabblePool, seed: int
+    call: Conversation, archives: Path, line: Line, pool: BabblePool | None, seed: int
 ) -> np.ndarray:
     """Returns what a recorder at the exchange has of a call: int16 (n, 2) at 8 kHz."""
     said = dict(spoken.read(archives, [turn.utterance for turn in call.turns]))
