@@ -58,6 +58,15 @@ def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):
     assert alone != transcribe(fitted, inputs, 5, 12)
 
 
+def test_the_longest_of_a_batch_may_be_without_a_text(fitted, heard):
+    prompts, texts, encoded = heard
+    some = list(texts)
+    for i in (encoded[1] == encoded[1].max()).nonzero()[:, 0].tolist():
+        some[i] = ""
+    assert any(some)
+    assert believed(fitted, prompts, some, encoded, Doubt(ctc=0.0, llm=1.0)) == some
+
+
 def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
     prompts, texts, encoded = heard
     everything = Doubt(ctc=1.0, llm=1.0)

@@ -38,7 +38,8 @@ def believed(
     if not (written and nano.has_ctc):
         return believed
     rows, lengths = encoded
-    own = rows[written], lengths[written]
+    longest = int(lengths[written].max())  # the branch takes no more rows than that
+    own = rows[written, :longest], lengths[written]
     log_probs = ctc_log_probs(nano, *own).float().cpu()
     found = [
         _by_branch(nano, row[:length], texts[i])
