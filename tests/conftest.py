@@ -24,6 +24,7 @@ hypothesis.settings.load_profile("same")
 pytest_plugins = [
     *("speech_fixtures", "repository_fixtures", "model_fixtures"),  # each stands on those before it
     *("corpus_fixtures", "published_fixtures", "review_fixtures", "call_fixtures"),
+    "storage_fixtures",
 ]
 
 

@@ -80,10 +80,18 @@ def test_rejections_are_counted_by_reason_and_corpus():
     [row] = table.rows
     assert (row[0], row[2], row[3:]) == ("`annotation_error`", "a\\|b: marked", ["0", "2"])
     assert corpora.rejection_table({"telecall": []}) == "Nothing was left out."
+    for texts in ("masked", "none"):
+        table = corpora.rejection_table({"wideband": [], "telecall": entries}, texts)
+        assert [row[2:] for row in table.rows] == [["0", "2"]]
 
 
 def test_changed_transcripts_are_counted_by_rule():
     entries = [{"before": "ＡＢ", "rules": ["width"]}] * 2
     [row] = corpora.change_table({"telecall": entries}, version=1).rows
     assert row == ["`width`", "ＡＢ → AB", "2"]
+    entries = [{"before": "我是王伟。尾号25", "rules": ["marks"]}]
+    [row] = corpora.change_table({"telecall": entries}, 1, "masked").rows
+    assert row[1] == "我是＊＊。尾号＊＊ → 我是＊＊。尾号＊＊"
+    [row] = corpora.change_table({"telecall": entries}, 1, "none").rows
+    assert row == ["`marks`", "1"]
     assert "changed no transcript" in corpora.change_table({"telecall": []}, version=1)

@@ -19,6 +19,8 @@ BLOCK = re.compile(r"^```(sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 OTHERS = ("git", "pip", "cd", "cp", "ls", "for", "source", "ffmpeg", "sox", "npm", "actionlint")
 # The options of FunASR's servers: tests/test_served.py
+# Servers of DVC's remotes: tests/test_remotes.py
+OTHERS += ("rclone", "wsgidav")
 OTHERS += ("curl", "echo", "funasr-server", "funasr-realtime-server")
 # Begins of paths that the user has, or that a run makes.
 MADE = ("data/", "models/", "metrics/", "report/", "splits/", ".scratch", ".imported", ".venv")

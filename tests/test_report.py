@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from report_fixtures import whole_document
+from report_fixtures import line, transcripts, whole_document
 from telephone_asr.errors import InputError
 from telephone_asr.names import TEST_SETS
 from telephone_asr.params import load_params
 from telephone_asr.report.blocks import Pictures
+from telephone_asr.report.markdown import markdown
+from telephone_asr.report.page import html
 from telephone_asr.stages import report
 
 
@@ -51,3 +53,33 @@ def test_nothing_is_written_where_the_page_cannot_be(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError):
         report.write_report(whole_document(), tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("texts", ["masked", "none"])
+def test_neither_sound_nor_ids_are_shown_and_texts_as_far_as_they_may_be(texts):
+    said = "我叫王伟尾号四六"
+    lines = {
+        name: [{**one, "reference": said, "text": "我叫王维尾号四七"} for one in own]
+        for name, own in transcripts().items()
+    }
+    names = {"made_up": [line("no_speech", 1, 3, scene="silence", insertions=3)]}
+    shown = {one: whole_document(transcripts=lines, texts=one, **names) for one in ("all", texts)}
+    for write in (markdown, html):
+        everything, less = write(shown["all"]), write(shown[texts])
+        assert "telecall-0" in everything
+        assert "no_speech-01" in everything
+        assert "王" in everything
+        for trace in (
+            "telecall-0",
+            "no_speech-01",
+            "data:audio",
+            "<audio",
+            "王伟",
+            "王维",
+            "speaker-",
+        ):
+            assert trace not in less, trace
+        assert ("我叫" in less.replace("**", "")) is (texts == "masked")
+        assert f"report.texts: {texts}" in less
+    tables = [b for s in shown["none"].sections for b in s.blocks] if texts == "none" else []
+    assert sum(getattr(b, "caption", "").startswith("Utterances, ") for b in tables) in (0, 3)

@@ -9,10 +9,12 @@ from telephone_asr.commands import (
     doctor,
     evaluate,
     gate,
+    package,
     profile,
     review,
     score,
     simulate,
+    storage,
     transcribe,
     unpack,
 )
@@ -21,7 +23,7 @@ from telephone_asr.program import run
 # As --help lists them.
 COMMANDS = (
     *(profile, doctor, data, simulate, unpack, transcribe),
-    *(evaluate, score, gate, review),
+    *(evaluate, score, gate, review, package, storage),
 )
 
 

@@ -20,6 +20,7 @@ from telephone_asr.manifests.quality import Filter
 from telephone_asr.manifests.split import Split
 from telephone_asr.manifests.text import English
 from telephone_asr.model.frontend import Filters
+from telephone_asr.scoring.mask import Shown
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.sections import (
     Amount,
@@ -227,6 +228,7 @@ class Train:
     processes: Count  # one a GPU
     accelerate: StrictStr | None  # a file of `accelerate config`: several machines
     workers: Natural  # processes that read sound ahead
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...]  # where curves go too
     cache_mb: Natural  # memory for features, of all processes together; workers keep none
     cache_frozen_gb: Amount  # disk for frozen parts' outputs; what does not fit is computed again
     encoder: EncoderStage
@@ -299,6 +301,13 @@ class Gate:
 
 
 @section
+class Report:
+    """The parts of utterances that git and pull requests may see; see scoring/mask.py."""
+
+    texts: Shown  # unless all: no sound and no ids either
+
+
+@section
 class Params:
     seed: Natural
     corpus: Corpus
@@ -314,6 +323,7 @@ class Params:
     scoring: Scoring
     export: Export
     gate: Gate
+    report: Report
 
     def __post_init__(self) -> None:
         check_own_sounds(self.channel, self.corpus, "channel.")

@@ -25,6 +25,7 @@ COST = METRICS / "cost"  # time and memory: what is not the same on every run
 SCRATCH = Path(os.environ.get("DVC_ROOT", ""), ".scratch")
 OWN_SCRATCH = Path(".scratch")
 IMPORTED = SCRATCH.with_name(".imported")  # see corpora/unwatched.py
+FORGOTTEN = Path("forgotten.txt")  # what the corpora are to be without, in git
 FROZEN_SPLITS = Path("splits")  # the ids of each test set that is kept, in git
 # Where the sound of each manifest's corpus lies.
 SHARDS = {"wideband": RAW / "wideband", "simulated": SIMULATED, "telecall": TELECALL}

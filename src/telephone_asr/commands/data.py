@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from telephone_asr.commands import forget
 from telephone_asr.commands.align import MIN_SCORE, align_list
 from telephone_asr.commands.trust import suspects, thresholds
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
-from telephone_asr.manifests.split import SPLITS, write_frozen
+from telephone_asr.manifests.split import SPLITS, hashed, write_frozen
 from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, PSEUDO, SHARDS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
@@ -28,7 +29,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     task.set_defaults(run=lambda a: _print(rejected(MANIFESTS, a.reason)))
 
     task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
-    task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS)))
+    task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS, not _shows_ids())))
+
+    forget.add(tasks)
 
     task = tasks.add_parser(
         "align",
@@ -112,8 +115,15 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
                 yield f"{source}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
 
 
-def freeze(manifests: Path, directory: Path) -> list[str]:
-    """Writes the test sets' ids into `directory`; returns what was written, a line a file.
+def _shows_ids() -> bool:
+    from telephone_asr.params import load_params
+
+    return load_params().report.texts == "all"
+
+
+def freeze(manifests: Path, directory: Path, by_hash: bool = False) -> list[str]:
+    """Writes the test sets' ids, or their hashes, into `directory`; returns what was written, a
+    line a file.
 
     Raises InputError, and writes nothing, where a list is there already.
     """
@@ -124,7 +134,7 @@ def freeze(manifests: Path, directory: Path) -> list[str]:
     done = []
     for source, path in paths.items():
         ids = {e.key for e in read_manifest(manifests / source / "test.jsonl")}
-        write_frozen(path, ids)
+        write_frozen(path, map(hashed, ids) if by_hash else ids)
         done.append(f"{path}: {len(ids)} utterances")
     return done
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telephone_asr.commands.credentials import check_credentials
 from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.outs import check_places
@@ -60,6 +61,7 @@ def examine() -> Iterator[Finding]:
     for subject, check in (
         ("devices", _devices),
         ("disk", _disk),
+        ("remotes", _remotes),
         ("wideband corpus", lambda p: _corpus("wideband", p.corpus.wideband)),
         ("call corpus", lambda p: _corpus("calls", p.corpus.calls)),
         ("data", _data),
@@ -125,6 +127,11 @@ def _disk(_: Params) -> str:
     free_gb = shutil.disk_usage(place).free / 1e9
     note = "" if free_gb > ENOUGH_GB else ", which is little"
     return f"{free_gb:.0f} GB free{note}; states of unfinished work in {place / SCRATCH}"
+
+
+def _remotes(_: Params) -> str:
+    check_credentials()
+    return "no credentials in .dvc/config, which git keeps"
 
 
 def _corpus(part: str, source: Source) -> str:

@@ -15,8 +15,10 @@ from telephone_asr.paths import METRICS, SLICES
 if TYPE_CHECKING:
     from telephone_asr.report.review import Review
     from telephone_asr.scoring.evidence import Side
+    from telephone_asr.scoring.mask import Shown
 
 DATA = f"{METRICS}/data.json"
+HOTWORDS = "decode.hotwords"
 REPORT = Path("report")
 PICTURES = {"CER by stage": "cer.png", "Loss and validation CER by step": "curves.png"}
 
@@ -86,7 +88,7 @@ def gather(base: str, place: Path) -> Review:
         ],
         slices=changes.slice_changes(before, after, FINAL, params.seed),
         remeasured=changes.remeasured(there.stages, here.stages, remeasured),
-        params=_differences(there.params, here.params),
+        params=_without_names(_differences(there.params, here.params), params.report.texts),
         data=(_counts(there), _counts(here)),
         stages=changes.changed_stages(there.stages, here.stages),
         others=_others(there.metrics, here.metrics),
@@ -112,6 +114,14 @@ def _differences(before: Mapping, after: Mapping) -> dict[str, tuple]:
         for key in sorted(before.keys() | after.keys(), key=str)
         if before.get(key) != after.get(key)
     }
+
+
+def _without_names(changed: dict[str, tuple], texts: Shown) -> dict[str, tuple]:
+    """Counts the hotwords, which are names, unless all texts are shown."""
+    if texts == "all" or HOTWORDS not in changed:
+        return changed
+    before, after = (f"{len(words or ())} words" for words in changed[HOTWORDS])
+    return changed | {HOTWORDS: (before, after)}
 
 
 def _others(before: Mapping[str, dict], after: Mapping[str, dict]) -> dict[str, tuple]:

@@ -30,7 +30,7 @@ def call_items(path: Path) -> list[Item]:
     if path.is_dir():
         raise InputError(f"{path} is a directory: name the JSONL or CSV file in it.")
     if path.suffix.lower() in (".csv", ".tsv"):
-        return [_item(path, number, row) for number, row in _csv_rows(path)]
+        return [_item(path, number, row) for number, row in csv_rows(path)]
     return [_item(path, number, line) for number, line in byte_lines(path)]
 
 
@@ -66,7 +66,7 @@ def _from_fields(folder: Path, fields: dict) -> Item:
     )
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
+def csv_rows(path: Path) -> Iterator[tuple[int, dict | str]]:
     """Yields each row with its line: its fields, or what is wrong with it.
 
     A row has as many fields as the header: one more is a comma without quotes, and what follows it

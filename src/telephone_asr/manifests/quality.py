@@ -30,6 +30,7 @@ REASONS = {
     "not_finite": "it holds samples that are no numbers",
     "bad_id": "its id cannot be the name of a file",
     "duplicate_id": "another utterance has its id",
+    "forgotten": "it is to be forgotten, as forgotten.txt says",
     # The manifests stage.
     "annotation_error": "an annotator marked its transcript as wrong",
     "empty_text": "nothing is left of its transcript",

@@ -50,13 +50,13 @@ class Sets:
     recording where speakers are too few, or as the list in git has it."""
 
     split: Split
-    frozen: frozenset[str] | None  # recordings: the list in git
+    frozen: frozenset[str] | None  # recordings, or their hashes: the list in git
     speakers: set[str] = field(default_factory=set)
     frozen_speakers: set[str] = field(default_factory=set)
 
     def see(self, recording: str, speaker: str) -> None:
         self.speakers.add(speaker)
-        if self.frozen and recording in self.frozen:
+        if self._is_frozen(recording):
             self.frozen_speakers.add(speaker)
 
     @property
@@ -69,11 +69,15 @@ class Sets:
         set_ = assign_split(speaker if by_speaker else recording, self.split)
         if self.frozen is None:
             return set_, None
-        if recording in self.frozen:
+        if self._is_frozen(recording):
             return "test", None
         if by_speaker and speaker in self.frozen_speakers:
             return None, ("test_speaker", f"speaker {speaker}")
         return ("train" if set_ == "test" else set_), None
+
+    def _is_frozen(self, recording: str) -> bool:
+        listed = self.frozen or ()
+        return bool(listed) and (recording in listed or hashed(recording) in listed)
 
     def holds_out(self, recording: str, speaker: str) -> bool:
         """Returns whether an utterance is in the validation or the test set, if it is kept."""
@@ -81,7 +85,8 @@ class Sets:
 
 
 def read_frozen(path: Path) -> frozenset[str] | None:
-    """Reads the ids of a test set that is kept in git, one a line; None where there is no file.
+    """Reads the ids of a test set that is kept in git, or their hashes, one a line; None where
+    there is no file.
 
     Raises InputError for a list without ids.
     """
@@ -91,6 +96,11 @@ def read_frozen(path: Path) -> frozenset[str] | None:
     if not ids:
         raise InputError(f"{path} names no utterance: delete it, or freeze the test set again.")
     return ids
+
+
+def hashed(id_: str) -> str:
+    """Returns what stands for an id in a list that is not to name it."""
+    return f"sha256 {hashlib.sha256(id_.encode()).hexdigest()}"
 
 
 def write_frozen(path: Path, ids: Iterable[str]) -> None:

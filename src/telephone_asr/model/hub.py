@@ -7,6 +7,7 @@ fetched: no code of a repository is ever run.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from telephone_asr.errors import InputError
@@ -36,14 +37,12 @@ def snapshot(hub: str, repo: str, revision: str) -> Path:
     Raises:
         InputError: it is in neither place; both are named.
     """
-    fetch = _modelscope if hub == "modelscope" else _huggingface
+    directory = cached(hub, repo, revision)
+    if directory is not None:
+        return directory
     # The libraries raise whatever their transport does, and what they document.
     try:
-        return Path(fetch(repo, revision, local_files_only=True))
-    except Exception:
-        pass
-    try:
-        return Path(fetch(repo, revision, local_files_only=False))
+        return Path(_fetch(hub)(repo, revision, local_files_only=False))
     except Exception as error:
         cache, endpoint = _places(hub)
         reason = " ".join(str(error).split())[:300]
@@ -52,6 +51,18 @@ def snapshot(hub: str, repo: str, revision: str) -> Path:
             f"{cache} nor to be had from {endpoint} ({type(error).__name__}: {reason}): check "
             "base.repo and base.revision, or set base.path to a copy."
         ) from None
+
+
+def cached(hub: str, repo: str, revision: str) -> Path | None:
+    """Returns the directory in the hub's cache, or None where it is not there; nothing is asked."""
+    try:
+        return Path(_fetch(hub)(repo, revision, local_files_only=True))
+    except Exception:
+        return None
+
+
+def _fetch(hub: str) -> Callable[..., str]:
+    return _modelscope if hub == "modelscope" else _huggingface
 
 
 def _modelscope(repo: str, revision: str, local_files_only: bool) -> str:

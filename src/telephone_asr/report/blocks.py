@@ -82,7 +82,7 @@ class Utterance:
     reference: str
     text: str
     columns: Sequence[Pair]
-    audio: str = ""  # a data: URI, or empty where there was no room left for it
+    audio: str | None = ""  # a data: URI; empty: there was no room left; None: not to be shown
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from telephone_asr.manifests.text import clean_transcript, syllables
 from telephone_asr.report.blocks import Table
 from telephone_asr.report.figures import ACCENT, SECOND, Panel
 from telephone_asr.report.markdown import literal
+from telephone_asr.scoring.mask import Shown, masked
 from telephone_asr.titles import TITLES
 
 # A simulated utterance is the wideband one again, as far as these pictures go.
@@ -162,8 +163,9 @@ def _share(part: float) -> str:
     return f"{100 * part:.4g} %"
 
 
-def rejection_table(rejected: Mapping[str, Iterable[dict]]) -> Table | str:
-    """Returns each reason that was met, in how many utterances of each corpus, and one of them."""
+def rejection_table(rejected: Mapping[str, Iterable[dict]], texts: Shown = "all") -> Table | str:
+    """Returns each reason that was met, in how many utterances of each corpus, and one of them;
+    unless `texts` is all, none: the details name others, and quote transcripts."""
     counts: dict[str, Counter] = {}
     example: dict[str, str] = {}
     for source, entries in rejected.items():
@@ -175,13 +177,25 @@ def rejection_table(rejected: Mapping[str, Iterable[dict]]) -> Table | str:
     rows = []
     for reason in (reason for reason in REASONS if reason in counts):
         numbers = [f"{counts[reason][source]:,}" for source in rejected]
-        rows.append([f"`{reason}`", REASONS[reason], literal(example[reason]), *numbers])
-    heads = ["reason", "what it means", "one of them", *(TITLES[source] for source in rejected)]
-    return Table(heads, rows, "Left out, by reason", left=3)
+        one = [literal(example[reason])] if texts == "all" else []
+        rows.append([f"`{reason}`", REASONS[reason], *one, *numbers])
+    words = ["reason", "what it means", *(["one of them"] if texts == "all" else [])]
+    heads = [*words, *(TITLES[source] for source in rejected)]
+    return Table(heads, rows, "Left out, by reason", left=len(words))
 
 
-def change_table(changed: Mapping[str, Iterable[dict]], version: int) -> Table | str:
-    """Returns how many transcripts each rule of the normaliser changed, and some of them."""
+def change_table(
+    changed: Mapping[str, Iterable[dict]],
+    version: int,
+    texts: Shown = "all",
+    names: Sequence[str] = (),
+) -> Table | str:
+    """Returns how many transcripts each rule of the normaliser changed, and some of them, if texts
+    are shown; names: masked in texts."""
+
+    def shown(text: str) -> str:
+        return literal(masked(text, names) if texts == "masked" else text)
+
     counts: dict[str, Counter] = {}
     examples: dict[str, list[str]] = {}
     for source, entries in changed.items():
@@ -196,8 +210,9 @@ def change_table(changed: Mapping[str, Iterable[dict]], version: int) -> Table |
         return f"{note}: it changed no transcript."
     rows = []
     for rule, count in counts.items():
-        pairs = [f"{literal(b)} → {literal(clean_transcript(b)[0])}" for b in examples[rule]]
-        numbers = [f"{count[source]:,}" for source in changed]
-        rows.append([f"`{rule}`", " / ".join(pairs), *numbers])
-    heads = ["rule", "before → after", *(TITLES[source] for source in changed)]
-    return Table(heads, rows, f"{note}: transcripts changed", left=2)
+        pairs = [f"{shown(b)} → {shown(clean_transcript(b)[0])}" for b in examples[rule]]
+        some = [] if texts == "none" else [" / ".join(pairs)]
+        rows.append([f"`{rule}`", *some, *(f"{count[source]:,}" for source in changed)])
+    words = ["rule", *([] if texts == "none" else ["before → after"])]
+    heads = [*words, *(TITLES[source] for source in changed)]
+    return Table(heads, rows, f"{note}: transcripts changed", left=len(words))

@@ -44,14 +44,16 @@ def document(
     changes = findings.compare(run.transcripts, run.seed)
     calls = lines_of(run.transcripts, FINAL, "telecall")
     worst, random = (
-        utterances.shown(own, read_call, run.scoring)
+        utterances.shown(own, read_call, run.scoring, texts=run.texts, names=run.names)
         for own in (utterances.worst(calls), utterances.drawn(calls, run.seed))
     )
     silent = utterances.shown(
-        utterances.worst_made_up(run.made_up), read_clip, run.scoring, HEARD_NOTHING
+        utterances.worst_made_up(run.made_up),
+        *(read_clip, run.scoring, HEARD_NOTHING, run.texts, run.names),
     )
     hardest = slices.worse_than_all(run.metrics[FINAL]["telecall"])
     confusions = slices.confusion_tables(run.transcripts, run.scoring)
+    aligned = HOW_ALIGNED if run.texts != "none" else None
     costs = [tables.cost_table(run.costs), tables.disk_table(run.stages)]
     data = [corpora.data_table(run.data), corpora.quality_table(run.data), *of_corpora]
 
@@ -64,7 +66,7 @@ def document(
         section("calls", "Where calls are still bad", _calls(run, hardest), "telecall"),
         section("confusions", "Confusions", confusions),
         section("nobody", "Where nobody speaks", _nobody(run, silent)),
-        section("worst", "The worst utterances of the calls", [HOW_ALIGNED, worst], "telecall"),
+        section("worst", "The worst utterances of the calls", [aligned, worst], "telecall"),
         section("random", "Utterances of the calls drawn at random", [random], "telecall"),
         section("training", "Training", _training(run, curves)),
         section("cost", "Cost", costs),

@@ -22,6 +22,7 @@ from telephone_asr.scoring.difference import (
     signed,
 )
 from telephone_asr.scoring.gate import Check, passed
+from telephone_asr.scoring.mask import Shown
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.scoring.transcripts import lines_of
 from telephone_asr.titles import TITLES
@@ -31,6 +32,11 @@ AGAINST = {"better": "better than base", "worse": "worse than base", "within noi
 BRACKETS = "In brackets: 95 % intervals."
 NAMED_SLICES = 3
 FEW_SPEAKERS = 20
+LEFT_OUT = {  # by report.texts
+    "none": "Sound, texts and ids of utterances are left out (`report.texts: none`); counts stay.",
+    "masked": "Sound and ids of utterances are left out, and in texts digits and names are masked "
+    "as far as rules find them (`report.texts: masked`): show it to nobody who may not read calls.",
+}
 
 Transcripts = Mapping[str, Sequence[dict]]  # checkpoint: one dictionary an utterance
 Changes = Mapping[tuple[str, str, str], Difference]  # by test set, checkpoint before and after
@@ -52,6 +58,8 @@ class Findings:
     gate: Sequence[Check] = ()  # empty: nobody checked it
     made_up: Sequence[dict] = ()  # lines of the final model where nobody speaks
     scoring: Scoring = field(default_factory=Scoring)  # as the transcripts' errors were counted
+    texts: Shown = "all"  # of utterances: whether they are shown
+    names: Sequence[str] = ()  # masked wherever they stand, where texts are
 
 
 def compare(transcripts: Transcripts, seed: int) -> dict[tuple[str, str, str], Difference]:
@@ -177,7 +185,9 @@ def notes(findings: Findings) -> list[str]:
             f"Caution: the calls of the test set have {speakers} speaker{'s' * (speakers != 1)} "
             "only: other voices may fare otherwise."
         )
-    if "telecall" not in findings.synthetic:
+    if findings.texts != "all":
+        said.append(LEFT_OUT[findings.texts])
+    elif "telecall" not in findings.synthetic:
         said.append(
             "This report holds transcripts of calls, and on its page recordings: show it to nobody "
             "who may not hear the calls."

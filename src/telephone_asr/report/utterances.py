@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import soundfile
 
-from telephone_asr.report.blocks import Utterance, Utterances
+from telephone_asr.report.blocks import Table, Utterance, Utterances
+from telephone_asr.report.markdown import literal
 from telephone_asr.scoring.cer import errors_of
 from telephone_asr.scoring.confusion import aligned
 from telephone_asr.scoring.difference import percent
+from telephone_asr.scoring.mask import Shown, masked_pairs
 from telephone_asr.scoring.options import Scoring
 
 SHOWN = 10
@@ -53,24 +55,31 @@ def shown(
     read: Read,
     options: Scoring,
     none: str = "None: every utterance is without an error.",
-) -> Utterances | str:
+    texts: Shown = "all",
+    names: Sequence[str] = (),
+) -> Utterances | Table | str:
     """Returns the utterances with their sound, as far as there is room for it in one page; `none`
-    where there are none."""
+    where there are none.
+
+    Unless `texts` is all they are numbered and have neither id nor sound; names: masked in texts.
+    """
     if not lines:
         return none
+    if texts == "none":
+        return _counted(lines)
+    if texts == "masked":
+        return Utterances([_masked(line, i, options, names) for i, line in enumerate(lines, 1)])
     utterances, room = [], MAX_SOUND_BYTES
     for line in lines:
         audio = wav_uri(*read(line["key"]))
         if len(audio) > room:
             audio = ""
         room -= len(audio)
-        errors = errors_of(line)
         utterances.append(
             Utterance(
                 key=line["key"],
                 about=about(line),
-                cer=f"{percent(errors.rate)} %" if errors.length else "–",
-                counts=f"{errors.substitutions} / {errors.deletions} / {errors.insertions}",
+                **_errors(line),
                 reference=line["reference"],
                 text=line["text"],
                 columns=aligned(line["reference"], line["text"], options),
@@ -78,6 +87,33 @@ def shown(
             )
         )
     return Utterances(utterances)
+
+
+def _errors(line: dict) -> dict[str, str]:
+    errors = errors_of(line)
+    return {
+        "cer": f"{percent(errors.rate)} %" if errors.length else "–",
+        "counts": f"{errors.substitutions} / {errors.deletions} / {errors.insertions}",
+    }
+
+
+def _masked(line: dict, number: int, options: Scoring, names: Sequence[str]) -> Utterance:
+    """Returns an utterance of which what may name a person is masked, and the sound left out."""
+    columns = masked_pairs(aligned(line["reference"], line["text"], options), names)
+    # Both as they are scored: so each is masked where the other is, too.
+    reference, text = ("".join(pair[side] for pair in columns) for side in (0, 1))
+    own = {"reference": reference, "text": text, "columns": columns, "audio": None}
+    return Utterance(key=str(number), about=about(line), **_errors(line), **own)
+
+
+def _counted(lines: Sequence[dict]) -> Table:
+    """Returns what can be said of utterances without their texts, sound and ids."""
+    rows = [
+        [str(number), literal(about(line)) or "–", *_errors(line).values()]
+        for number, line in enumerate(lines, 1)
+    ]
+    heads = ["utterance", "about", "CER", "subst. / del. / ins."]
+    return Table(heads, rows, "Utterances, without their texts and sound", left=2)
 
 
 def about(line: dict) -> str:

@@ -3,6 +3,7 @@ and rooms that a user recorded for the lines."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,11 +20,12 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, own_sounds, spoken, unwatched
+from telephone_asr.corpora.forgotten import LEFT_OUT, Forgotten, read_forgotten
 from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, Source, load_params
-from telephone_asr.paths import OWN_SCRATCH, RAW, SCRATCH
+from telephone_asr.paths import FORGOTTEN, OWN_SCRATCH, RAW, SCRATCH
 from telephone_asr.program import run
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.shards import REJECTED, Rejected, Utterance, read_cuts, write_shards
@@ -43,13 +45,14 @@ def main() -> None:
         if path is not None:
             files = own_sounds.import_folder(f"corpus.{name}", Path(path), RAW / name)
             unwatched.note(name, path, unwatched.look("", files), "its name in params.yaml alone")
+    forgotten = read_forgotten(FORGOTTEN)
     taken: set[str] = set()
     scratches = []
     for part, source in (("wideband", params.corpus.wideband), ("calls", params.corpus.calls)):
         if source.kind == "synthetic":
-            _unpack_all(params, part, Path(source.path))
+            _unpack_all(params, part, Path(source.path), forgotten)
         else:
-            scratches.append((part, *_import_all(params, part, source, taken)))
+            scratches.append((part, *_import_all(params, part, source, taken, forgotten)))
     # Only now: what was interrupted before has all of its scratch to go on from.
     for part, scratch, seen in scratches:
         with new_out(RAW / part) as new:
@@ -59,7 +62,9 @@ def main() -> None:
         unwatched.note(part, getattr(params.corpus, part).path, seen)
 
 
-def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> tuple[Scratch, dict]:
+def _import_all(
+    params: Params, part: str, source: Source, taken: set[str], forgotten: Forgotten
+) -> tuple[Scratch, dict]:
     """Imports a corpus of the user's into shards of `shard_size` items, on all cores.
 
     Interrupted, it goes on at the first shard that is missing. Returns the scratch directory that
@@ -67,7 +72,7 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> t
     """
     key, size = f"corpus.{part}", params.corpus.shard_size
     items = imported.list_items(source.kind, Path(source.path), key, source.part)
-    items = imported.with_good_ids(_sample(items, params), taken)
+    items = forgotten.without(imported.with_good_ids(_sample(items, params), taken))
     total = len(items)
     seen = unwatched.look(source.path, (str(item.audio) for item in items))
     code = [Path(telephone_asr.__file__).parent / name for name in CODE]
@@ -85,9 +90,10 @@ def _import_all(params: Params, part: str, source: Source, taken: set[str]) -> t
     with bar, closing(run_jobs(imported.import_shard, jobs)) as results:
         for done, rejected in results:
             bar.update(done)
-            n_rejected += len(rejected)
-            if n_rejected > params.corpus.max_rejected_share * total:
-                raise _too_many(key, n_rejected, total, rejected[-1])
+            unusable = [one for one in rejected if one.reason != LEFT_OUT]
+            n_rejected += len(unusable)
+            if unusable and n_rejected > params.corpus.max_rejected_share * total:
+                raise _too_many(key, n_rejected, total, unusable[-1])
     rejected = imported.gather_rejected(target, len(pieces))
     kept = sum(1 for _ in read_cuts(target))
     if not kept:
@@ -104,7 +110,7 @@ def _too_many(key: str, rejected: int, total: int, one: Rejected) -> InputError:
     )
 
 
-def _unpack_all(params: Params, part: str, path: Path) -> None:
+def _unpack_all(params: Params, part: str, path: Path, forgotten: Forgotten) -> None:
     """Takes the embedded corpus out of its archives; calls go over a telephone line each."""
     if not path.is_dir():
         raise InputError(
@@ -113,13 +119,17 @@ def _unpack_all(params: Params, part: str, path: Path) -> None:
         )
     options = params.corpus.synthetic
     minutes = options.wideband_minutes if part == "wideband" else options.calls_minutes
-    utterances = _sample(spoken.first(spoken.read_index(path), minutes), params)
+    listed = _sample(spoken.first(spoken.read_index(path), minutes), params)
+    utterances = [one for one in listed if not forgotten.holds(one.id, one.speaker)]
+    gone = [forgotten.rejected(one.id) for one in listed if forgotten.holds(one.id, one.speaker)]
     sound = _unpacked(params, part, path, utterances)
     bar = tqdm(sound, f"{part} speech", len(utterances), unit="utterance")
     with new_out(RAW / part) as new:
         write_shards(new, map(with_measures, bar), params.corpus.shard_size)
-        (new / REJECTED).write_text("", encoding="utf-8")
-    print(f"{RAW / part}: {len(utterances)} utterances of {path}")
+        lines = [json.dumps(vars(one)) + "\n" for one in gone]
+        (new / REJECTED).write_text("".join(lines), encoding="utf-8")
+    left_out = f", {len(gone)} forgotten" if gone else ""
+    print(f"{RAW / part}: {len(utterances)} utterances of {path}{left_out}")
 
 
 def _unpacked(params: Params, part: str, path: Path, utterances: list) -> Iterator[Utterance]:

@@ -23,13 +23,14 @@ from telephone_asr.channel.band import TELEPHONE_RATE_HZ, to_wideband
 from telephone_asr.channel.line import simulate
 from telephone_asr.channel.portable import generator
 from telephone_asr.corpora import imported, unwatched
+from telephone_asr.corpora.forgotten import read_forgotten
 from telephone_asr.corpora.items import load_all
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.split import Split, assign_split
 from telephone_asr.no_speech import clips, held_out
 from telephone_asr.outs import check_places, new_out
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import NO_SPEECH, RAW
+from telephone_asr.paths import FORGOTTEN, NO_SPEECH, RAW
 from telephone_asr.program import run
 from telephone_asr.shards import (
     REJECTED,
@@ -168,7 +169,8 @@ def _listed(params: Params) -> Iterator[Utterance | Rejected]:
         f"{key}.path: DVC does not watch {path}: where it changes, `dvc repro --force no_speech` "
         "imports it anew"
     )
-    yield from load_all(imported.with_good_ids(items, set()), params.corpus.max_hours)
+    items = read_forgotten(FORGOTTEN).without(imported.with_good_ids(items, set()))
+    yield from load_all(items, params.corpus.max_hours)
 
 
 def _marked(part: str) -> Iterator[Utterance]:

@@ -85,8 +85,10 @@ def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:
     return [
         Pictures("data", title, corpora.panels(contents), columns=2),
         corpora.scene_table(contents),
-        corpora.rejection_table(read_accounts("rejected", tuple(SHARDS))),
-        corpora.change_table(read_accounts("changed", tuple(corpora.SHOWN)), version),
+        corpora.rejection_table(read_accounts("rejected", tuple(SHARDS)), findings.texts),
+        corpora.change_table(
+            read_accounts("changed", tuple(corpora.SHOWN)), version, findings.texts, findings.names
+        ),
         "`telephone-asr data why ID` says what happened to an utterance; docs/data.md has the "
         "limits behind each reason.",
     ]
@@ -94,18 +96,21 @@ def blocks_of_corpora(findings: Findings, contents: dict) -> list[Block | None]:
 
 def blocks_of_line(findings: Findings) -> list[Block]:
     cuts = list(read_cuts(SHARDS["simulated"]))
+
+    def title(text: str, *sets: str) -> str:
+        return titled(text, findings.synthetic, sets or TEST_SETS)
+
+    line = Pictures("channel", title("The simulated line", "simulated"), sound.channel(cuts))
+    if findings.texts != "all":  # speech can be made of its spectrogram again
+        return [line]
     shown = {
         f"{TITLES[name]}: {e.key}": sound_index(SHARDS[name]).read(e.key)
         for name, e in choose_shown().items()
     }
     three = sound.spectrograms("three", [(title, *s) for title, s in shown.items()], 8)
     lines = sound.spectrograms("sheet", examples_of_lines(cuts), 4)
-
-    def title(text: str, *sets: str) -> str:
-        return titled(text, findings.synthetic, sets or TEST_SETS)
-
     return [
-        Pictures("channel", title("The simulated line", "simulated"), sound.channel(cuts)),
+        line,
         f"Spectrograms: bright is loud, black is {sound.RANGE_DB:.0f} dB under the loudest. The "
         "same sentence before and after the simulated line, and a call:",
         Pictures("spectrograms", title("What the telephone leaves"), three),
@@ -134,6 +139,8 @@ def read_findings(params: Params) -> Findings:
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
         made_up=_json_lines(MADE_UP / f"{FINAL}.jsonl"),
         scoring=params.scoring,
+        texts=params.report.texts,
+        names=params.decode.hotwords,
     )
 
 

@@ -70,6 +70,11 @@ class Plan:
         return bool(changes or self.fresh_line)
 
     @property
+    def settings(self) -> dict[str, int | float | str]:
+        """Returns what it is compared with other trainings by, where curves are looked at."""
+        return {key: one for key, one in vars(self).items() if isinstance(one, (int, float, str))}
+
+    @property
     def trains_on(self) -> tuple[str, ...]:
         return (*self.train, *(("wideband",) if self.mix else ()))
 

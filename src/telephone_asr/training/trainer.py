@@ -16,6 +16,7 @@ from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.training.curves import curves
 from telephone_asr.training.inputs import VERSIONS, Inputs
 from telephone_asr.training.plan import Plan
+from telephone_asr.training.track import require
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ class Trainer:
     def __init__(self, plan: Plan, params: Params, nano: FunASRNano, work: Path | None = None):
         self.plan, self.params, self.nano = plan, params, nano
         self._work = work
+        require(params.train.track)
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
         self.is_main = self.accelerator.is_main_process
@@ -73,7 +75,8 @@ class Trainer:
         )
         tokens = [example.text_length for example in train_set.examples]
         largest = batching.largest(schedule, train_set.lengths, tokens)
-        with curves(METRICS / "train" / plan.curves, self.is_main) as on_row:
+        place, run = METRICS / "train" / plan.curves, self.scratch.directory.name
+        with curves(place, self.is_main, options.track, run, plan.settings) as on_row:
             result = loop.train(
                 Objective(
                     *(nano, train_set.input_stage),
