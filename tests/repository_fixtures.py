@@ -129,8 +129,7 @@ SMALL = {
 
 def stage_command(name: str, *arguments: str) -> list[str]:
     """The module of one of dvc.yaml's stages, and its arguments: train_lora is `train lora`."""
-    whole = name in ("no_speech", "pseudo_label")
-    module, part = (name, []) if whole else (name.split("_")[0], name.split("_")[1:])
+    module, *part = name.split("_") if name.startswith("train_") else [name]
     return [f"telephone_asr.stages.{module}", *part, *arguments]
 
 

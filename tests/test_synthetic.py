@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from telephone_asr.corpora import sentences, synthetic
+from telephone_asr.corpora import sentences, spoken, synthetic
 from telephone_asr.corpora.synthetic import Utterance, plan
 from telephone_asr.errors import InputError
 
@@ -36,6 +36,29 @@ def test_parts_share_no_sentence_no_voice_and_no_id(
     assert not {u.speaker for u in wideband} & {u.speaker for u in calls}
     assert not {u.id for u in wideband} & {u.id for u in calls}
     assert wideband[123].id == "syn-w-000123"
+
+
+def test_calls_that_nobody_wrote_down_are_other_voices_with_other_sentences(
+    wideband: list[Utterance], calls: list[Utterance]
+) -> None:
+    taken = {text for one in wideband + calls for text in (one.text, one.said)}
+    unlabelled = plan(SPEC, "unlabelled", 40, seed=0, taken=taken)
+    said = {one.said for one in unlabelled}
+    assert len(said) == len(unlabelled) > 1000
+    assert not said & taken
+    assert not {u.speaker for u in unlabelled} & {u.speaker for u in wideband + calls}
+    scripts = synthetic.scripts(SPEC, 500, 0, taken | said)
+    assert len(set(scripts)) == 500
+    assert not set(scripts) & (taken | said)
+
+
+@pytest.mark.parametrize(("part", "minutes", "wrong"), [("wideband", 66, 0), ("calls", 15, 0.06)])
+def test_the_archives_hold_what_is_planned(part: str, minutes: float, wrong: float) -> None:
+    planned = [*plan(SPEC, part, minutes, 0, wrong), *synthetic.short_turns(SPEC, part, 0)]
+    spoken_ones = spoken.read_index(SPEC.parent / "speech" / part)
+    assert {one.id: vars(one) for one in planned} == {
+        one.id: {name: getattr(one, name) for name in vars(planned[0])} for one in spoken_ones
+    }
 
 
 def test_utterances_spread_evenly_over_voices_and_scenes(

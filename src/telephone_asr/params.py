@@ -69,11 +69,21 @@ class NoSpeech:
 
 
 @section
+class Recordings:
+    """Whole calls that nobody wrote down; see stages/unlabelled.py."""
+
+    kind: Literal["synthetic", "recordings"]
+    path: StrictStr  # of recordings: one, a folder, or a list of them
+
+
+@section
 class Corpus:
     wideband: Source
     calls: Source
     test_sets: StrictStr | None  # a YAML list of test sets beside the three
+    unlabelled: Recordings
     no_speech: NoSpeech
+    scripts: StrictStr  # a file of sentences; used where unlabelled.scripts is above 0
     noise: StrictStr | None  # a folder of recordings of noise, for lines
     rooms: StrictStr | None  # a folder of rooms' impulse responses, for lines
     synthetic: Synthetic
@@ -275,6 +285,7 @@ class Unlabelled:
 
     rounds: Natural  # so many times the calls are labelled and trained on; 0: none
     share: Amount  # pseudo-labelled turns for each labelled utterance of a training, at the most
+    scripts: Amount  # sentences of corpus.scripts for each utterance of stage 3
     second_model: StrictStr | None  # a Fun-ASR-Nano directory whose texts are compared
     keep: Keep
 

@@ -42,7 +42,8 @@ def on_processes(
         launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
         options = ["--config_file", train.accelerate, "--num_processes", str(train.processes)]
         done = subprocess.run([*launcher, *options, "-m", module, *arguments], check=False)
-        sys.exit(done.returncode)
+        if done.returncode:
+            sys.exit(done.returncode)
     else:
         import torch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Recording:
     sample_rate_hz: int
     pieces: list[Piece] = field(default_factory=list)  # in the order in which they begin
     stamp: tuple[int, int] = (0, 0)
+    channels: int = 1  # of the file
+    activities: Mapping[int | None, Activity] = field(default_factory=dict)  # of what is heard
 
     def check_unchanged(self) -> None:
         """Raises SoundError where the file is another one than when it was opened."""
@@ -74,13 +76,17 @@ def listen(
         heard = _Heard(sound, choice, chosen, on_sound)
     finally:
         sound.close()
+    activities = list(heard.activities(chosen))
     pieces = [
         Piece(channel, speaker, segment)
-        for (channel, speaker), activity in heard.activities(chosen)
+        for (channel, speaker), activity in activities
         for segment in _segments(activity, heard.duration_s, choice)
     ]
     pieces.sort(key=lambda piece: (piece.segment.start_s, piece.channel or 0))
-    return Recording(path, heard.duration_s, sound.rate_hz, pieces, stamp)
+    return Recording(
+        *(path, heard.duration_s, sound.rate_hz, pieces, stamp, sound.channels),
+        activities={channel: activity for (channel, _), activity in activities},
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from telephone_asr.channel.portable import random_numbers
 from telephone_asr.errors import InputError
 from telephone_asr.textfiles import read_text
 
-PARTS = ("wideband", "calls")
+PARTS = ("wideband", "calls", "unlabelled")
 SENTENCE_KINDS = ("turns", "content", "sentences")
 
 _DIGITS = "零一二三四五六七八九"
@@ -60,7 +60,7 @@ class Grammar:
     turns: list[str]
     content: list[str]
     short: list[str]  # turns of a few characters, which are no part of the mix
-    scenes: dict[str, dict[str, list[str]]]  # "sentences", and "calls" that only calls have
+    scenes: dict[str, dict[str, list[str]]]  # "sentences", and "calls" of calls alone
 
     def draw(self, part: str, rng: np.random.Generator) -> tuple[str, str]:
         """Draws a (scene, sentence); the sentence may be one that belongs to the other part."""
@@ -70,7 +70,7 @@ class Grammar:
         templates = {"turns": self.turns, "content": self.content}.get(kind)
         if templates is None:
             parts = self.scenes[scene]
-            templates = parts["sentences"] + (parts["calls"] if part == "calls" else [])
+            templates = parts["sentences"] + ([] if part == "wideband" else parts["calls"])
         return scene, self.fill(_choice(templates, rng), rng)
 
     def fill(self, template: str, rng: np.random.Generator) -> str:
@@ -96,7 +96,8 @@ class Grammar:
 def part_of(sentence: str) -> str:
     """Returns the part that a sentence belongs to: a quarter of them are kept for the calls.
 
-    The sentence alone decides, so the parts share none, whatever their lengths and seeds.
+    The sentence alone decides, so these two share none, whatever their lengths and seeds. Calls
+    that nobody wrote down (`unlabelled`) take what is left of both.
     """
     return "calls" if zlib.crc32(sentence.encode()) % 4 == 0 else "wideband"
 

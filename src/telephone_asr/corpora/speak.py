@@ -50,9 +50,10 @@ MADE_WITH = (
     *("jieba", "numpy", "praat-parselmouth", "pypinyin", "soxr"),
 )
 BIT_RATE = 24_000  # bits a second at the most; pauses take less
-SHORT_BIT_RATE = 16_000  # of short turns, so that a clone costs little more
+LOW_BIT_RATE = 16_000  # of short turns and of unlabelled calls: a clone costs little more
 KOKORO_RATE_HZ = 24_000
 MOST_TOKENS = 500
+SCRIPTS = 500  # sentences that nobody speaks
 F0_HZ = (60, 500)  # within which Praat looks for the pitch
 MARGIN_S = (0.05, 0.2)  # silence before and after the speech
 PAUSE_S, PAUSED = (0.5, 2.0), 0.25  # the same of a share of the short turns
@@ -226,7 +227,8 @@ def speak_one(
 
 
 def bit_rate(utterance: synthetic.Utterance) -> int:
-    return SHORT_BIT_RATE if utterance.is_short else BIT_RATE
+    cheap = utterance.is_short or utterance.speaker.startswith("syn-u-")
+    return LOW_BIT_RATE if cheap else BIT_RATE
 
 
 def part_path(parts: Path, utterance: synthetic.Utterance, voice: Voice, seed: int) -> Path:
@@ -291,7 +293,9 @@ def main() -> None:
     parser.add_argument("--voices", type=Path, required=True, help="kokoro-js-1.2.1.tgz")
     parser.add_argument("--wideband-minutes", type=float, default=66)
     parser.add_argument("--calls-minutes", type=float, default=15)
+    parser.add_argument("--unlabelled-minutes", type=float, default=41)
     parser.add_argument("--wrong-transcripts", type=float, default=0.06, help="share of the calls")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="speak these")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="speak so many more, and stop")
     a = parser.parse_args()
@@ -299,9 +303,17 @@ def main() -> None:
         "wideband": synthetic.plan(SPEC, "wideband", a.wideband_minutes, a.seed),
         "calls": synthetic.plan(SPEC, "calls", a.calls_minutes, a.seed, a.wrong_transcripts),
     }
+    taken = {text for plan in plans.values() for one in plan for text in (one.text, one.said)}
+    minutes = a.unlabelled_minutes
+    plans["unlabelled"] = synthetic.plan(SPEC, "unlabelled", minutes, a.seed, taken=taken)
+    taken |= {one.said for one in plans["unlabelled"]}
+    scripts = synthetic.scripts(SPEC, SCRIPTS, a.seed, taken)
+    plans = {part: plans[part] for part in a.parts}
     for part, plan in plans.items():
         plan += synthetic.short_turns(SPEC, part, a.seed)
     make(a.directory, a.voices, plans, a.seed, a.limit)
+    with new_out(a.directory / "scripts.txt") as new:
+        new.write_text("".join(f"{one}\n" for one in scripts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The plan of the embedded corpus: synthetic Mandarin telephone business, who says what.
 
-Two parts share their templates and little else: `wideband` is read speech for the telephone
-simulation, `calls` stands for recorded calls. No sentence and no voice is in both. `corpora/speak`
-speaks it.
+Three parts share their templates and little else: `wideband` is read speech for the telephone
+simulation, `calls` stands for recorded calls, `unlabelled` for those that nobody wrote down. No
+sentence and no voice is in two of them. `corpora/speak` speaks it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from telephone_asr.errors import InputError
 CHARACTER_S = 0.187
 OVERHEAD_S = 0.385
 # Turns of 1 to 3 characters of each voice. Calls are full of them, and are tested on them.
-SHORT_TURNS = {"wideband": 3, "calls": 21}
+SHORT_TURNS = {"wideband": 3, "calls": 21, "unlabelled": 12}
+MOST_DRAWS = 1_000  # for one sentence that is not taken
 VOICE_LIMITS = {"speed": (0.5, 2), "pitch_hz": (60, 400), "tract": (0.8, 1.25)}
 
 
@@ -38,7 +40,7 @@ class Voice:
 class Utterance:
     """A sentence that a voice says."""
 
-    id: str  # "syn-w-000123", "syn-c-000123", "syn-c-short-000123": unique over both parts
+    id: str  # "syn-w-000123", "syn-c-000123", "syn-c-short-000123": unique over the parts
     text: str  # the transcript
     said: str  # what the voice says; differs from `text` only where annotation_error
     scene: str
@@ -51,17 +53,23 @@ class Utterance:
 
 
 def plan(
-    spec_path: Path, part: str, minutes: float, seed: int, wrong_transcripts: float = 0.0
+    spec_path: Path,
+    part: str,
+    minutes: float,
+    seed: int,
+    wrong_transcripts: float = 0.0,
+    taken: Collection[str] = (),
 ) -> list[Utterance]:
-    """Draws the utterances of a part ("wideband" or "calls"), about `minutes` of speech.
+    """Draws the utterances of a part (one of sentences.PARTS), about `minutes` of speech.
 
-    `wrong_transcripts` is the share that gets a wrong transcript. More minutes add utterances and
-    leave the earlier ones as they are. Raises InputError where the specification is malformed.
+    `wrong_transcripts` is the share that gets a wrong transcript; `taken` are sentences that none
+    of them says. More minutes add utterances and leave the earlier ones as they are. Raises
+    InputError where the specification is malformed.
     """
     spec = sentences.load_spec(spec_path)
     grammar = sentences.grammar(spec_path, spec)
     speakers = sorted(voices(spec_path, spec, part))
-    used: set[str] = set()
+    used = set(taken)
     utterances: list[Utterance] = []
     duration_s = 0.0
     while duration_s < 60 * minutes:
@@ -102,17 +110,38 @@ def short_turns(spec_path: Path, part: str, seed: int) -> list[Utterance]:
     return turns
 
 
+def scripts(spec_path: Path, count: int, seed: int, taken: Collection[str]) -> list[str]:
+    """Draws what agents and customers say in the calls' scenes, `count` sentences that are not
+    `taken`, none of them twice. Raises InputError where the specification is malformed."""
+    grammar = sentences.grammar(spec_path, sentences.load_spec(spec_path))
+    templates = [one for scene in grammar.scenes.values() for key in scene for one in scene[key]]
+    drawn: dict[str, None] = {}
+    rng = sentences.generator(seed, "scripts")
+    for place in range(MOST_DRAWS * count):
+        sentence = grammar.fill(templates[place % len(templates)], rng)
+        if sentence not in taken:
+            drawn[sentence] = None
+        if len(drawn) == count:
+            return list(drawn)
+    raise _too_few(len(drawn), "scripts")
+
+
 def _unused(
     grammar: Grammar, part: str, used: set[str], rng: np.random.Generator
 ) -> tuple[str, str]:
     """Draws a (scene, sentence) of the part that no utterance before it has."""
-    for _ in range(1_000):
+    for _ in range(MOST_DRAWS):
         scene, sentence = grammar.draw(part, rng)
-        if sentence not in used and sentences.part_of(sentence) == part:
+        own = part == "unlabelled" or sentences.part_of(sentence) == part
+        if own and sentence not in used:
             used.add(sentence)
             return scene, sentence
-    raise InputError(
-        f"The templates of the synthetic corpus give no more than about {len(used)} sentences for "
+    raise _too_few(len(used), part)
+
+
+def _too_few(count: int, part: str) -> InputError:
+    return InputError(
+        f"The templates of the synthetic corpus give no more than about {count} sentences for "
         f"'{part}'; ask for fewer minutes or add templates."
     )
 

@@ -29,7 +29,7 @@ from telephone_asr.errors import InputError
 from telephone_asr.model import allowed
 
 if TYPE_CHECKING:
-    pass
+    from tokenizers import Tokenizer
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 CTC_VOCABULARY = "multilingual.tiktoken"
@@ -303,6 +303,17 @@ def check_vocabulary(config: Mapping[str, Any]) -> None:
                     f"{path} line {number}: expected a token in base64 and its rank: fetch the "
                     "model anew."
                 ) from None
+
+
+def plain_tokenizer(directory: Path) -> Tokenizer:
+    """Reads a language model's tokenizer, without Transformers: that takes PyTorch's seconds."""
+    from tokenizers import Tokenizer
+
+    if not (directory / "tokenizer_config.json").is_file():
+        raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
+    if (directory / "tokenizer.json").is_file():
+        return Tokenizer.from_file(str(directory / "tokenizer.json"))
+    return read_tokenizer(directory).backend_tokenizer  # makes one of vocab.json and merges.txt
 
 
 def read_tokenizer(directory: Path) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from telephone_asr.errors import InputError
 from telephone_asr.model import allowed
 from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, load
-from telephone_asr.names import STACKED
+from telephone_asr.names import AGAIN, STACKED
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ WEIGHTS: dict[str, str] = {
     "adaptor": "adaptor.safetensors",
     "lora": "adapter_model.safetensors",  # PEFT's own name
 }
+ROUNDS = "rounds"  # of self-training, in the directory of all checkpoints
 WHOLE_LLM = "llm.safetensors"  # instead of a LoRA's, where stage 3 trains the language model whole
 # Of PEFT's adapter_config.json, what it takes to load one: a value of each.
 LORA = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": ["q_proj"]}
@@ -114,14 +115,33 @@ def weights_path(directory: Path, stage: str) -> Path:
     return directory / WEIGHTS[stage]
 
 
+def place(models: Path, stage: str, round_: int = 0) -> Path:
+    """Returns the directory of a stage's checkpoint. Rounds of self-training have adaptors and
+    LoRAs of their own; below them lie the base and the encoder that all stand on."""
+    return models / ROUNDS / str(round_) / stage if round_ and stage in AGAIN else models / stage
+
+
+def last_round(models: Path) -> int:
+    """Returns the number of the last round of self-training that left a checkpoint; 0: none did."""
+    rounds = (int(path.name) for path in (models / ROUNDS).glob("[1-9]*"))
+    return max(rounds, default=0)
+
+
 def save_checkpoint(
-    directory: Path, stage: str, nano: FunASRNano, weights: Mapping[str, Any], facts: dict[str, Any]
+    directory: Path,
+    stage: str,
+    nano: FunASRNano,
+    weights: Mapping[str, Any],
+    facts: dict[str, Any],
+    round_: int = 0,
 ) -> None:
     """Writes the trained part and checkpoint.json with its hash, and those it stands on.
 
     Args:
+        directory: what takes the place of `place`, or that.
         weights: the trained parameters by their names in the model.
         facts: what else to note: step, CER, params, versions.
+        round_: of self-training, 0: before it.
     """
     from safetensors.torch import save_file
 
@@ -134,12 +154,12 @@ def save_checkpoint(
     else:
         path = directory / (WHOLE_LLM if stage == "lora" else WEIGHTS[stage])
         save_file({k: v.contiguous() for k, v in weights.items()}, path)
-    models = directory.parent
-    below = STACKED[: STACKED.index(stage)]
+    models = directory.parents[2 if round_ else 0]
+    below = {name: place(models, name, round_) for name in STACKED[: STACKED.index(stage)]}
     content = {
         "stage": stage,
         "sha256": file_sha256(weights_path(directory, stage)),
-        "stands_on": {name: file_sha256(models / name / WEIGHTS[name]) for name in below},
+        "stands_on": {n: file_sha256(lies / WEIGHTS[n]) for n, lies in below.items()},
         "trainable_parameters": sum(w.numel() for w in weights.values()),
         **facts,
     }
@@ -157,12 +177,18 @@ def _settle_config(path: Path) -> None:
 
 
 def load_checkpoint(
-    models: Path, name: str, fs: int, filters: Filters = "native", dither: float | None = None
+    models: Path,
+    name: str,
+    fs: int,
+    filters: Filters = "native",
+    dither: float | None = None,
+    round_: int = 0,
 ) -> FunASRNano:
     """Loads the base model and puts the checkpoints up to `name` (of STACKED) on it.
 
     The model is in eval mode, behind a front end at `fs` Hz with these filters and this dither
-    (None: the base's own).
+    (None: the base's own). round_: of self-training, whose checkpoints are taken where it has its
+    own.
 
     Raises:
         InputError: a checkpoint is missing, was trained on another one than lies below it here,
@@ -171,10 +197,11 @@ def load_checkpoint(
     nano = load(models / "base", fs, filters, dither)
     hashes = {"base": file_sha256(models / "base" / WEIGHTS["base"])}
     for stage in STACKED[1 : STACKED.index(name) + 1]:
-        directory = models / stage
+        directory = place(models, stage, round_)
         path = weights_path(directory, stage)
         if not path.is_file() or not (directory / "checkpoint.json").is_file():
-            raise InputError(f"{directory} holds no checkpoint: run `dvc repro train_{stage}`.")
+            made_by = f"train_{stage}" if directory == models / stage else "self_train"
+            raise InputError(f"{directory} holds no checkpoint: run `dvc repro {made_by}`.")
         note = allowed.read_json(directory / "checkpoint.json")
         hashes[stage] = file_sha256(path)
         below = note.get("stands_on")
@@ -188,7 +215,8 @@ def load_checkpoint(
             if hashes.get(other) != expected:
                 raise InputError(
                     f"{directory / 'checkpoint.json'}: {stage} was trained on another {other} than "
-                    f"{models / other / WEIGHTS[other]}: run `dvc repro` or `dvc checkout`."
+                    f"{place(models, other, round_) / WEIGHTS[other]}: run `dvc repro` or "
+                    "`dvc checkout`."
                 )
         load_part(nano, stage, directory)
     return nano

@@ -1,4 +1,7 @@
-"""export: everything merged into models/final, and how far FunASR reads it as we do."""
+"""export: everything merged into models/final, and how far FunASR reads it as we do.
+
+Where there were rounds of self-training, it is the last one's checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.export import export
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.pretrained import load
+from telephone_asr.names import UNMERGED
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Export, Params, load_params
 from telephone_asr.paths import MANIFESTS, METRICS, MODELS, SHARDS
@@ -30,8 +34,10 @@ def main() -> None:
     params = load_params()
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     verbatim = examples[0].prompt == PROMPT_VERBATIM  # a corpus has one prompt
+    last = parts.last_round(MODELS)
     with new_out(FINAL) as new:
-        export(parts.load_checkpoint(MODELS, "lora", **vars(params.frontend)), new, verbatim)
+        nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=last)
+        export(nano, new, verbatim)
 
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]

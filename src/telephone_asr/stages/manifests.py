@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,9 +20,11 @@ from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
 from telephone_asr.manifests.account import Tally, accounts, reasons_of
 from telephone_asr.manifests.messages import manifest_line, prompt_for
+from telephone_asr.manifests.reserved import compared
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
+from telephone_asr.model.layout import plain_tokenizer
 from telephone_asr.names import OWN
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
@@ -37,7 +39,6 @@ from telephone_asr.paths import (
     UNPACKED,
 )
 from telephone_asr.program import run
-from telephone_asr.scoring.normalise import normalise_for_scoring
 from telephone_asr.shards import (
     REJECTED,
     SIMULATED_PREFIX,
@@ -48,9 +49,6 @@ from telephone_asr.shards import (
     stored_sound,
 )
 from telephone_asr.textfiles import json_lines
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # Utterances that were never decoded are counted with the corpus they would have been in.
 UNREAD = {"wideband": RAW / "wideband", "simulated": RAW / "wideband", "telecall": RAW / "calls"}
@@ -93,7 +91,7 @@ def main() -> None:
 
 
 def _rules(params: Params) -> Rules:
-    tokenizer = _tokenizer(MODELS / "tokenizer")
+    tokenizer = plain_tokenizer(MODELS / "tokenizer")
     return Rules(
         filter=params.filter,
         split=params.split,
@@ -101,22 +99,8 @@ def _rules(params: Params) -> Rules:
         count_frames=partial(fbank_frames, fs=WIDEBAND_FS),  # as many as at 8 kHz
         tokenise=lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
         unknown=tokenizer.token_to_id(tokenizer.model.unk_token or ""),
-        # As scoring does, or closer.
-        compared=lambda text: normalise_for_scoring(text).replace(" ", ""),
+        compared=compared,
     )
-
-
-def _tokenizer(directory: Path) -> Tokenizer:
-    """Reads the language model's tokenizer, without Transformers: that takes PyTorch's seconds."""
-    from tokenizers import Tokenizer
-
-    if not (directory / "tokenizer_config.json").is_file():
-        raise InputError(f"{directory} holds no tokenizer: run `dvc repro tokenizer`.")
-    if (directory / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(directory / "tokenizer.json"))
-    from telephone_asr.model.layout import read_tokenizer  # makes one of vocab.json and merges.txt
-
-    return read_tokenizer(directory).backend_tokenizer
 
 
 def _cuts(made: Sets | None, source: str, title: str) -> sorting.Cuts:

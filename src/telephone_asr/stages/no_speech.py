@@ -43,8 +43,8 @@ from telephone_asr.shards import (
     write_shard,
 )
 from telephone_asr.simulation import with_own_sounds
-from telephone_asr.stages.telecall import at_telephone_rate
 from telephone_asr.tags import without_tags
+from telephone_asr.telephone_rate import at_telephone_rate
 from telephone_asr.workers import run_jobs
 
 VOICES = 150  # utterances that babble is mixed of

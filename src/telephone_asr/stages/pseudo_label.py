@@ -2,10 +2,14 @@
 
 Each turn gets a label (unlabelled/labels.py), and so do the labelled validation calls, whose true
 texts say what the labels are worth. docs/unlabelled.md.
+
+The stage self_train runs it as `... pseudo_label ROUND`, from the second round on: the model of the
+round before labels the turns anew, into data/rounds.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +25,7 @@ from telephone_asr.paths import (
     MODELS,
     OWN_SCRATCH,
     PSEUDO,
+    ROUNDS,
     SCRATCH,
     TELECALL,
     UNLABELLED,
@@ -35,21 +40,35 @@ if TYPE_CHECKING:
 
     from telephone_asr.unlabelled.labelling import Turns
 
+MODULE = "telephone_asr.stages.pseudo_label"
+LABELS = "labels.jsonl"  # of a round
 CODE = Path(telephone_asr.__file__).parent
 VERSIONS = ("torch", "transformers", "funasr", "peft")
 
 
 def main() -> None:
     params = load_params()
+    if len(sys.argv) > 1:
+        label_anew(params, int(sys.argv[1]))
+        return
     if not count_shards(UNLABELLED):  # unlabelled.rounds is 0
         with new_out(PSEUDO) as new:
             new.mkdir()
         return
-    processes.on_processes("telephone_asr.stages.pseudo_label", params, lambda: label(params))
+    processes.on_processes(MODULE, params, lambda: label(params))
 
 
-def label(params: Params) -> None:
-    """Labels all turns: each process its share of the shards, and the main one writes."""
+def label_anew(params: Params, round_: int) -> None:
+    """Labels the turns for a round of self-training; see `label`."""
+    processes.on_processes(MODULE, params, lambda: label(params, round_), [str(round_)])
+
+
+def label(params: Params, round_: int = 0) -> None:
+    """Labels all turns: each process its share of the shards, and the main one writes.
+
+    round_: of self-training, whose turns are labelled by the model of the round before; 0: by stage
+    3's, and the validation calls too.
+    """
     from telephone_asr.model import parts
     from telephone_asr.model.devices import allow_tf32
     from telephone_asr.model.pretrained import load
@@ -58,8 +77,11 @@ def label(params: Params) -> None:
     accelerator = processes.accelerator("fp32")
     share = accelerator.process_index, accelerator.num_processes
     every, decode, options = turns(), params.decode, params.scoring
-    scratch = open_scratch(every, params, accelerator)
-    nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend))
+    if round_:
+        every = every[:1]
+    before = max(0, round_ - 1)
+    scratch = open_scratch(every, params, accelerator, parts.place(MODELS, UNMERGED, before))
+    nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=before)
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
     for own in every:
@@ -72,10 +94,12 @@ def label(params: Params) -> None:
             labelling.second_texts(second, own, decode, scratch.directory, share)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        with new_out(PSEUDO) as new:
-            new.mkdir()
+        with new_out(ROUNDS / str(round_) / LABELS if round_ else PSEUDO) as new:
+            if not round_:
+                new.mkdir()
             for own in every:
-                with open(new / f"{own.name}.jsonl", "w", encoding="utf-8") as file:
+                path = new if round_ else new / f"{own.name}.jsonl"
+                with open(path, "w", encoding="utf-8") as file:
                     labels = labelling.labelled(own, options, scratch.directory)
                     file.writelines(map(label_line, labels))
         scratch.close(remove=True)
@@ -93,8 +117,10 @@ def turns() -> list[Turns]:
     ]
 
 
-def open_scratch(every: list[Turns], params: Params, accelerator: Accelerator) -> Scratch:
-    """Opens the directory named by all that the labels depend on."""
+def open_scratch(
+    every: list[Turns], params: Params, accelerator: Accelerator, checkpoint: Path
+) -> Scratch:
+    """Opens the directory named by all that the labels depend on; checkpoint: of the model."""
     from accelerate.utils import broadcast_object_list
 
     second = params.unlabelled.second_model
@@ -102,9 +128,7 @@ def open_scratch(every: list[Turns], params: Params, accelerator: Accelerator) -
     texts += [files_identity(Path(second))] if second else []
     texts += [files_identity(one.shards) + one.prompt + repr(one.references) for one in every]
     # A checkpoint's note has its hash, and those of the checkpoints that it stands on.
-    key = fingerprint(
-        [*texts, *map(version, VERSIONS)], [MODELS / UNMERGED / "checkpoint.json", CODE]
-    )
+    key = fingerprint([*texts, *map(version, VERSIONS)], [checkpoint / "checkpoint.json", CODE])
     scratch = Scratch(SCRATCH, "pseudo_label", key, accelerator.is_main_process, OWN_SCRATCH)
     [scratch.directory] = broadcast_object_list([scratch.directory])
     return scratch

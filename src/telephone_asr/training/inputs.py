@@ -16,21 +16,25 @@ from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
 from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
+from telephone_asr.manifests.reserved import read_reserved
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.paths import MANIFESTS, NO_SPEECH, SCRATCH, SHARDS
+from telephone_asr.paths import UNLABELLED as UNLABELLED_SHARDS
 from telephone_asr.scratch import fingerprint
 from telephone_asr.shards import sound_index
+from telephone_asr.training.plan import SCRIPTS, UNLABELLED
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
     from telephone_asr.dataset.pad import Padding
-    from telephone_asr.dataset.speech import Change, SpeechDataset
+    from telephone_asr.dataset.speech import Change, Sounds, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.params import Params
     from telephone_asr.simulation import FreshLine
     from telephone_asr.training.plan import Plan
+    from telephone_asr.training.scripts import Spoken
 
 VERSIONS = ("torch", "transformers", "funasr", "peft", "accelerate")
 CODE = Path(telephone_asr.__file__).parent
@@ -56,25 +60,70 @@ class Inputs:
         from telephone_asr.dataset import batching
 
         plan, options = self._plan, self._params.train
-        examples = training_examples(plan.train)
+        labelled = training_examples(plan.train)
+        examples = list(labelled)
         if plan.mix:
-            examples += _spread(training_examples(("wideband",)), round(plan.mix * len(examples)))
+            examples += _spread(training_examples(("wideband",)), round(plan.mix * len(labelled)))
+        if plan.pseudo:  # beside what people wrote down, never in its place
+            examples += _spread(read_manifest(plan.pseudo), round(plan.share * len(labelled)))
+        scripts, spoken = self._scripts(labelled)
+        examples += scripts
+        assert examples[: len(labelled)] == labelled
         clips = self._clips(examples[0].prompt) if plan.no_speech else []
         valid = _spread(_read(plan.valid, "valid"), options.valid_utterances)
         # Of all processes together; a process reads its share of `valid` at every validation.
         cache_mb = options.cache_mb / self._accelerator.num_processes
         valid_mb = min(cache_mb, batching.features_mb(valid))
-        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, scratch)
+        train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, scratch, spoken)
         return train_set, self._dataset(valid, (), frozen, valid_mb, None), len(clips)
 
     def prints(self) -> list[str]:
         """Returns hashes of all files that are read, and of the code."""
-        sources = self._plan.sources | ({NOBODY} if self._plan.no_speech else set())
-        paths = {MANIFESTS / source for source in self._plan.sources}
+        plan = self._plan
+        sources = plan.sources | ({NOBODY} if plan.no_speech else set())
+        paths = {MANIFESTS / source for source in plan.sources}
+        if plan.pseudo:
+            sources.add(UNLABELLED)
+            paths.add(plan.pseudo)
+        if plan.scripts:
+            paths |= {plan.scripts, *(MANIFESTS / source / "test.jsonl" for source in SHARDS)}
         paths |= {*self._places(sources).values()}
         if fresh := self._plan.fresh_line:
             paths |= {*fresh.recorded}
         return list(map(self._print_of, [*sorted(paths), CODE]))
+
+    def _scripts(self, labelled: Sequence[Example]) -> tuple[list[Example], Spoken | None]:
+        """Returns the sentences that nobody spoke as examples, and what gives them a sound."""
+        from telephone_asr.dataset.speech import SpeechDataset
+        from telephone_asr.decoding.alignment import character_borders
+        from telephone_asr.training import scripts
+
+        plan, params, nano = self._plan, self._params, self._nano
+        if plan.scripts is None:
+            return [], None
+        if not nano.has_ctc:
+            raise InputError(
+                "params.yaml: unlabelled.scripts: expected 0 where the base model has no CTC "
+                "branch, which finds the pieces of speech that sentences are put together from."
+            )
+        reserved = read_reserved(MANIFESTS, params.split.short)
+        sentences, in_test = scripts.read_scripts(plan.scripts, params.text.english, reserved)
+        some = _spread(list(labelled), scripts.POOL)
+        places = self._places(sorted({example.source for example in some}))
+        sounds = {source: sound_index(place) for source, place in places.items()}
+        dataset = SpeechDataset(some, sounds, Frontend(nano.config["frontend_conf"]), cache_mb=0)
+        borders = character_borders(nano, dataset, plan.max_batch_rows)
+        count = round(plan.scripts_share * len(labelled))
+        inventory = scripts.Inventory(some, borders)
+        examples, spoken = scripts.speak(
+            sentences, count, inventory, sounds, nano.tokenizer, params.seed
+        )
+        self._accelerator.print(
+            f"{plan.name}: {len(examples)} times one of {len(sentences)} sentences of "
+            f"{plan.scripts}, in pieces of {len(some)} utterances; left out: {in_test} sentences "
+            f"that a test set has, and {count - len(examples)} times what nobody says in them"
+        )
+        return examples, spoken
 
     def _clips(self, prompt: str) -> list[Example]:
         """Reads the clips in which nobody speaks, of which there must be some."""
@@ -89,6 +138,7 @@ class Inputs:
     def _places(self, sources: Iterable[str]) -> dict[str, Path]:
         """Returns where the sound of each source lies."""
         places = {**SHARDS, NOBODY: NO_SPEECH / self._plan.without_speech}
+        places[UNLABELLED] = UNLABELLED_SHARDS
         return {source: places[source] for source in sources}
 
     def _dataset(
@@ -98,22 +148,31 @@ class Inputs:
         frozen: str,
         cache_mb: float,
         scratch: Path | None,
+        spoken: Spoken | None = None,
     ) -> SpeechDataset:
         """Returns the examples and the clips at the plan's input stage, if the disk has room for
-        it. scratch: of a training, which has the plan's copies of each."""
+        it.
+
+        Args:
+            scratch: of a training, which has the plan's copies of each.
+            spoken: the sound of sentences that nobody spoke.
+        """
         from telephone_asr.dataset.speech import SpeechDataset
 
         plan = self._plan
         copies, fresh = (plan.copies, plan.fresh_line) if scratch else (0, None)
         pad = self._padding() if copies else None
-        places = self._places(sorted({e.source for e in (*examples, *clips)}))
+        places = self._places(sorted({e.source for e in (*examples, *clips)} - {SCRIPTS}))
         made = {}
         if scratch and fresh:
             places.pop(SIMULATED, None)
             made[SIMULATED] = fresh.sounds(self._babble(fresh, scratch))
+        sounds: dict[str, Sounds] = {s: sound_index(place) for s, place in places.items()}
+        if spoken:
+            sounds[SCRIPTS] = spoken
         dataset = SpeechDataset(
             examples,
-            {source: sound_index(place) for source, place in places.items()},
+            sounds,
             Frontend(self._nano.config["frontend_conf"]),
             cache_mb,
             copies=max(1, copies),
@@ -128,6 +187,7 @@ class Inputs:
             if fresh:
                 paths += [CODE / "channel", CODE / "simulation.py", *fresh.recorded]
             changes = [repr((plan.augment, fresh, pad)), str(self._params.seed)] if copies else []
+            changes += [repr(spoken.pieces)] if spoken else []
             self._precompute(dataset, self._key(dataset, frozen, changes, paths))
         return dataset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from telephone_asr.params import Augment, Pad
     from telephone_asr.simulation import FreshLine
 
+UNLABELLED = "unlabelled"  # the source of speech that has the model's own transcripts
+SCRIPTS = "scripts"  # and of sentences that are put together from what was spoken
 COPIES = 4  # changed ones of an utterance that frozen parts hear, at the most
 
 
@@ -34,6 +37,16 @@ class Plan:
     augment: Augment | None = None
     pad: Pad | None = None
     fresh_line: FreshLine | None = None  # of simulated speech; None: as data/simulated has it
+    round_: int = 0  # of self-training, 0: before it
+    pseudo: Path | None = None  # a manifest of data/unlabelled with the model's own transcripts
+    share: float = 0.0  # of these for each utterance of `train`, at the most
+    scripts: Path | None = None  # sentences that nobody spoke, see training/scripts.py
+    scripts_share: float = 0.0  # of these for each utterance of `train`
+
+    @property
+    def curves(self) -> str:
+        """Returns where the training's curves lie, below those of all."""
+        return f"rounds/{self.round_}/{self.name}" if self.round_ else self.name
 
     @property
     def rounds(self) -> int:
@@ -66,11 +79,17 @@ class Plan:
         return (*self.train, *(("wideband",) if self.mix else ()))
 
     @property
+    def heard(self) -> tuple[str, ...]:
+        """Returns the sources of all speech that is trained on."""
+        more = {UNLABELLED: self.pseudo, SCRIPTS: self.scripts}
+        return (*self.trains_on, *(source for source, path in more.items() if path))
+
+    @property
     def without_speech(self) -> str:
         """Returns which clips without speech it is trained on: those of its own band."""
         return "wideband" if self.train == ("wideband",) else "train"
 
     @property
     def sources(self) -> set[str]:
-        """Returns everything that it reads."""
+        """Returns all corpora that it reads."""
         return {*self.trains_on, *self.valid}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
@@ -33,10 +34,16 @@ COMMON_OPTIONS = (
 
 
 class Trainer:
-    """Runs a plan; `finish` clears the scratch directory once the result is written."""
+    """Runs a plan; `finish` clears the scratch directory once the result is written.
 
-    def __init__(self, plan: Plan, params: Params, nano: FunASRNano):
+    Args:
+        work: the scratch directory of work that this training is a part of. What it keeps stays
+            there until all of that is done.
+    """
+
+    def __init__(self, plan: Plan, params: Params, nano: FunASRNano, work: Path | None = None):
         self.plan, self.params, self.nano = plan, params, nano
+        self._work = work
         require(params.train.track)
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
@@ -68,7 +75,7 @@ class Trainer:
         )
         tokens = [example.text_length for example in train_set.examples]
         largest = batching.largest(schedule, train_set.lengths, tokens)
-        place, run = METRICS / "train" / plan.name, self.scratch.directory.name
+        place, run = METRICS / "train" / plan.curves, self.scratch.directory.name
         with curves(place, self.is_main, options.track, run, plan.settings) as on_row:
             result = loop.train(
                 Objective(
@@ -92,7 +99,7 @@ class Trainer:
 
     def finish(self) -> None:
         """Clears the scratch directory, once the result is written."""
-        self.scratch.close(remove=True)
+        self.scratch.close(remove=self._work is None)
 
     def _cer(self, dataset: SpeechDataset) -> float:
         """Returns the CER of the model as it is now; each process transcribes its share."""
@@ -150,7 +157,8 @@ class Trainer:
         texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
         texts += self._inputs.prints()
         key = fingerprint(texts, [])
-        scratch = Scratch(SCRATCH, self.plan.name, key, self.is_main, OWN_SCRATCH)
+        root, spare = (SCRATCH, OWN_SCRATCH) if self._work is None else (self._work, None)
+        scratch = Scratch(root, self.plan.name, key, self.is_main, spare)
         [scratch.directory] = broadcast_object_list([scratch.directory])
         return scratch
 
@@ -168,6 +176,6 @@ class Trainer:
         silent = f" and {plan.no_speech:.0%} of {clips} clips without speech" if clips else ""
         self.accelerator.print(
             f"{plan.name}: trains {count:,} of {total:,} parameters on {n} utterances of "
-            f"{' and '.join(plan.trains_on)}{changed}{silent}, validates on {len(valid_set)}; "
+            f"{' and '.join(plan.heard)}{changed}{silent}, validates on {len(valid_set)}; "
             f"lr {plan.lr:g}, {plan.epochs} epochs; state in {self.scratch.directory}"
         )

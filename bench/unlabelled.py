@@ -1,0 +1,179 @@
+"""What calls that nobody wrote down are worth, and text alone: CER of the test calls.
+
+    python bench/unlabelled.py build/unlabelled --seeds 0 1 2
+
+Takes the data and the models of the working directory (of a `dvc repro` with unlabelled.rounds
+above 0, whose data/unlabelled it then has) and trains adaptor and LoRA, for each seed:
+
+- without: on the labelled calls alone
+- pseudo: on what can be trusted of the unlabelled ones' labels too
+- scripts: on the labelled calls, with sentences beside them
+- both
+- ceiling: on all of the unlabelled calls, with their true transcripts
+
+`--truth FILE` has these (JSON lines with id and text). With `--half`, half of the speakers of the
+labelled calls lose their transcripts instead: these are the unlabelled calls, and their truth is
+known. Prints a table with 95 % intervals over the speakers of the test calls, paired with
+`without`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import variants
+from telephone_asr.dataset.speech import SpeechDataset
+from telephone_asr.decoding.recognise import transcribe
+from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.model import parts
+from telephone_asr.model.frontend import Frontend
+from telephone_asr.params import load_params
+from telephone_asr.paths import MANIFESTS, MODELS, PSEUDO, TELECALL, UNLABELLED
+from telephone_asr.scoring.cer import ErrorRate, score
+from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index, write_shards
+from telephone_asr.unlabelled.labels import Label, label_line
+
+SCRIPTS = 0.5  # sentences for each utterance of stage 3
+SHARD = 200  # utterances
+# Of each condition: what it changes, and whose stages are run in a copy of `without`.
+CONDITIONS = {
+    "pseudo": ({}, ["self_train"]),
+    "scripts": ({"unlabelled.scripts": SCRIPTS}, ["train lora"]),
+    "both": ({"unlabelled.scripts": SCRIPTS}, ["self_train"]),
+    "ceiling": ({}, ["self_train"]),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--half", action="store_true")
+    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    a = parser.parse_args()
+    if not a.half and a.truth is None:
+        parser.error("name the true transcripts (--truth), or take some away (--half)")
+    errors: dict[str, list[ErrorRate]] = {}
+    for seed in a.seeds:
+        for name, own in run_seed(a.root.resolve() / str(seed), seed, a).items():
+            errors.setdefault(name, []).extend(own)
+    examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
+    report(errors, [example.speaker for example in examples] * len(a.seeds))
+
+
+def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, list[ErrorRate]]:
+    """Trains all conditions of a seed, those that are not there yet; returns the test errors."""
+    changes = [f"seed={seed}", "unlabelled.rounds=1", *a.set]
+    without = root / "without"
+    if not (without / "done").exists():
+        variants.copy(without, changes, ("build",))
+        with inside(without):
+            truth = half() if a.half else read_truth(a.truth)
+            Path("truth.json").write_text(json.dumps(truth, ensure_ascii=False))
+        variants.run(without, ["train adaptor", "train lora", "pseudo_label"])
+        (without / "done").touch()
+    with inside(without):
+        errors = {"without": test_errors()}
+    for name, (own, stages) in CONDITIONS.items():
+        place = root / name
+        if not (place / "done").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            with inside(without):
+                variants.copy(place, [f"{key}={value}" for key, value in own.items()])
+            if name == "ceiling":
+                with inside(place):
+                    label_truly(json.loads(Path("truth.json").read_text()))
+            variants.run(place, stages)
+            (place / "done").touch()
+        with inside(place):
+            errors[name] = test_errors()
+    return errors
+
+
+@contextmanager
+def inside(directory: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def read_truth(path: Path) -> dict[str, str]:
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {line["id"]: line["text"] for line in lines}
+
+
+def half() -> dict[str, str]:
+    """Takes the transcripts from every other speaker of the training's calls; returns them."""
+    path = MANIFESTS / "telecall" / "train.jsonl"
+    examples = read_manifest(path)
+    speakers = sorted({example.speaker for example in examples})[::2]
+    taken = {e.key: e.text for e in examples if e.speaker in speakers}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    stays = [line for line, e in zip(lines, examples, strict=True) if e.key not in taken]
+    path.write_text("".join(stays), encoding="utf-8")
+    calls = (u for i in range(count_shards(TELECALL)) for u in read_shard(TELECALL, i))
+    shutil.rmtree(UNLABELLED, ignore_errors=True)
+    turns = (replace(u, id=f"u-{u.id}", text="") for u in calls if u.id in taken)
+    write_shards(UNLABELLED, turns, SHARD)
+    return {f"u-{key}": text for key, text in taken.items()}
+
+
+def label_truly(truth: dict[str, str]) -> None:
+    """Writes labels that are true, and that no filter leaves out where there is a truth."""
+    labels = [
+        Label(
+            **{"id": cut["id"], "speaker": cut["supervisions"][0]["speaker"], "loop": False},
+            **{"text": truth.get(cut["id"], ""), "ctc_text": None, "confidence": 1.0},
+            **{"ctc_confidence": None, "distance": None, "characters_per_s": 4.0, "speech_s": 1.0},
+        )
+        for cut in read_cuts(UNLABELLED)
+    ]
+    path = PSEUDO / "turns.jsonl"
+    path.write_text("".join(map(label_line, labels)), encoding="utf-8")
+
+
+def test_errors() -> list[ErrorRate]:
+    """Transcribes the test calls with the last checkpoint of the working directory."""
+    params = load_params()
+    options = vars(params.frontend)
+    nano = parts.load_checkpoint(MODELS, "lora", **options, round_=parts.last_round(MODELS))
+    examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
+    frontend = Frontend(nano.config["frontend_conf"])
+    sounds = {"telecall": sound_index(TELECALL)}
+    dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
+    decode = params.decode
+    sizes = decode.batch_size, decode.max_tokens
+    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, doubt=decode.doubt)
+    return score([example.text for example in examples], texts, **vars(params.scoring))
+
+
+def report(errors: dict[str, list[ErrorRate]], speakers: list[str]) -> None:
+    first = errors["without"]
+    gap = sum(first, ErrorRate()).rate - sum(errors["ceiling"], ErrorRate()).rate
+    print("| | CER | 95 % | less `without` | 95 % | of the way to the ceiling |")
+    print("|---|---|---|---|---|---|")
+    for name, own in errors.items():
+        rate = sum(own, ErrorRate()).rate
+        low, high = bootstrap_interval(own, speakers, 0)
+        change, least, most = paired_difference(first, own, speakers, 0)
+        way = f"{-change / gap:.0%}" if gap > 0 else "no gap"
+        print(
+            f"| {name} | {rate:.4f} | {low:.4f} to {high:.4f} | {change:+.4f} "
+            f"| {least:+.4f} to {most:+.4f} | {way} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

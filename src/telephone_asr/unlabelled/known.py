@@ -1,0 +1,102 @@
+"""Sound that no recording without transcripts may have in it: that of test and validation calls.
+
+By the words of `sameness`, as for utterances that are in a corpus twice; but a turn of a whole call
+need not begin and end where the labelled utterance does, so that what both have is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from telephone_asr.sameness import ALIKE, FEWEST, HOP, KEY_LAG, MAX_DIFFERENT, RATE_HZ, alike, words
+from telephone_asr.shards import SoundIndex, sound_index
+
+PIECE_S = 50  # of an utterance whose words are taken at a time: they tell of no more than a minute
+WORD_S = HOP / RATE_HZ
+OFFSETS = 3  # that most keys of two sounds agree on are tried
+
+
+class KnownSounds:
+    """Labelled utterances, looked for in others by their sound.
+
+    It takes 12 bytes of memory a word of 12 ms: 4 MB an hour of them.
+
+    Args:
+        shards: where their sound lies.
+        ids: of those that are looked for, at least one.
+    """
+
+    def __init__(self, shards: Path, ids: Iterable[str]):
+        self._sounds: SoundIndex = sound_index(shards)
+        self._pieces: list[tuple[str, float, np.ndarray]] = []  # id, start in seconds, words
+        for key in ids:
+            samples, rate_hz = self._sounds.read(key)
+            for first in range(0, len(samples), PIECE_S * rate_hz):
+                own = words(samples[first : first + PIECE_S * rate_hz], rate_hz)
+                self._pieces.append((key, first / rate_hz, own))
+        keys, places = zip(*(_keys(own) for _, _, own in self._pieces), strict=True)
+        owners = [np.full(len(at), number) for number, at in enumerate(places)]
+        self._keys = np.concatenate(keys)
+        order = np.argsort(self._keys, kind="stable")
+        self._keys, self._places = self._keys[order], np.concatenate(places)[order]
+        self._owners = np.concatenate(owners).astype(np.int32)[order]
+
+    def same_as(self, samples: np.ndarray, rate_hz: int, own: np.ndarray) -> str | None:
+        """Returns the id of an utterance that int16 samples have the sound of, or of a part; None
+        where they have none's. own: their words."""
+        for number, offset in self._candidates(own):
+            name, start_s, other = self._pieces[number]
+            span = _shared(own, other, offset)
+            if span is None:
+                continue
+            known, known_hz = self._sounds.read(name)
+            a = _cut(samples, rate_hz, span[0] * WORD_S, span[1])
+            b = _cut(known, known_hz, start_s + (span[0] - offset) * WORD_S, span[1])
+            if alike(a, rate_hz, b, known_hz) > ALIKE:
+                return name
+        return None
+
+    def _candidates(self, own: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yields pieces that share keys with the words, and by how much they begin later."""
+        keys, at = _keys(own)
+        first = np.searchsorted(self._keys, keys, side="left")
+        counts = np.searchsorted(self._keys, keys, side="right") - first
+        rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        offsets = np.repeat(at, counts) - self._places[rows].astype(np.int64)
+        pairs = np.stack([self._owners[rows].astype(np.int64), offsets], axis=1)
+        pairs, votes = np.unique(pairs, axis=0, return_counts=True)
+        tried: dict[int, int] = {}
+        for number, offset in pairs[np.argsort(-votes, kind="stable")].tolist():
+            tried[number] = tried.get(number, 0) + 1
+            if tried[number] <= OFFSETS:
+                yield number, offset
+
+
+def _keys(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the keys that words give, two of them each, and where."""
+    first, second = own[:-KEY_LAG].astype(np.uint32), own[KEY_LAG:]
+    at = np.flatnonzero((first != 0) & (second != 0))
+    return first[at] << 16 | second[at], at.astype(np.int32)
+
+
+def _shared(a: np.ndarray, b: np.ndarray, offset: int) -> tuple[int, int] | None:
+    """Returns first word in `a`, and how many, of what two sounds have in common where b begins
+    `offset` words later; None where their words are not nearly the same there."""
+    first = max(0, offset)
+    n = min(len(a) - first, len(b) - (first - offset))
+    if n <= 0:
+        return None
+    one, other = a[first : first + n], b[first - offset : first - offset + n]
+    both = (one != 0) & (other != 0)
+    if np.count_nonzero(both) < FEWEST:
+        return None
+    different = np.bitwise_count(one[both] ^ other[both]).mean() / 16
+    return (first, n) if different <= MAX_DIFFERENT else None
+
+
+def _cut(samples: np.ndarray, rate_hz: int, start_s: float, n_words: int) -> np.ndarray:
+    first = round(start_s * rate_hz)
+    return samples[first : first + round(n_words * WORD_S * rate_hz)]
