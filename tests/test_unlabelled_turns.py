@@ -20,7 +20,7 @@ from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.options import Line
 from telephone_asr.corpora import conversations, spoken
 from telephone_asr.errors import InputError
-from telephone_asr.shards import Utterance, read_cuts, read_shard, write_shards
+from telephone_asr.shards import Utterance, read_cuts, sound_index, write_shards
 from telephone_asr.unlabelled.importing import with_ids
 from telephone_asr.unlabelled.music import is_music
 
@@ -161,12 +161,12 @@ def test_turns_are_where_somebody_speaks(cut, recordings):
     assert first["id"] == f"2024-call-{channel}-{round(100 * start_s):07d}"
     assert first["supervisions"][0]["text"] == ""
     assert first["supervisions"][0]["speaker"] == f"2024-call-{channel}"
-    [turn] = read_shard(cut / "data" / "unlabelled", 0, only={first["id"]})
-    assert turn.sample_rate_hz == RATE_HZ
+    turn, rate_hz = sound_index(cut / "data" / "unlabelled").read(first["id"])
+    assert rate_hz == RATE_HZ
     samples, _ = soundfile.read(recordings[0] / "2024" / "call.wav", dtype="int16")
     begin = round(start_s * RATE_HZ)
-    there = samples[begin : begin + len(turn.samples), "ab".index(channel)]
-    assert np.array_equal(there, turn.samples)
+    there = samples[begin : begin + len(turn), "ab".index(channel)]
+    assert np.array_equal(there, turn)
 
 
 def test_without_rounds_it_writes_nothing(cut, tmp_path):
