@@ -67,7 +67,7 @@ def recordings(tmp_path_factory, spoken_utterances) -> tuple[Path, list]:
     said = make_call(folder / "2024" / "call.wav", spoken_utterances[2:-HELD_OUT], 0.6, 3)
     first = stereo(voices[4:7], voices[7:9], 0)
     write("again.wav", first, subtype="PCM_16")
-    write("again, coded.mp3", first)
+    write("again, coded.ogg", first)
     for number, sound in enumerate(voices[9:12]):
         write(f"greeting {number}.wav", stereo([greeting], [sound, voices[12 + number]], number))
     write("music.wav", np.stack([int16(music), np.zeros(len(music), np.int16)], axis=1))
