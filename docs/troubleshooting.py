@@ -72,6 +72,28 @@ GROUPS = {
         "[transcribe.md](transcribe.md).",
         ("calls", "commands.transcribe", "commands.evaluate_calls"),
     ),
+    "Calls without transcripts": (
+        "[unlabelled.md](unlabelled.md).",
+        (
+            *("unlabelled", "stages.unlabelled", "stages.pseudo_label", "stages.self_train"),
+            *("training.scripts", "commands.trust"),
+        ),
+    ),
+    "Remotes": (
+        "[remotes.md](remotes.md) sets them up; `telephone-asr storage check` says what DVC leaves "
+        "unsaid. What DVC says itself:\n\n"
+        "- **`failed to pull data from the cloud`, `missing cache files`**: whoever committed "
+        "dvc.lock did not push: have them `dvc push`, or `dvc repro` makes it anew.\n"
+        "- **`Some of the cache files do not exist neither locally nor on remote`**, in a push "
+        "that ends well all the same: the same on your side.\n"
+        "- **`config file error: no remote specified`**: `dvc remote list` must name one as the "
+        "default ([README.md](../README.md#data-and-models-in-a-dvc-remote)).\n"
+        "- **`Unable to acquire lock`**: another DVC command runs in this checkout: wait for it.\n"
+        "- **dvc.lock in conflict**: [reproducible.md](reproducible.md).\n\n"
+        "And this project:",
+        ("commands.storage", "commands.stored", "commands.credentials"),
+    ),
+    "Callers' data": ("[privacy.md](privacy.md).", ("commands.forget", "corpora.forgotten")),
     OTHERS: ("", ()),
 }
 HEAD = """# Troubleshooting
@@ -81,20 +103,6 @@ expected and what to do. Here they all are, to search in: … stands for what a 
 traceback is a fault of ours: [CONTRIBUTING.md](../CONTRIBUTING.md) says how to report it.
 
 `python docs/troubleshooting.py` writes this page from the code.
-"""
-# What no message of ours says, since it is DVC's.
-REMOTES = """## Remotes
-
-What DVC says itself, and what it leaves unsaid:
-
-- **`failed to pull data from the cloud`, `missing cache files`**: whoever committed dvc.lock did
-  not push: have them `dvc push`, or `dvc repro` makes it anew.
-- **`Some of the cache files do not exist neither locally nor on remote`**, in a push that ends well
-  all the same: the same on your side.
-- **`config file error: no remote specified`**: `dvc remote list` must name one as the default
-  ([README.md](../README.md#data-and-models-in-a-dvc-remote)).
-- **`Unable to acquire lock`**: another DVC command runs in this checkout: wait for it.
-- **dvc.lock in conflict**: [reproducible.md](reproducible.md).
 """
 
 
@@ -168,7 +176,7 @@ def page() -> str:
         blocks = [f"## {group}", about, "\n".join(map(item, texts))]
         if texts:
             parts.append("\n\n".join(filter(None, blocks)) + "\n")
-    return "\n".join([*parts, REMOTES])
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
