@@ -165,3 +165,13 @@ def test_all_leaves_are_numbers_and_the_order_of_lines_changes_none():
     found = summary(lines, seed=0)
     assert all(type(leaf) in (int, float) for leaf in leaves(found))
     assert summary(lines[::-1], seed=0) == found
+
+
+def test_corpora_are_a_slice_where_there_are_several():
+    lines = [
+        line("好" * 10, "", (1, 0, 0), corpus="outbound"),
+        line("好" * 10, "", (3, 0, 0), corpus="inbound"),
+    ]
+    rates = summary(lines, seed=0)["corpus"]
+    assert {name: one["cer"] for name, one in rates.items()} == {"inbound": 0.3, "outbound": 0.1}
+    assert "corpus" not in summary([line("好", "好")], seed=0)  # metrics stay as they were

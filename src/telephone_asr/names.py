@@ -2,6 +2,7 @@
 
 TEST_SETS = ("telecall", "simulated", "wideband")  # as they are reported; each is one corpus's
 TELEPHONE = TEST_SETS[:2]
+OWN = "test_sets"  # in metrics/data.json: test sets of the user's own, by name
 
 BASE, FINAL = "base", "final"
 TRAINED = ("encoder", "adaptor", "lora")  # by stages 1 to 3

@@ -45,7 +45,7 @@ Hours = Annotated[StrictFloat, Field(ge=0, le=1000)]
 class Source:
     """The place that one corpus comes from."""
 
-    kind: StrictStr  # synthetic, kaldi, lhotse, calls, or a recipe of Lhotse's
+    kind: StrictStr  # synthetic, kaldi, lhotse, calls, a recipe of Lhotse's, or several
     path: StrictStr
     part: StrictStr | None  # of a Lhotse corpus; null: all of it
 
@@ -80,6 +80,7 @@ class Recordings:
 class Corpus:
     wideband: Source
     calls: Source
+    test_sets: StrictStr | None  # a YAML list of test sets beside the three
     unlabelled: Recordings
     no_speech: NoSpeech
     scripts: StrictStr  # a file of sentences; used where unlabelled.scripts is above 0

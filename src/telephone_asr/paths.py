@@ -13,6 +13,7 @@ UNLABELLED = Path("data/unlabelled")  # turns that nobody wrote down
 PSEUDO = Path("data/pseudo")  # what the adapted model makes of them
 ROUNDS = Path("data/rounds")  # of self-training: what each of them is trained on
 MANIFESTS = Path("data/manifests")
+TESTS = "tests"  # in RAW and in MANIFESTS: test sets of the user's own, by name
 UNPACKED = Path("data/unpacked")  # where `telephone-asr unpack` puts the sound
 MODELS = Path("models")
 TRANSCRIPTS = Path("data/transcripts")

@@ -33,6 +33,7 @@ from telephone_asr.outs import new_out
 
 REJECTED = "rejected.jsonl"
 SIMULATED_PREFIX = "sim-"
+CORPUS = "corpus"  # in the custom fields of a cut: its corpus's name, where there are several
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Rejected:
     id: str
     reason: str
     detail: str
+    corpus: str = ""  # its name, where there are several
+
+    def fields(self) -> dict[str, str]:
+        """Returns what a list of them says of it."""
+        return {name: value for name, value in vars(self).items() if value or name != "corpus"}
 
 
 def write_shards(directory: Path, utterances: Iterable[Utterance], shard_size: int) -> int:

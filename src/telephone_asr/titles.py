@@ -10,3 +10,12 @@ TITLES = {
     "lora": "stage 3 (LoRA)",
     "final": "final (stage 3, merged)",
 }
+
+
+def title_of(name: str) -> str:
+    """Returns what people read instead of a name; that itself, of a test set of their own.
+
+    >>> title_of("telecall"), title_of("golden")
+    ('telephone calls', 'golden')
+    """
+    return TITLES.get(name, name)

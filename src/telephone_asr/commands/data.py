@@ -13,7 +13,7 @@ from telephone_asr.commands.trust import suspects, thresholds
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS, hashed, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, PSEUDO, SHARDS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, PSEUDO, SHARDS, TESTS
 from telephone_asr.textfiles import byte_lines, json_lines, printable
 
 
@@ -92,6 +92,8 @@ def why(manifests: Path, id_: str, pseudo: Path = PSEUDO) -> list[str]:
         names = (simulated_id(id_), id_) if source == "simulated" else (id_,)
         for own in names:
             fates += _fates(manifests / source, own)
+    for directory in own_tests(manifests):
+        fates += _fates(directory, id_)
     if not fates:
         raise InputError(
             f"{id_}: no manifest names it; ids are those of the corpus, or file:line of its list "
@@ -109,10 +111,15 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
 
     if reason is not None and reason not in REASONS:
         raise InputError(f"--reason {reason}: expected one of {', '.join(REASONS)}.")
-    for source in SHARDS:
-        for entry in entries(manifests / source / "rejected.jsonl"):
+    for directory in (*(manifests / source for source in SHARDS), *own_tests(manifests)):
+        for entry in entries(directory / "rejected.jsonl"):
             if reason in (None, entry["reason"]):
-                yield f"{source}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
+                yield f"{directory.name}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
+
+
+def own_tests(manifests: Path) -> list[Path]:
+    """Returns the directories of the user's own test sets."""
+    return sorted(path.parent for path in (manifests / TESTS).glob("*/test.jsonl"))
 
 
 def _shows_ids() -> bool:
@@ -144,8 +151,11 @@ def _fates(directory: Path, own: str) -> Iterator[str]:
     from telephone_asr.manifests.sorting import NO_SPEECH_LIST
 
     before = next(_entries(directory / "changed.jsonl", own), None)
-    for split in SPLITS:
-        for entry in _entries(directory / f"{split}.jsonl", own):
+    lists = {split: directory / f"{split}.jsonl" for split in SPLITS}
+    if directory.parent.name == TESTS:
+        lists = {"test": lists["test"]}
+    for split, path in lists.items():
+        for entry in _entries(path, own):
             line = f"{directory.name}: {own} is in {split}, {entry['duration']} s, "
             line += f"speaker {entry['speaker']}, '{entry['messages'][2]['content']}'"
             if before:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from telephone_asr.commands.credentials import check_credentials
 from telephone_asr.corpora import unwatched
 from telephone_asr.errors import InputError
+from telephone_asr.names import OWN
 from telephone_asr.outs import check_places
 from telephone_asr.paths import RAW, SCRATCH, SHARDS
 
 if TYPE_CHECKING:
+    from telephone_asr.corpora.several import Corpus, OwnTest
     from telephone_asr.params import Params, Source
 
 ENOUGH_GB = 20  # of free disk; less is worth a word
@@ -64,6 +66,7 @@ def examine() -> Iterator[Finding]:
         ("remotes", _remotes),
         ("wideband corpus", lambda p: _corpus("wideband", p.corpus.wideband)),
         ("call corpus", lambda p: _corpus("calls", p.corpus.calls)),
+        ("test sets", _test_sets),
         ("data", _data),
         ("base model", _base),
     ):
@@ -135,18 +138,41 @@ def _remotes(_: Params) -> str:
 
 
 def _corpus(part: str, source: Source) -> str:
+    from telephone_asr.corpora import several
+
     path = Path(source.path)
     if not path.exists():
         raise InputError(f"params.yaml: corpus.{part}.path: {path} does not exist.")
-    if source.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
-        return f"{source.kind}, {path}"
+    if changed := unwatched.changes(part, source.path):
+        raise InputError(f"{changed}.")
+    key = f"corpus.{part}"
+    return "; ".join(
+        (f"{one.name}: " if one.name else "")
+        + _one_corpus(one, *several.place_of(one, source.path, key))
+        for one in several.corpora(**vars(source), key=key)
+    )
+
+
+def _test_sets(params: Params) -> str:
+    from telephone_asr.corpora import several
+
+    if (path := params.corpus.test_sets) is None:
+        return "those of the corpora"
+    sets = several.test_sets(path)
+    if changed := unwatched.changes(OWN, path):
+        raise InputError(f"{changed}.")
+    return "; ".join(f"{one.name}: {_one_corpus(one, path, one.name)}" for one in sets)
+
+
+def _one_corpus(one: Corpus | OwnTest, file: str, key: str) -> str:
+    path = Path(one.path)
+    if one.kind not in ("kaldi", "calls", "lhotse"):  # a recipe takes minutes to prepare
+        return f"{one.kind}, {path}"
     from telephone_asr.corpora.imported import list_items
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Rejected
 
-    if changed := unwatched.changes(part, source.path):
-        raise InputError(f"{changed}.")
-    items = list_items(source.kind, path, f"corpus.{part}", source.part)
+    items = list_items(one.kind, path, key, one.part, file)
     broken = [item.problem for item in items if item.problem]
     shown = list(map(load, items[:: max(1, len(items) // 20)]))
     unread = [entry for entry in shown if isinstance(entry, Rejected)]

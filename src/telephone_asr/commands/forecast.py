@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from telephone_asr.errors import InputError
 
 if TYPE_CHECKING:
+    from telephone_asr.corpora.several import Corpus
     from telephone_asr.params import Params
 
 RATES = Path("bench/rates.yaml")
@@ -187,25 +188,33 @@ def corpus_speech(part: str, params: Params) -> Speech:
 
     Raises InputError where only its import can tell: a corpus as it was downloaded.
     """
-    source = getattr(params.corpus, part)
-    if source.kind not in ("kaldi", "calls", "lhotse"):
-        raise InputError(
-            f"corpus.{part}: how much speech {source.kind} holds its import will tell."
-        )
+    from telephone_asr.corpora import several
+
+    source, key = getattr(params.corpus, part), f"corpus.{part}"
+    own = [
+        _speech_of(one, *several.place_of(one, source.path, key), params.corpus.sample_size)
+        for one in several.corpora(**vars(source), key=key)
+    ]
+    return Speech(sum(one.utterances for one in own), sum(one.hours for one in own))
+
+
+def _speech_of(one: Corpus, file: str, key: str, sample_size: int | None) -> Speech:
+    if one.kind not in ("kaldi", "calls", "lhotse"):
+        raise InputError(f"{key}: how much speech {one.kind} holds its import will tell.")
     from telephone_asr.corpora.imported import list_items
     from telephone_asr.corpora.items import load
     from telephone_asr.shards import Utterance
 
     items = [
         item
-        for item in list_items(source.kind, Path(source.path), f"corpus.{part}", source.part)
+        for item in list_items(one.kind, Path(one.path), key, one.part, file)
         if not item.problem
     ]
     opened = [u for u in map(load, _spread(items, 100)) if isinstance(u, Utterance)]
     if not opened:
-        raise InputError(f"corpus.{part}: none of {len(items)} entries could be opened.")
+        raise InputError(f"{key}: none of {len(items)} entries could be opened.")
     mean_s = sum(len(u.samples) / u.sample_rate_hz for u in opened) / len(opened)
-    n = min(len(items), params.corpus.sample_size or len(items))
+    n = min(len(items), sample_size or len(items))
     return Speech(n, n * mean_s / 3600)
 
 

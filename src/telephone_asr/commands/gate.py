@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from telephone_asr.errors import InputError
 
@@ -27,7 +28,7 @@ def guard(base: str | None) -> None:
     """
     from telephone_asr.commands import revisions
     from telephone_asr.params import load_params
-    from telephone_asr.scoring.evidence import lacks
+    from telephone_asr.scoring.evidence import lacks, own_tests
     from telephone_asr.scoring.gate import check, passed
     from telephone_asr.textfiles import one_line
 
@@ -39,8 +40,9 @@ def guard(base: str | None) -> None:
     there, here = revisions.read(base), revisions.read(None)
     before, missing_there = revisions.results(there, base)
     after, missing_here = revisions.results(here, None)
-    limits = vars(params.gate)
-    checks = check(after, before, **limits, seed=params.seed, lacks=lacks(there, here))
+    limits: dict[str, Any] = dict(vars(params.gate))
+    limits |= {"lacks": lacks(there, here), "own": own_tests(here)}
+    checks = check(after, before, **limits, seed=params.seed)
     words = {True: "ok    ", False: "BROKEN", None: "-     "}
     for one in checks:
         print(words[one.ok], one.sentence)

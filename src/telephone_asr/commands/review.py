@@ -69,7 +69,8 @@ def gather(base: str, place: Path) -> Review:
     there, here = revisions.read(base), revisions.read(None)
     before, _ = revisions.results(there, base)
     after, _ = revisions.results(here, None)
-    differences = review.compare_all(before, after, params.seed)
+    own = evidence.own_tests(here)
+    differences = review.compare_all(before, after, params.seed, tuple(own))
     changed = {name for (_, name), one in differences.items() if one and not one.unchanged}
     remeasured = [name for name in CHECKPOINTS if name in changed]
     lacks = evidence.lacks(there, here)
@@ -80,7 +81,9 @@ def gather(base: str, place: Path) -> Review:
         after=after,
         stand_in=revisions.stand_in(there, here),
         differences=differences,
-        checks=gate.check(after, before, **vars(params.gate), seed=params.seed, lacks=lacks),
+        checks=gate.check(
+            *(after, before), **vars(params.gate), seed=params.seed, lacks=lacks, own=own
+        ),
         unreadable=[
             one_line(f"{one.name} {one.why}")
             for one in lacks

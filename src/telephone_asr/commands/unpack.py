@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.split import SPLITS
-from telephone_asr.paths import MANIFESTS, SHARDS, UNPACKED
+from telephone_asr.paths import MANIFESTS, RAW, SHARDS, TESTS, UNPACKED
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -26,13 +26,18 @@ def unpack_sound() -> None:
     """
     from tqdm import tqdm
 
-    from telephone_asr.commands.data import entries
+    from telephone_asr.commands.data import entries, own_tests
     from telephone_asr.params import load_params
     from telephone_asr.shards import sound_index
 
     made = MANIFESTS / "simulated" / "train.jsonl" if load_params().train.fresh_line else None
-    for source, directory in SHARDS.items():
-        paths = [MANIFESTS / source / f"{name}.jsonl" for name in SPLITS]
+    sources = {
+        source: (directory, [MANIFESTS / source / f"{name}.jsonl" for name in SPLITS])
+        for source, directory in SHARDS.items()
+    }
+    for own in own_tests(MANIFESTS):
+        sources[own.name] = RAW / TESTS / own.name, [own / "test.jsonl"]
+    for source, (directory, paths) in sources.items():
         lines = [(path, line) for path in paths if path != made for line in entries(path)]
         sounds = sound_index(directory)
         for path, line in tqdm(lines, f"unpacks {source}", unit="utterance"):

@@ -18,23 +18,26 @@ from telephone_asr.errors import InputError
 from telephone_asr.measures import with_measures
 from telephone_asr.outs import new_out
 from telephone_asr.sameness import SOUND, as_text, words
-from telephone_asr.shards import REJECTED, Rejected, Utterance, write_shard
+from telephone_asr.shards import CORPUS, REJECTED, Rejected, Utterance, write_shard
 from telephone_asr.textfiles import json_object, read_lines
 
 
-def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list[Item]:
+def list_items(
+    kind: str, path: Path, key: str, part: str | None = None, file: str | Path = "params.yaml"
+) -> list[Item]:
     """Reads the list of a corpus.
 
     kind: kaldi, calls, lhotse (manifests), or the name of a recipe of Lhotse's ("aishell").
     part: of a Lhotse corpus, the part to take; None: all.
 
     Raises:
-        InputError: the corpus as a whole cannot be read; `key` is the section that named it.
+        InputError: the corpus as a whole cannot be read; `key` is the section, or the entry of a
+            list, that named it in `file`.
     """
     if not os.path.exists(path):  # nor where no file can have the name
-        raise InputError(f"params.yaml: {key}.path: {path} does not exist; name a {kind} corpus.")
+        raise InputError(f"{file}: {key}.path: {path} does not exist; name a {kind} corpus.")
     if part is not None and kind in ("kaldi", "calls"):
-        raise InputError(f"params.yaml: {key}.part: a {kind} corpus has no parts; set it to null.")
+        raise InputError(f"{file}: {key}.part: a {kind} corpus has no parts; set it to null.")
     if kind == "kaldi":
         items = kaldi_items(path)
     elif kind == "calls":
@@ -44,7 +47,7 @@ def list_items(kind: str, path: Path, key: str, part: str | None = None) -> list
     else:
         items = recipe_items(kind, path, part)
     if not items:
-        raise InputError(f"params.yaml: {key}.path: {path} holds no utterances.")
+        raise InputError(f"{file}: {key}.path: {path} holds no utterances.")
     return items
 
 
@@ -68,26 +71,48 @@ def with_good_ids(items: Sequence[Item], taken: set[str]) -> list[Item]:
 
 
 def import_shard(
-    items: Sequence[Item], directory: Path, index: int, max_hours: float = MAX_HOURS
+    items: Sequence[Item],
+    directory: Path,
+    index: int,
+    max_hours: float = MAX_HOURS,
+    corpus: str = "",
 ) -> tuple[int, list[Rejected]]:
     """Writes what can be used of the items into one shard, and beside it what cannot be; returns
-    how many items there were, and the latter. max_hours: of one recording."""
+    how many items there were, and the latter.
+
+    Args:
+        max_hours: of one recording.
+        corpus: the name of theirs, where there are several.
+    """
     rejected: list[Rejected] = []
 
     def usable() -> Iterator[Utterance]:
         for entry in load_all(items, max_hours):
             if isinstance(entry, Rejected):
-                rejected.append(entry)
+                rejected.append(replace(entry, corpus=corpus))
             else:
                 own = as_text(words(entry.samples, entry.sample_rate_hz))
                 entry = with_measures(entry)
-                yield replace(entry, custom=entry.custom | {SOUND: own})
+                entry = replace(entry, custom=entry.custom | {SOUND: own})
+                yield of_corpus(entry, corpus)
 
     write_shard(directory, index, usable())
-    lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
-    with new_out(_rejected_path(directory, index)) as new:
-        new.write_bytes("".join(lines).encode(errors="replace"))  # names that are no UTF-8
+    _write_rejected(directory, index, rejected)
     return len(items), rejected
+
+
+def keep_shard(directory: Path, index: int, utterances: Iterable[Utterance], corpus: str) -> None:
+    """Writes utterances of which none can be left out into a shard beside those of other corpora,
+    as `import_shard` does."""
+    write_shard(directory, index, (of_corpus(one, corpus) for one in utterances))
+    _write_rejected(directory, index, [])
+
+
+def of_corpus(utterance: Utterance, corpus: str) -> Utterance:
+    """Returns the utterance with the name of its corpus; as it is, where that has none."""
+    if not corpus:
+        return utterance
+    return replace(utterance, custom=utterance.custom | {CORPUS: corpus})
 
 
 def is_imported(directory: Path, index: int) -> bool:
@@ -95,10 +120,15 @@ def is_imported(directory: Path, index: int) -> bool:
     return _rejected_path(directory, index).is_file()
 
 
-def gather_rejected(directory: Path, shards: int) -> list[Rejected]:
-    """Joins what `import_shard` rejected in all shards into one file beside theirs; returns it."""
-    rejected = []
+def gather_rejected(
+    directory: Path, shards: int, others: Sequence[Rejected] = ()
+) -> list[Rejected]:
+    """Joins what `import_shard` rejected in all shards, and others, into one file beside theirs;
+    returns it."""
+    rejected = list(others)
     with open(directory / REJECTED, "w", encoding="utf-8") as joined:
+        for entry in others:
+            joined.write(json.dumps(entry.fields(), ensure_ascii=False) + "\n")
         for index in range(shards):
             for _, line in read_lines(_rejected_path(directory, index)):
                 joined.write(line + "\n")
@@ -120,6 +150,12 @@ def identity(items: Iterable[Item]) -> Iterator[str]:
         if audio and os.path.isfile(audio):  # False for a name that no file can have
             found = os.stat(audio)
             yield f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _write_rejected(directory: Path, index: int, rejected: Sequence[Rejected]) -> None:
+    lines = [json.dumps(entry.fields(), ensure_ascii=False) + "\n" for entry in rejected]
+    with new_out(_rejected_path(directory, index)) as new:
+        new.write_bytes("".join(lines).encode(errors="replace"))  # names that are no UTF-8
 
 
 def _rejected_path(directory: Path, index: int) -> Path:

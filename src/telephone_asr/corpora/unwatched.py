@@ -66,10 +66,10 @@ def changes(part: str, corpus: str) -> str:
     )
 
 
-def warn(wideband: str, calls: str, noise: str | None = None, rooms: str | None = None) -> None:
-    """Prints to stderr what has changed of the two corpora, and of the folders of sounds for lines,
-    whose paths these are."""
-    parts = {"wideband": wideband, "calls": calls, "noise": noise, "rooms": rooms}
+def warn(wideband: str, calls: str, **others: str | None) -> None:
+    """Prints to stderr what has changed of the two corpora, and of others by their keys: folders of
+    sounds for lines, a list of test sets."""
+    parts = {"wideband": wideband, "calls": calls, **others}
     for part, corpus in parts.items():
         if corpus and (said := changes(part, corpus)):
             print(f"warning: {said}", file=sys.stderr)

@@ -35,6 +35,7 @@ class Example:
     speaker: str
     scene: str
     source: str  # wideband, simulated or telecall
+    corpus: str = ""  # its name in a list of several
 
 
 def is_written(text: str) -> bool:
@@ -65,6 +66,8 @@ def manifest_line(example: Example, audio: str) -> str:
         "scene": example.scene,
         "source": example.source,
     }
+    if example.corpus:
+        fields["corpus"] = example.corpus
     return json.dumps(fields, ensure_ascii=False)
 
 
@@ -101,4 +104,5 @@ def _example(fields: dict) -> Example:
         speaker=sys.intern(fields["speaker"]),
         scene=sys.intern(fields["scene"]),
         source=sys.intern(fields["source"]),
+        corpus=sys.intern(fields.get("corpus", "")),
     )

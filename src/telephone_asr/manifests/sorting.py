@@ -7,6 +7,7 @@ utterance, so a corpus of any size fits.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,13 +20,14 @@ from telephone_asr.manifests.quality import Candidate, Filter, Norms, judge, nor
 from telephone_asr.manifests.split import SPLITS, Sets, Split
 from telephone_asr.manifests.text import English, clean_transcript, syllables
 from telephone_asr.sameness import ALIKE, SOUND, alike, from_text, twins
-from telephone_asr.shards import is_without_speech
+from telephone_asr.shards import CORPUS, is_without_speech, recorded_id
 
 Cuts = Callable[[], Iterable[dict]]  # each call reads them from the first on
 CountFrames = Callable[[int, int], int]  # samples, sample rate in Hz -> fbank frames
 Tokenise = Callable[[list[str]], list[list[int]]]
 Read = Callable[[str], tuple[np.ndarray, int]]  # id -> int16 samples, sample rate in Hz
 
+FEWEST_USUAL = 50  # utterances of a corpus of a list that tell what is usual in it; else in all
 BATCH = 1000  # texts tokenised at a time
 NO_SPEECH = "no_speech"  # the set of what its corpus says that nobody speaks in
 NO_SPEECH_LIST = "no_speech.jsonl"  # their ids, beside the manifests, where there are any
@@ -46,16 +48,29 @@ class Rules:
 
 
 @dataclass
+class Usual:
+    """The numbers that tell what is usual in a corpus, of utterances as far as they have them."""
+
+    frames: array = field(default_factory=lambda: array("l"))
+    s_per_syllable: array = field(default_factory=lambda: array("f"))
+    n_syllables: array = field(default_factory=lambda: array("l"))  # of the same
+    pitch_hz: array = field(default_factory=lambda: array("f"))
+
+    def norms(self, filter_: Filter) -> Norms:
+        return norms(filter_, self.frames, self.s_per_syllable, self.pitch_hz, self.n_syllables)
+
+
+@dataclass
 class Survey:
     """The numbers that the first reading gathers; the arrays have an entry for each utterance."""
 
     sets: Sets
+    usual: Usual = field(default_factory=Usual)
+    by_corpus: dict[str, Usual] = field(default_factory=dict)  # of a list of several
+    corpora: list[str] = field(default_factory=list)  # names; shared strings: 8 bytes each
     frames: array = field(default_factory=lambda: array("l"))
     tokens: array = field(default_factory=lambda: array("l"))
     known: bytearray = field(default_factory=bytearray)
-    s_per_syllable: array = field(default_factory=lambda: array("f"))
-    n_syllables: array = field(default_factory=lambda: array("l"))  # of the same
-    pitch_hz: array = field(default_factory=lambda: array("f"))
     seconds: float = 0.0
     written: bytearray = field(default_factory=bytearray)  # whether it has digits or punctuation
     changed: Counter = field(default_factory=Counter)  # transcripts changed, by rule
@@ -94,6 +109,17 @@ class Kept:
             self.ids.add(key)
 
 
+NOTHING = Kept()
+LEARNT = ("train", "valid")
+
+
+class AllTested(Sets):
+    """The sets of a corpus that is all test set."""
+
+    def assign(self, recording: str, speaker: str) -> tuple[str | None, tuple[str, str] | None]:
+        return "test", None
+
+
 def same_sounds(*corpora: tuple[Survey, Read]) -> dict[str, list[str]]:
     """Returns of each recording that others are the same as, in any of the corpora, their ids.
 
@@ -122,14 +148,18 @@ def survey(cuts: Cuts, rules: Rules, frozen: frozenset[str] | None, prefix: str 
         recording, measures = cut["recording"], cut["custom"]["measures"]
         corpus.changed.update(changed)
         corpus.written.append(is_written(text))
-        corpus.frames.append(
-            rules.count_frames(recording["num_samples"], recording["sampling_rate"])
-        )
-        if (n := syllables(text)) and measures["activity"]:
-            corpus.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
-            corpus.n_syllables.append(n)
-        if measures["pitch_hz"] is not None and not is_without_speech(cut):
-            corpus.pitch_hz.append(measures["pitch_hz"])
+        frames = rules.count_frames(recording["num_samples"], recording["sampling_rate"])
+        corpus.frames.append(frames)
+        name = sys.intern(cut["custom"].get(CORPUS, ""))
+        corpus.corpora.append(name)
+        of_name = [corpus.by_corpus.setdefault(name, Usual())] if name else []
+        for usual in (corpus.usual, *of_name):
+            usual.frames.append(frames)
+            if (n := syllables(text)) and measures["activity"]:
+                usual.s_per_syllable.append(cut["duration"] * measures["activity"] / n)
+                usual.n_syllables.append(n)
+            if measures["pitch_hz"] is not None and not is_without_speech(cut):
+                usual.pitch_hz.append(measures["pitch_hz"])
         corpus.seconds += cut["duration"]
         corpus.sets.see(cut["id"].removeprefix(prefix), cut["supervisions"][0]["speaker"])
         corpus.ids.append(cut["id"])
@@ -145,13 +175,27 @@ def _tokenise(texts: list[str], rules: Rules, corpus: Survey) -> None:
         corpus.known.append(rules.unknown not in ids and BROKEN not in text)
 
 
-def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept) -> Verdicts:
-    """Reads a corpus and judges it. wideband: whether its speech was recorded at 16 kHz or more.
-    kept: what was kept of other corpora before it; what is kept of this one is added."""
-    usual = norms(
-        *(rules.filter, corpus.frames, corpus.s_per_syllable, corpus.pitch_hz, corpus.n_syllables)
-    )
-    verdicts = Verdicts(usual)
+def decide(
+    cuts: Cuts,
+    rules: Rules,
+    corpus: Survey,
+    wideband: bool,
+    kept: Kept,
+    tested: Kept = NOTHING,
+) -> Verdicts:
+    """Reads a corpus and judges it.
+
+    Args:
+        wideband: whether its speech was recorded at 16 kHz or more.
+        kept: what was kept of other corpora before it; what is kept of this one is added.
+        tested: test sets of the user's own, whose sounds are not learnt.
+    """
+    verdicts = Verdicts(corpus.usual.norms(rules.filter))
+    by_corpus = {
+        name: usual.norms(rules.filter)
+        for name, usual in corpus.by_corpus.items()
+        if len(usual.frames) >= FEWEST_USUAL
+    }
     for place, (cut, text, _) in enumerate(_with_texts(cuts(), rules.english)):
         supervision, measures = cut["supervisions"][0], cut["custom"]["measures"]
         if is_without_speech(cut):
@@ -165,6 +209,7 @@ def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept)
             annotation_error=supervision["custom"]["annotation_error"],
             measures=measures,
         )
+        usual = by_corpus.get(corpus.corpora[place], verdicts.usual)
         objection = judge(candidate, rules.filter, usual, wideband)
         same = kept.other(cut["id"], measures["sha"])
         if objection is None and same is not None:
@@ -173,6 +218,8 @@ def decide(cuts: Cuts, rules: Rules, corpus: Survey, wideband: bool, kept: Kept)
             kept.add(cut["id"], measures["sha"])
             recording = cut["id"].removeprefix(corpus.prefix)
             set_, objection = corpus.sets.assign(recording, supervision["speaker"])
+            if set_ in LEARNT and (same := tested.other(cut["id"], measures["sha"])):
+                objection = "duplicate_audio", f"{recorded_id(same)} of a test set has that sound"
         if objection is not None:
             verdicts.sets.append(None)
             verdicts.rejected[place] = objection
@@ -191,23 +238,28 @@ def leave_out_test_sentences(
     if not sentences:
         return
     for place, (_, text, _) in enumerate(_with_texts(cuts(), rules.english)):
-        learnt = verdicts.sets[place] in ("train", "valid")
+        learnt = verdicts.sets[place] in LEARNT
         if learnt and hash(rules.compared(text)) in sentences:
             verdicts.sets[place] = None
             verdicts.rejected[place] = "sentence_in_test", f"text '{text}'"
 
 
-def share_written(corpus: Survey, verdicts: Verdicts) -> float:
-    """Returns the share of what is kept whose transcripts have digits or punctuation."""
-    sets = zip(corpus.written, verdicts.sets, strict=True)
-    kept = [written for written, set_ in sets if set_ in SPLITS]
-    return sum(kept) / len(kept)
+def share_written(corpus: Survey, verdicts: Verdicts, name: str | None = None) -> float:
+    """Returns the share of what is kept whose transcripts have digits or punctuation: of all, or of
+    a corpus of a list by its name."""
+    kept = [
+        written
+        for written, set_, own in zip(corpus.written, verdicts.sets, corpus.corpora, strict=True)
+        if set_ in SPLITS and name in (None, own)
+    ]
+    return sum(kept) / max(len(kept), 1)
 
 
 def examples(
-    cuts: Cuts, rules: Rules, corpus: Survey, prompt: str, source: str
+    cuts: Cuts, rules: Rules, corpus: Survey, prompts: Mapping[str, str], source: str
 ) -> Iterator[tuple[dict, Example, tuple[str, ...]]]:
-    """Yields each cut, its manifest entry, and the rules that changed its text."""
+    """Yields each cut, its manifest entry, and the rules that changed its text. prompts: by the
+    names of corpora; "" where it has none."""
     for place, (cut, text, changed) in enumerate(_with_texts(cuts(), rules.english)):
         supervision = cut["supervisions"][0]
         yield (
@@ -215,13 +267,14 @@ def examples(
             Example(
                 key=cut["id"],
                 text=text,
-                prompt=prompt,
+                prompt=prompts[corpus.corpora[place]],
                 speech_length=corpus.frames[place],
                 text_length=corpus.tokens[place],
                 duration_s=cut["duration"],
                 speaker=supervision["speaker"],
                 scene=supervision["custom"]["scene"],
                 source=source,
+                corpus=corpus.corpora[place],
             ),
             changed,
         )

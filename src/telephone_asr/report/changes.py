@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from telephone_asr.names import TEST_SETS
+from telephone_asr.names import OWN, TEST_SETS
 from telephone_asr.report.markdown import code, inert, table
 from telephone_asr.report.slices import SLICE_TITLES, name_of
 from telephone_asr.scoring.compare import FEWEST_GROUPS
@@ -148,10 +148,12 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
     """
     rows = []
     for key in sorted(after.keys() | before.keys(), key=_place):
-        corpus, _, name = key.partition(".")
+        corpus, name = _corpus_and_count(key)
         old, new = before.get(key, 0), after.get(key, 0)
         if old != new and (name in COUNTS or name.startswith("rejected.")):
-            what = [TITLES.get(corpus, corpus), name.replace(".", ": ").replace("_", " ")]
+            source, _, own = corpus.partition(", ")
+            title = ", ".join(filter(None, (TITLES.get(source, source), own)))
+            what = [title, name.replace(".", ": ").replace("_", " ")]
             what = [inert(text) for text in what]
             rows.append([*what, f"{old:,}", f"{new:,}", signed(new - old, "+,.10g")])
     if not rows:
@@ -159,9 +161,24 @@ def data_section(before: Mapping[str, float], after: Mapping[str, float]) -> str
     return "**Data:**\n\n" + table(["corpus", "count", "before", "after", "change"], rows, left=2)
 
 
+def _corpus_and_count(key: str) -> tuple[str, str]:
+    """Splits a dotted key of metrics/data.json.
+
+    >>> _corpus_and_count("wideband.rejected.dc"), _corpus_and_count("telecall.corpora.a.hours")
+    (('wideband', 'rejected.dc'), ('telecall, a', 'hours'))
+    """
+    corpus, _, name = key.partition(".")
+    if corpus == OWN:
+        corpus, _, name = name.partition(".")
+    if name.startswith("corpora."):
+        _, own, name = name.split(".", 2)
+        corpus = f"{corpus}, {own}"
+    return corpus, name
+
+
 def _place(key: str) -> tuple:
     """Puts the keys in order, which DVC has in any: by corpus, as COUNTS has them, by reason."""
-    corpus, _, name = key.partition(".")
+    corpus, name = _corpus_and_count(key)
     return corpus, COUNTS.index(name) if name in COUNTS else len(COUNTS), name
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import FigureBase
 
 from telephone_asr.manifests.quality import REASONS
 from telephone_asr.manifests.text import clean_transcript, syllables
+from telephone_asr.names import OWN
 from telephone_asr.report.blocks import Table
 from telephone_asr.report.figures import ACCENT, SECOND, Panel
 from telephone_asr.report.markdown import literal
@@ -140,6 +141,34 @@ def data_table(data: Mapping[str, dict]) -> Table:
     heads = ["type", "in", "train", "valid", "test", "valid samples", "rejected"]
     heads += ["of them annotation errors", "hours kept", "speakers"]
     return Table(heads, rows, "What became of every utterance")
+
+
+def corpus_table(data: Mapping[str, dict]) -> Table | None:
+    """Returns what became of the corpora of lists; None where there are none."""
+    rows = []
+    for name in ORDER:
+        for corpus, one in data[name].get("corpora", {}).items():
+            counts = [one[key] for key in ("in", "train", "valid", "test", "kept")]
+            counts += [sum(one["rejected"].values()), one["speakers"]]
+            facts = [f"{one['hours']:.2f}", f"{one['weight']:g}", literal(one["licence"])]
+            rows.append([TITLES[name], literal(corpus), *(f"{n:,}" for n in counts), *facts])
+    heads = ["type", "corpus", "in", "train", "valid", "test", "valid samples", "rejected"]
+    heads += ["speakers", "hours kept", "weight", "licence"]
+    return Table(heads, rows, "The corpora, one by one", left=2) if rows else None
+
+
+def test_set_table(data: Mapping[str, dict]) -> Table | None:
+    """Returns what became of the user's own test sets; None where there are none."""
+    rows = []
+    for name, one in data.get(OWN, {}).items():
+        counts = [one["in"], one["test"], sum(one["rejected"].values())]
+        counts += [one["speakers"], one["speakers_in_corpora"]]
+        limit = "–" if one["gate"] is None else f"{100 * one['gate']:g}"
+        facts = [f"{one['hours']:.2f}", one["band"], limit, literal(one["licence"])]
+        rows.append([literal(name), *(f"{n:,}" for n in counts), *facts])
+    heads = ["test set", "in", "test", "rejected", "speakers", "of them in the corpora, too"]
+    heads += ["hours kept", "speech", "gate, points", "licence"]
+    return Table(heads, rows, "Test sets beside those of the corpora") if rows else None
 
 
 def quality_table(data: Mapping[str, dict]) -> Table:

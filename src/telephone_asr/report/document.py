@@ -41,7 +41,7 @@ def document(
         read_call: gives the sound of a call.
         read_clip: gives the sound of a clip in which nobody speaks.
     """
-    changes = findings.compare(run.transcripts, run.seed)
+    changes = findings.compare(run.transcripts, run.seed, run.test_sets)
     calls = lines_of(run.transcripts, FINAL, "telecall")
     worst, random = (
         utterances.shown(own, read_call, run.scoring, texts=run.texts, names=run.names)
@@ -55,7 +55,11 @@ def document(
     confusions = slices.confusion_tables(run.transcripts, run.scoring)
     aligned = HOW_ALIGNED if run.texts != "none" else None
     costs = [tables.cost_table(run.costs), tables.disk_table(run.stages)]
-    data = [corpora.data_table(run.data), corpora.quality_table(run.data), *of_corpora]
+    data = [
+        *(corpora.data_table(run.data), corpora.corpus_table(run.data)),
+        *(corpora.test_set_table(run.data), corpora.quality_table(run.data)),
+        *of_corpora,
+    ]
 
     def section(name: str, title: str, blocks: Iterable[Block | None], *sets: str) -> Section:
         whole = titled(title, run.synthetic, sets or TEST_SETS)
@@ -100,10 +104,10 @@ def titled(title: str, synthetic: Iterable[str], sets: Sequence[str] = TEST_SETS
 def _rates(run: Findings, changes: Changes) -> list[Block]:
     title = titled("Character error rates", run.synthetic)
     return [
-        Pictures("cer", title, figures.cer(run.metrics)),
+        Pictures("cer", title, figures.cer(run.metrics, run.test_sets)),
         "Dots are CERs, lines their 95 % intervals; each test set has its own axis. "
-        + tables.interval_note(run.transcripts),
-        tables.cer_table(run.metrics, run.transcripts),
+        + tables.interval_note(run.transcripts, run.test_sets),
+        tables.cer_table(run.metrics, run.transcripts, run.test_sets),
         "A change is the difference on the same utterances, in percentage points. An interval "
         "that holds 0 is within noise.",
         tables.change_table(changes),

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from telephone_asr.names import COLUMNS, TEST_SETS
-from telephone_asr.titles import TITLES
+from telephone_asr.titles import title_of
 
 PANEL_IN = (3.6, 2.5)  # a telephone is 3.6 inches of CSS wide
 PNG_DPI = 130
@@ -120,11 +120,11 @@ def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
     return file.getvalue()
 
 
-def cer(metrics: Mapping[str, dict]) -> list[Panel]:
+def cer(metrics: Mapping[str, dict], test_sets: Sequence[str] = TEST_SETS) -> list[Panel]:
     """Draws CERs with their intervals, a panel for each test set, a point for each checkpoint."""
     panels = []
-    for name in TEST_SETS:
-        title = TITLES[name]
+    for name in test_sets:
+        title = title_of(name)
         ones = {checkpoint: metrics[checkpoint][name] for checkpoint in COLUMNS}
         known = {label: one for label, one in ones.items() if one["cer"] is not None}
         alt = "; ".join(

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from telephone_asr.errors import InputError
-from telephone_asr.names import BASE, CHECKPOINTS, FINAL, TEST_SETS, UNMERGED
+from telephone_asr.names import BASE, CHECKPOINTS, FINAL, OWN, TEST_SETS, UNMERGED
 from telephone_asr.report.blocks import Answer
 from telephone_asr.report.lock import StageState
 from telephone_asr.report.markdown import literal
@@ -61,8 +61,15 @@ class Findings:
     texts: Shown = "all"  # of utterances: whether they are shown
     names: Sequence[str] = ()  # masked wherever they stand, where texts are
 
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """Returns the names of the three and of the user's own."""
+        return (*TEST_SETS, *self.data.get(OWN, {}))
 
-def compare(transcripts: Transcripts, seed: int) -> dict[tuple[str, str, str], Difference]:
+
+def compare(
+    transcripts: Transcripts, seed: int, test_sets: Sequence[str] = TEST_SETS
+) -> dict[tuple[str, str, str], Difference]:
     """Compares each checkpoint with the one before it, and the last with base, on every test set.
 
     Merging is a step of its own only where it changed a text.
@@ -70,7 +77,7 @@ def compare(transcripts: Transcripts, seed: int) -> dict[tuple[str, str, str], D
     pairs = [*pairwise(CHECKPOINTS), (BASE, FINAL)]
     return {
         (name, before, after): _change(name, before, after, transcripts, seed)
-        for name in TEST_SETS
+        for name in test_sets
         for before, after in pairs
         if (before, after) != (UNMERGED, FINAL) or rewritten(transcripts, name)
     }
@@ -202,7 +209,7 @@ def notes(findings: Findings) -> list[str]:
 def _shipped(findings: Findings) -> str:
     """Says what the rates are of: the exported model, here and in FunASR."""
     utterances = len(findings.transcripts[FINAL])
-    others = sum(rewritten(findings.transcripts, name) for name in TEST_SETS)
+    others = sum(rewritten(findings.transcripts, name) for name in findings.test_sets)
     changed = f"the text of {others:,} of {utterances:,} utterances" if others else "no text"
     equal, compared = findings.export["equal"], findings.export["utterances"]
     rates = [percent(findings.export[key]) for key in ("funasr_cer", "cer")]

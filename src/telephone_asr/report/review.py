@@ -22,7 +22,7 @@ from telephone_asr.report.markdown import inert, table
 from telephone_asr.report.tables import VERDICTS
 from telephone_asr.scoring.difference import Difference, Results, compare, percent
 from telephone_asr.scoring.gate import Check, passed
-from telephone_asr.titles import TITLES
+from telephone_asr.titles import TITLES, title_of
 
 SIGNS = {**VERDICTS, "unchanged": "= unchanged", "not comparable": "? not comparable"}
 LEGEND = (
@@ -54,11 +54,12 @@ class Review:
     pictures: Mapping[str, str]  # what one shows: its path
 
 
-def compare_all(before: Results, after: Results, seed: int) -> Differences:
-    """Compares every checkpoint on every test set, after against before."""
+def compare_all(before: Results, after: Results, seed: int, own: Sequence[str] = ()) -> Differences:
+    """Compares every checkpoint on every test set, after against before; own: those of the
+    user's."""
     return {
         (test_set, checkpoint): compare(test_set, (before, checkpoint), (after, checkpoint), seed)
-        for test_set in TEST_SETS
+        for test_set in (*TEST_SETS, *own)
         for checkpoint in CHECKPOINTS
     }
 
@@ -112,8 +113,8 @@ def verdict(differences: Differences) -> str:
 def cer_table(differences: Differences, checkpoints: Sequence[str]) -> str:
     """Returns after against before; p is the chance of as large a difference by noise alone."""
     rows = [
-        [TITLES[test_set], TITLES[name], *_cells(differences[test_set, name])]
-        for test_set in TEST_SETS
+        [title_of(test_set), TITLES[name], *_cells(differences[test_set, name])]
+        for test_set in dict.fromkeys(test_set for test_set, _ in differences)
         for name in checkpoints
     ]
     heads = ["test set", "checkpoint", "change", "before", "after", "difference"]
@@ -140,7 +141,7 @@ def interval_note(review: Review) -> str:
         size = review.after.metrics_of(name, test_set)["utterances"]
         if one.utterances is not None and one.utterances < size:
             notes.append(
-                f"{TITLES[name]} on {TITLES[test_set]} is compared on the {one.utterances:,} of "
+                f"{TITLES[name]} on {title_of(test_set)} is compared on the {one.utterances:,} of "
                 f"{size:,} utterances that are the same before and after."
             )
     if any(one.utterances is not None for one in changed):

@@ -27,6 +27,7 @@ SLICE_TITLES = {
     "snr_db": ("SNR", "dB"),
     "codec": ("codec", None),
     "lost_packets": ("lost packets", "%"),
+    "corpus": ("corpus", None),
 }
 MEASURES = {  # where it is in the metrics of a test set, and what it is called
     ("digits", "exact"): "digit strings right, %",

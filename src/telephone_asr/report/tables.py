@@ -10,32 +10,34 @@ from telephone_asr.report.findings import Changes, Transcripts, speakers_of
 from telephone_asr.report.lock import StageState
 from telephone_asr.scoring.compare import FEWEST_GROUPS
 from telephone_asr.scoring.difference import between, percent
-from telephone_asr.titles import TITLES
+from telephone_asr.titles import TITLES, title_of
 
 TRAINED_ON = {"encoder": "simulated", "adaptor": "simulated, calls", "lora": "calls"}
 VERDICTS = {"better": "▼ **better**", "worse": "▲ **worse**", "within noise": "≈ within noise"}
 
 
-def cer_table(metrics: Mapping[str, dict], transcripts: Transcripts) -> Table:
+def cer_table(
+    metrics: Mapping[str, dict], transcripts: Transcripts, test_sets: Sequence[str] = TEST_SETS
+) -> Table:
     """Returns the CER of every checkpoint on every test set, its interval, and its errors."""
     rows = []
-    for name in TEST_SETS:
+    for name in test_sets:
         speakers = len(speakers_of(transcripts, name))
         for checkpoint in CHECKPOINTS:
             one = metrics[checkpoint][name]
             counts = [one[key] for key in ("substitutions", "deletions", "insertions")]
             sizes = (one["utterances"], one["characters"], speakers)
             rate = [f"**{percent(one['cer'])}**", between(one["cer_low"], one["cer_high"])]
-            names = TITLES[name], TITLES[checkpoint]
+            names = title_of(name), TITLES[checkpoint]
             rows.append([*names, *rate, *(f"{value:,}" for value in (*counts, *sizes))])
     heads = ["test set", "checkpoint", "CER %", "95 % interval"]
     heads += ["subst.", "del.", "ins.", "utterances", "characters", "speakers"]
     return Table(heads, rows, "CER of every checkpoint on every test set", left=2)
 
 
-def interval_note(transcripts: Transcripts) -> str:
+def interval_note(transcripts: Transcripts, test_sets: Sequence[str] = TEST_SETS) -> str:
     """Says how far the intervals can be trusted: they are drawn by speaker."""
-    counts = {TITLES[name]: len(speakers_of(transcripts, name)) for name in TEST_SETS}
+    counts = {title_of(name): len(speakers_of(transcripts, name)) for name in test_sets}
     sizes = ", ".join(f"{n:,} in {title}" for title, n in counts.items())
     note = f"Intervals are bootstrapped by speaker ({sizes})."
     if few := [title for title, n in counts.items() if 1 < n < FEWEST_GROUPS]:
@@ -55,7 +57,7 @@ def change_table(changes: Changes) -> Table:
     """Returns the paired differences and whether each is more than noise."""
     rows = []
     for (test_set, before, after), one in changes.items():
-        pair = [TITLES[test_set], f"{TITLES[after]} against {TITLES[before].split(' (')[0]}"]
+        pair = [title_of(test_set), f"{TITLES[after]} against {TITLES[before].split(' (')[0]}"]
         p = "–" if one.p is None else f"{one.p:.3f}" if one.p >= 0.001 else "< 0.001"
         rows.append([*pair, VERDICTS[one.verdict], *one.in_points(), p])
     heads = ["test set", "comparison", "beyond noise?", "difference", "95 % interval", "p"]

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from telephone_asr.names import CHECKPOINTS, TEST_SETS
+from telephone_asr.names import CHECKPOINTS, OWN, TEST_SETS
 from telephone_asr.textfiles import key_twice, one_line
 
 LARGEST_BYTES = 20_000_000  # of one file; the embedded default's are below 100 kB
 COUNTS = ("substitutions", "deletions", "insertions", "characters", "utterances")
-WORDS = ("split_by", "prompt")  # in metrics: those that are words, and the only ones that may be
+# In metrics: those that are words, and the only ones that may be.
+WORDS = ("split_by", "prompt", "kind", "licence", "band")
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,22 @@ def lacks(there: Side, here: Side) -> list[Lack]:
     names = [(name, there) for name in sorted(new)] + [(name, here) for name in sorted(gone)]
     for name in sorted(both & {f"metrics/{checkpoint}.json" for checkpoint in CHECKPOINTS}):
         old, now = there.metrics[name], here.metrics[name]
-        names += [(f"{name}: {key}", there) for key in _only_in(now, old)]
-        names += [(f"{name}: {key}", here) for key in _only_in(old, now)]
+        # A test set of the user's own that is new is told by nothing, one that is gone by its name.
+        tests = own_tests(there).keys() ^ own_tests(here).keys()
+        told = tests | {f"short_turns.{test_set}" for test_set in tests}
+        names += [(f"{name}: {key}", there) for key in _only_in(now, old) if key not in told]
+        names += [(f"{name}: {key}", here) for key in _only_in(old, now) if key not in told]
+    gone_tests = sorted(own_tests(there).keys() - own_tests(here).keys())
+    names += [(test_set, here) for test_set in gone_tests]
     return lacking + [Lack(name, f"is not there, in {side.name}", True) for name, side in names]
+
+
+def own_tests(side: Side) -> dict[str, float | None]:
+    """Returns the limit of each test set of the user's own by its name, as metrics/data.json has
+    it; None: its CER may rise."""
+    tests = side.metrics.get("metrics/data.json", {}).get(OWN)
+    rows = tests.items() if isinstance(tests, dict) else ()
+    return {name: one.get("gate") for name, one in rows if isinstance(one, dict)}
 
 
 def _only_in(a: Mapping, b: Mapping, prefix: str = "") -> list[str]:

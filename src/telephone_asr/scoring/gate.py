@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
 from telephone_asr.scoring.difference import Difference, Results, compare, percent
 from telephone_asr.scoring.evidence import Lack, flat
 from telephone_asr.scoring.slices import SHORT, is_short
 from telephone_asr.textfiles import one_line
-from telephone_asr.titles import TITLES
+from telephone_asr.titles import TITLES, title_of
+
+NONE: Mapping[str, float | None] = MappingProxyType({})  # test sets of the user's own
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ def check(
     lacks: Sequence[Lack] = (),
     max_no_speech: float | None = None,
     max_short_turns_increase: float = 0.0,
+    own: Mapping[str, float | None] = NONE,
 ) -> list[Check]:
     """Returns the checks of a revision, those against another one only where `before` is given.
 
@@ -48,6 +52,8 @@ def check(
         max_no_speech: characters a minute that the model that ships may write where nobody speaks,
             on the worst kind; None: any.
         max_short_turns_increase: as max_cer_increase, of turns of a few characters alone.
+        own: by its name, the limit of each test set of the user's own; None: it may rise. One that
+            is new has no check: its metrics are lacking before, which says so.
     """
     loss = compare("wideband", (after, BASE), (after, FINAL), seed)
     labels = (TITLES[BASE], TITLES[FINAL])
@@ -57,7 +63,8 @@ def check(
     if before is None:
         return checks
     lacks = list(lacks)
-    for test_set in TEST_SETS:
+    old = [name for name in own if before.metrics_of(FINAL, name)]
+    for test_set in (*TEST_SETS, *old):
         increase = compare(test_set, (before, FINAL), (after, FINAL), seed)
         why = _another_test(test_set, increase, before, after)
         if why:
@@ -65,8 +72,11 @@ def check(
         if test_set in TELEPHONE and increase is not None:
             limit = (max_cer_increase, "gate.max_cer_increase")
             checks.append(_check(TITLES[test_set], increase, ("before", "after"), *limit))
+        elif (most := own.get(test_set)) is not None and increase is not None:
+            limit = (most, f"gate of {test_set}")
+            checks.append(_check(test_set, increase, ("before", "after"), *limit))
     checks += _short_turns(after, before, max_short_turns_increase, seed)
-    checks += [_lacking(lack, accept) for lack in lacks]
+    checks += [_lacking(lack, accept, (*TEST_SETS, *old)) for lack in lacks]
     needed = {lack.name for lack in lacks if lack.acceptable}
     unused = [name for name in dict.fromkeys(accept) if name not in needed]
     return checks + [
@@ -82,21 +92,21 @@ def passed(checks: Sequence[Check]) -> bool:
 def _another_test(test_set: str, change: Difference | None, before: Results, after: Results) -> str:
     """Says why a test set is not the one of before; empty where it is."""
     if change is None:
-        return f"{TITLES[test_set]}: there are no rates of the same test speech"
+        return f"{title_of(test_set)}: there are no rates of the same test speech"
     sizes = [side.metrics_of(FINAL, test_set).get("utterances") for side in (before, after)]
     if change.utterances is None and len(set(sizes)) == 1:
         return ""
     if change.utterances is not None and {change.utterances} == set(sizes):
         return ""
     return (
-        f"{TITLES[test_set]}: another test set, of {sizes[0]} utterances before and {sizes[1]} "
+        f"{title_of(test_set)}: another test set, of {sizes[0]} utterances before and {sizes[1]} "
         f"after, of which {change.utterances} are the same"
     )
 
 
-def _lacking(lack: Lack, accept: Sequence[str]) -> Check:
+def _lacking(lack: Lack, accept: Sequence[str], sets: Sequence[str]) -> Check:
     name, why = one_line(lack.name), one_line(lack.why)
-    what = why if lack.name in TEST_SETS else f"{name} {why}"
+    what = why if lack.name in sets else f"{name} {why}"
     if not lack.acceptable:
         return Check(False, f"{what}: mend it here.")
     if lack.name in accept:

@@ -46,11 +46,14 @@ def summary(
         )
         for line in lines
     ]
+    kinds = {kind: by(lines, seed, name_of) for kind, name_of in SLICE_KINDS.items()}
+    if not kinds["corpus"]:
+        del kinds["corpus"]  # there is one, which has no name
     return {
         **rates(lines, seed),
         "utterances": len(lines),
         "cut_off": sum(line.get("cut_off", False) for line in lines),  # older lines do not tell
-        **{kind: by(lines, seed, name_of) for kind, name_of in SLICE_KINDS.items()},
+        **kinds,
         "short_turns": short_turns(lines, seed),
         "speaker": speakers(lines),
         **{kind: exact_matches(kind, texts) for kind in content.CONTENT_KINDS},
@@ -127,6 +130,7 @@ SLICE_KINDS: dict[str, Callable[[Mapping], str | None]] = {
     "snr_db": lambda line: band(line["snr_db"], SNR_DB),
     "codec": lambda line: codec_family(line["codec"]),
     "lost_packets": lambda line: loss_band(line["lost_packets"]),
+    "corpus": lambda line: line.get("corpus"),
 }
 
 

@@ -20,6 +20,7 @@ def transcript_line(
     error: ErrorRate,
     codec: str | None = None,
     lost_packets: float | None = None,
+    corpus: str = "",
 ) -> dict:
     """Returns what slices, report and the comparison of two checkpoints need of an utterance.
 
@@ -27,8 +28,9 @@ def transcript_line(
         source: the test set or corpus.
         cut_off: the text ends where decoding had to, at its most tokens.
         codec, lost_packets: what a simulated line did; a recording does not tell.
+        corpus: its name in a list of several.
     """
-    return {
+    line = {
         "key": key,
         "source": source,
         "speaker": speaker,
@@ -45,6 +47,7 @@ def transcript_line(
         "insertions": error.insertions,
         "characters": error.length,
     }
+    return line | ({"corpus": corpus} if corpus else {})
 
 
 def lines_of(

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from telephone_asr.corpora import unwatched
+from telephone_asr.corpora import several, unwatched
 from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line, sorting, text
-from telephone_asr.manifests.messages import Example, manifest_line, prompt_for
+from telephone_asr.manifests.account import Tally, accounts, reasons_of
+from telephone_asr.manifests.messages import manifest_line, prompt_for
 from telephone_asr.manifests.reserved import compared
 from telephone_asr.manifests.sorting import Kept, Rules, Survey, Verdicts
 from telephone_asr.manifests.split import SPLITS, Sets, Split, assign_split, read_frozen
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.model.layout import plain_tokenizer
+from telephone_asr.names import OWN
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, METRICS, MODELS, RAW, SHARDS, UNPACKED
+from telephone_asr.paths import (
+    FROZEN_SPLITS,
+    MANIFESTS,
+    METRICS,
+    MODELS,
+    RAW,
+    SHARDS,
+    TESTS,
+    UNPACKED,
+)
 from telephone_asr.program import run
 from telephone_asr.shards import (
     REJECTED,
     SIMULATED_PREFIX,
+    Rejected,
     read_cuts,
     simulated_id,
     sound_index,
@@ -46,13 +60,16 @@ CutsOf = Callable[[str, str], sorting.Cuts]  # of a corpus; why it is read
 
 def main() -> None:
     params = load_params()
-    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path)
+    lists = {"test_sets": params.corpus.test_sets}
+    unwatched.warn(params.corpus.wideband.path, params.corpus.calls.path, **lists)
     rules = _rules(params)
     recorded = _survey("wideband", _cuts(None, "wideband", "surveys"), rules)
     cuts_of = partial(_cuts, recorded.sets if params.train.fresh_line else None)
-    sorted_ = _sort_all(rules, recorded, cuts_of)
-    # No sentence that a model is reserved on may have been in its training, in whatever corpus.
-    sentences = set().union(*(verdicts.test_sentences for _, verdicts in sorted_.values()))
+    tests = {name: _survey_tests(name, rules) for name in several.read_account(RAW / TESTS)}
+    sorted_, tested = _sort_all(rules, recorded, cuts_of, tests)
+    # No sentence that a model is tested on may have been in its training, in whatever corpus.
+    every = (*sorted_.values(), *tested.values())
+    sentences = set().union(*(verdicts.test_sentences for _, verdicts in every))
     for source, (_, verdicts) in sorted_.items():
         sorting.leave_out_test_sentences(cuts_of(source, "compares"), rules, verdicts, sentences)
     _check_sets(sorted_, params.split)
@@ -60,7 +77,10 @@ def main() -> None:
     for source, (corpus, verdicts) in sorted_.items():
         with new_out(MANIFESTS / source) as new:
             metrics[source] = make_manifests(new, source, rules, corpus, verdicts, cuts_of)
-    write_json(METRICS / "data.json", metrics)
+    shutil.rmtree(MANIFESTS / TESTS, ignore_errors=True)
+    speakers = set().union(*(verdicts.speakers for _, verdicts in sorted_.values()))
+    own = _make_tests(rules, tested, speakers)
+    write_json(METRICS / "data.json", metrics | ({OWN: own} if own else {}))
     for source, row in metrics.items():
         rejected = sum(row["rejected"].values())
         print(
@@ -97,33 +117,93 @@ def _cuts(made: Sets | None, source: str, title: str) -> sorting.Cuts:
     return read
 
 
+Sorted = dict[str, tuple[Survey, Verdicts]]  # by source, or by the name of a test set
+
+
 def _sort_all(
-    rules: Rules, recorded: Survey, cuts_of: CutsOf
-) -> dict[str, tuple[Survey, Verdicts]]:
-    """Sorts all corpora: no recording is in two of them, but for what was simulated of it.
-    recorded: the survey of the wideband one."""
+    rules: Rules, recorded: Survey, cuts_of: CutsOf, tests: Mapping[str, Survey]
+) -> tuple[Sorted, Sorted]:
+    """Sorts all corpora: no recording is in two of them, but for what was simulated of it; and the
+    test sets of the user's own, none of whose recordings is learnt.
+
+    Args:
+        recorded: the survey of the wideband one.
+        tests: those of the user's own test sets.
+    """
     surveys = {
         s: recorded if s == "wideband" else _survey(s, cuts_of(s, "surveys"), rules) for s in SHARDS
     }
-    twins = sorting.same_sounds(*((surveys[s], _reader(s)) for s in ("wideband", "telecall")))
+    twins = sorting.same_sounds(
+        *((surveys[s], _reader(SHARDS[s])) for s in ("wideband", "telecall")),
+        *((survey, _reader(RAW / TESTS / name)) for name, survey in tests.items()),
+    )
+    tested, sounds = _sort_tests(rules, tests, twins)
     both = Kept(twins)
     kept = {"wideband": both, "telecall": both}
-    kept["simulated"] = Kept(
-        {simulated_id(key): [simulated_id(t) for t in twins[key]] for key in twins}
-    )
+    of_simulated = {simulated_id(key): [simulated_id(t) for t in twins[key]] for key in twins}
+    kept["simulated"] = Kept(of_simulated)
+    simulated = Kept(of_simulated, sounds.by_hash, {simulated_id(id_) for id_ in sounds.ids})
     sorted_ = {}
     for source, corpus in surveys.items():
         corpus.sounds.clear()
         wideband, judge = source != "telecall", cuts_of(source, "judges")
-        verdicts = sorting.decide(judge, rules, corpus, wideband, kept[source])
+        tests_ = simulated if source == "simulated" else sounds
+        verdicts = sorting.decide(judge, rules, corpus, wideband, kept[source], tests_)
         sorted_[source] = corpus, verdicts
-    return sorted_
+    return sorted_, tested
 
 
-def _reader(source: str) -> sorting.Read:
+def _reader(shards: Path) -> sorting.Read:
     """Returns a reader of a corpus's sound, which makes its index when something is read."""
-    index = cache(lambda: sound_index(SHARDS[source]))
+    index = cache(lambda: sound_index(shards))
     return lambda key: index().read(key)
+
+
+def _sort_tests(
+    rules: Rules, tests: Mapping[str, Survey], twins: Mapping[str, Sequence[str]]
+) -> tuple[Sorted, Kept]:
+    """Sorts the user's own test sets, of which two may have the same sound; returns what is kept of
+    all of them, too."""
+    account, tested, every = several.read_account(RAW / TESTS), Sorted(), Kept(twins)
+    for name, survey in tests.items():
+        survey.sounds.clear()
+        kept, wideband = Kept(twins), account[name]["band"] == "wideband"
+        verdicts = sorting.decide(_test_cuts(name, "judges"), rules, survey, wideband, kept)
+        tested[name] = survey, verdicts
+        every.by_hash |= kept.by_hash
+        every.ids |= kept.ids
+    return tested, every
+
+
+def _survey_tests(name: str, rules: Rules) -> Survey:
+    survey = sorting.survey(_test_cuts(name, "surveys"), rules, None)
+    survey.sets = sorting.AllTested(rules.split, None, survey.sets.speakers)
+    return survey
+
+
+def _test_cuts(name: str, title: str) -> sorting.Cuts:
+    cuts = partial(read_cuts, RAW / TESTS / name)
+    return lambda: tqdm(cuts(), f"{title} {name}", unit="utterance", leave=False, disable=None)
+
+
+def _make_tests(rules: Rules, tested: Sorted, speakers: set[str]) -> dict[str, dict]:
+    """Writes the manifests of the user's own test sets; returns what is said of them. speakers:
+    those of the corpora."""
+    account, told = several.read_account(RAW / TESTS), {}
+    for name, (survey, verdicts) in tested.items():
+        if "test" not in verdicts.sets:
+            reason, detail = next(iter(verdicts.rejected.values()))
+            raise InputError(
+                f"params.yaml: corpus.test_sets: nothing of {name} can be tested with; one of its "
+                f"utterances: {reason}, {detail}."
+            )
+        with new_out(MANIFESTS / TESTS / name) as new:
+            row = make_manifests(new, name, rules, survey, verdicts, _test_cuts)
+        shared = len(verdicts.speakers & speakers)
+        told[name] = {**account[name], **row, "speakers_in_corpora": shared}
+    if told:
+        shutil.copyfile(RAW / TESTS / several.ACCOUNT, MANIFESTS / TESTS / several.ACCOUNT)
+    return told
 
 
 def _survey(source: str, cuts: sorting.Cuts, rules: Rules) -> Survey:
@@ -147,77 +227,56 @@ def make_manifests(
     verdicts: Verdicts,
     cuts_of: CutsOf,
 ) -> dict:
-    """Writes train, valid, test, rejected and changed.jsonl of one corpus; returns its metrics."""
-    rejected = list(json_lines(UNREAD[source] / REJECTED, "run `dvc repro corpus`"))
+    """Writes train, valid, test, rejected and changed.jsonl of one corpus, or of a test set of the
+    user's own; returns its metrics."""
+    shards, imported = (d.get(source, RAW / TESTS / source) for d in (SHARDS, UNREAD))
+    unread = json_lines(imported / REJECTED, "run `dvc repro corpus`")
+    rejected = [Rejected(**entry) for entry in unread]
     total = len(verdicts.sets) + len(rejected)
     directory.mkdir(parents=True)
-    share = sorting.share_written(corpus, verdicts)
-    prompt = prompt_for(share)
+    account = several.copy_account(imported, directory)
+    shares = {name: sorting.share_written(corpus, verdicts, name) for name in account}
+    share = shares[""] = sorting.share_written(corpus, verdicts)
+    prompts = {name: prompt_for(own) for name, own in shares.items()}
     tally, changed = Tally(), []
+    by_corpus = {name: Tally() for name in account}
     cuts = cuts_of(source, "writes")
     with ExitStack() as files:
         lines = {
             name: files.enter_context(open(directory / f"{name}.jsonl", "w", encoding="utf-8"))
-            for name in SPLITS
+            for name in (SPLITS if source in SHARDS else ("test",))
         }
         for place, (cut, example, how) in enumerate(
-            sorting.examples(cuts, rules, corpus, prompt, source)
+            sorting.examples(cuts, rules, corpus, prompts, source)
         ):
             before = cut["supervisions"][0]["text"]
             if how:
                 changed.append({"id": example.key, "rules": how, "before": before})
+            own = (tally, *([by_corpus[example.corpus]] if account else []))
             if (set_ := verdicts.sets[place]) is None:
-                reason, detail = verdicts.rejected[place]
-                rejected.append({"id": example.key, "reason": reason, "detail": detail})
+                rejected.append(Rejected(example.key, *verdicts.rejected[place], example.corpus))
                 continue
             if set_ == sorting.NO_SPEECH:
-                tally.silent.append({"id": example.key})
+                for one in own:
+                    one.silent.append({"id": example.key})
                 continue
-            lies = "wideband" if fresh_line.is_made(cut) else source
-            suffix, exists = stored_sound(SHARDS[lies], cut)
+            lies = SHARDS["wideband"] if fresh_line.is_made(cut) else shards
+            suffix, exists = stored_sound(lies, cut)
             audio = UNPACKED / source / f"{example.key}.{suffix}"
             lines[set_].write(manifest_line(example, audio.as_posix()) + "\n")
-            tally.add(set_, example, exists)
-    _write_lines(directory / "rejected.jsonl", rejected)
+            for one in own:
+                one.add(set_, example, exists)
+    _write_lines(directory / "rejected.jsonl", (entry.fields() for entry in rejected))
     _write_lines(directory / "changed.jsonl", changed)
     if tally.silent:
         _write_lines(directory / sorting.NO_SPEECH_LIST, tally.silent)
     assert tally.kept + len(rejected) == total, (source, tally.kept, len(rejected), total)
-    reasons = dict(sorted(Counter(entry["reason"] for entry in rejected).items()))
-    said = {"prompt": prompt, "share_written": round(share, 4)}
-    return _metrics(source, total, tally, reasons, corpus, verdicts) | said
-
-
-@dataclass
-class Tally:
-    """Counts the utterances that are kept, and what is known of them."""
-
-    sets: Counter = field(default_factory=Counter)
-    silent: list[dict] = field(default_factory=list)  # those in which nobody speaks
-    speakers: set[str] = field(default_factory=set)
-    seconds: float = 0.0
-    frames: int = 0
-    tokens: int = 0
-    complete: int = 0
-    exist: int = 0
-
-    def add(self, set_: str, example: Example, exists: bool) -> None:
-        self.sets[set_] += 1
-        self.speakers.add(example.speaker)
-        self.seconds += example.duration_s
-        self.frames += example.speech_length
-        self.tokens += example.text_length
-        fields = (example.key, example.text, example.prompt, example.speaker, example.speech_length)
-        self.complete += all(fields)
-        self.exist += exists
-
-    @property
-    def spoken(self) -> int:
-        return sum(self.sets.values())
-
-    @property
-    def kept(self) -> int:
-        return self.spoken + len(self.silent)
+    said: dict[str, Any] = {"prompt": prompts[""], "share_written": round(share, 4)}
+    if account:
+        told = said["corpora"] = accounts(account, by_corpus, rejected)
+        for name, row in told.items():
+            row |= {"prompt": prompts[name], "share_written": round(shares[name], 4)}
+    return _metrics(source, total, tally, reasons_of(rejected), corpus, verdicts) | said
 
 
 def _check_sets(sorted_: Mapping[str, tuple[Survey, Verdicts]], split: Split) -> None:
@@ -270,7 +329,8 @@ def _metrics(
 ) -> dict:
     """Returns what metrics/data.json says of one corpus."""
     spoken, usual = tally.spoken, verdicts.usual
-    stored_bytes = sum(path.stat().st_size for path in SHARDS[source].iterdir())
+    shards = SHARDS.get(source, RAW / TESTS / source)
+    stored_bytes = sum(path.stat().st_size for path in shards.iterdir())
     return {
         "in": total,
         "kept": tally.kept,

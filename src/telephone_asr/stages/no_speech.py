@@ -61,7 +61,7 @@ def main() -> None:
             (new / name).mkdir(parents=True)
         _make_clips(new.absolute(), params)
         kept, rejected = _take_own(new, params)
-        lines = [json.dumps(vars(entry), ensure_ascii=False) + "\n" for entry in rejected]
+        lines = [json.dumps(entry.fields(), ensure_ascii=False) + "\n" for entry in rejected]
         (new / REJECTED).write_bytes("".join(lines).encode(errors="replace"))
     own = f"; {dict(kept)} pieces of own recordings, {len(rejected)} rejected" if kept else ""
     print(f"{NO_SPEECH}: clips of {len(held_out.KINDS)} kinds in the test{own}")

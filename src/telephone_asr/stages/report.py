@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from telephone_asr.corpora import several
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS, TRAINED
@@ -121,8 +122,12 @@ def blocks_of_line(findings: Findings) -> list[Block]:
 
 def read_findings(params: Params) -> Findings:
     """Reads all numbers of the report, from where the other stages left them."""
+    data = _numbers(METRICS / "data.json")
     kinds = {"telecall": params.corpus.calls.kind, "wideband": params.corpus.wideband.kind}
     kinds["simulated"] = kinds["wideband"]
+    for source, kind in kinds.items():
+        every = {kind, *(one["kind"] for one in data[source].get("corpora", {}).values())}
+        kinds[source] = "synthetic" if every == {several.SEVERAL, "synthetic"} else kind
     metrics = {name: _metrics(name) for name in CHECKPOINTS}
     transcripts = {name: _json_lines(TRANSCRIPTS / f"{name}.jsonl") for name in CHECKPOINTS}
     return Findings(
@@ -130,7 +135,7 @@ def read_findings(params: Params) -> Findings:
         transcripts=transcripts,
         # Of this run alone: what it did to another one is for the review of the change.
         gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
-        data=_numbers(METRICS / "data.json"),
+        data=data,
         checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in TRAINED},
         export=_numbers(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),

@@ -30,7 +30,8 @@ from telephone_asr.workers import run_jobs
 def main() -> None:
     params = load_params()
     corpus = params.corpus
-    unwatched.warn(corpus.wideband.path, corpus.calls.path, corpus.noise, corpus.rooms)
+    sounds = {"noise": corpus.noise, "rooms": corpus.rooms}
+    unwatched.warn(corpus.wideband.path, corpus.calls.path, **sounds)
     source = (RAW / "wideband").absolute()
     shards = require_shards(source)
     sets = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import telephone_asr
 from telephone_asr.channel.portable import generator
+from telephone_asr.corpora.several import read_account
 from telephone_asr.dataset.no_speech import NO_SPEECH as NOBODY
 from telephone_asr.dataset.no_speech import read_clips
 from telephone_asr.errors import InputError
@@ -57,10 +60,10 @@ class Inputs:
         from telephone_asr.dataset import batching
 
         plan, options = self._plan, self._params.train
-        labelled = _read(plan.train, "train")
+        labelled = training_examples(plan.train)
         examples = list(labelled)
         if plan.mix:
-            examples += _spread(_read(("wideband",), "train"), round(plan.mix * len(labelled)))
+            examples += _spread(training_examples(("wideband",)), round(plan.mix * len(labelled)))
         if plan.pseudo:  # beside what people wrote down, never in its place
             examples += _spread(read_manifest(plan.pseudo), round(plan.share * len(labelled)))
         scripts, spoken = self._scripts(labelled)
@@ -264,6 +267,29 @@ def _read(sources: tuple[str, ...], split: str) -> list[Example]:
         raise InputError(
             f"{MANIFESTS}: the {split} set of {' and '.join(sources)} is empty: import more "
             "speech, or change split in params.yaml."
+        )
+    return examples
+
+
+def training_examples(sources: tuple[str, ...]) -> list[Example]:
+    """Returns the training examples of an epoch: those of a corpus of a list as often as its weight
+    says, at 0.5 every second one."""
+    weights = {
+        (source, name): one["weight"]
+        for source in sources
+        for name, one in read_account(MANIFESTS / source).items()
+    }
+    examples: list[Example] = []
+    seen: Counter[tuple[str, str]] = Counter()
+    for example in _read(sources, "train"):
+        key = example.source, example.corpus
+        n, weight = seen[key], weights.get(key, 1)
+        seen[key] += 1
+        examples += [example] * (math.floor((n + 1) * weight) - math.floor(n * weight))
+    if not examples:
+        raise InputError(
+            f"{MANIFESTS}: nothing of {' and '.join(sources)} is trained on, since every corpus of "
+            "it has weight 0: raise one in the list that params.yaml names."
         )
     return examples
 
