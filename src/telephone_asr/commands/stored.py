@@ -87,7 +87,7 @@ def outs_of(repo: Repo, remote: str | None) -> Iterator[tuple[Output, Stored]]:
         yield out, Stored(oid, str(out), stage.addressing, is_made, out.cache, side)
 
 
-def examine(outs: Iterable[Stored], seen: Callable[[int], None]) -> Iterator[Finding]:
+def examine(outs: Iterable[Stored], seen: Callable[[int], object]) -> Iterator[Finding]:
     """Yields a finding for each object, the files of directories too, each once.
 
     Args:
@@ -131,7 +131,7 @@ def _members(finding: Finding) -> Iterator[Stored]:
         )
 
 
-def _read_all(objects: Iterable[Stored], seen: Callable[[int], None]) -> Iterator[Finding]:
+def _read_all(objects: Iterable[Stored], seen: Callable[[int], object]) -> Iterator[Finding]:
     from dvc_objects.executors import ThreadPoolExecutor
 
     stopped = False
@@ -152,7 +152,7 @@ def _read_all(objects: Iterable[Stored], seen: Callable[[int], None]) -> Iterato
 
 
 def read_copy(
-    side: HashFileDB, oid: str, seen: Callable[[int], None], path: str | None = None
+    side: HashFileDB, oid: str, seen: Callable[[int], object], path: str | None = None
 ) -> Copy:
     """Reads an object to its end and compares its MD5.
 

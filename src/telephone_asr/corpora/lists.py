@@ -72,9 +72,13 @@ def _kaldi(path: Path, ids: Container[str], speakers: Container[str]) -> list[tu
     keys["spk2gender"] = speakers
     files = []
     for name, gone in keys.items():
-        own = _split(_table(path / name), lambda row, gone=gone: row.get("key") in gone)
-        files.append((path / name, own))
+        files.append((path / name, _split(_table(path / name), _names(gone))))
     return [*files, (path / "spk2utt", _without_words(path / "spk2utt", ids))]
+
+
+def _names(gone: Container[str]) -> Callable[[dict], bool]:
+    """Returns what tells whether a line of a table is of one of these."""
+    return lambda row: row.get("key") in gone
 
 
 def _without_words(path: Path, ids: Container[str]) -> Split:
@@ -117,7 +121,7 @@ def _lhotse(path: Path, ids: Container[str]) -> list[tuple[Path, Split]]:
     for file in sorted(path.glob("*supervisions*.jsonl*")):
         spoken = _json_lines(file, ids)
         files.append((file, spoken))
-        gone, left = ({row.get("recording_id") for _, row in _parsed(side)} for side in spoken)
+        gone, left = ({str(row.get("recording_id")) for _, row in _parsed(side)} for side in spoken)
         beside = file.with_name(file.name.replace("supervisions", "recordings"))
         files.append((beside, _json_lines(beside, gone - left)))
     return files

@@ -102,8 +102,15 @@ def _masked(line: dict, number: int, options: Scoring, names: Sequence[str]) -> 
     columns = masked_pairs(aligned(line["reference"], line["text"], options), names)
     # Both as they are scored: so each is masked where the other is, too.
     reference, text = ("".join(pair[side] for pair in columns) for side in (0, 1))
-    own = {"reference": reference, "text": text, "columns": columns, "audio": None}
-    return Utterance(key=str(number), about=about(line), **_errors(line), **own)
+    return Utterance(
+        key=str(number),
+        about=about(line),
+        **_errors(line),
+        reference=reference,
+        text=text,
+        columns=columns,
+        audio=None,
+    )
 
 
 def _counted(lines: Sequence[dict]) -> Table:

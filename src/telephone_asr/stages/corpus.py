@@ -43,7 +43,7 @@ from telephone_asr.shards import (
     write_shards,
 )
 from telephone_asr.simulation import NOISE, ROOMS, with_own_sounds
-from telephone_asr.stages.telecall import at_telephone_rate
+from telephone_asr.telephone_rate import at_telephone_rate
 from telephone_asr.workers import run_jobs
 
 # What the shards depend on.

@@ -66,7 +66,7 @@ def main() -> None:
     if not params.unlabelled.rounds:
         with new_out(UNLABELLED) as new:
             new.mkdir()
-        write_json(METRICS_FILE, {})
+        write_json(METRICS_FILE, {"rounds": 0})  # `gate` takes a file without a number for broken
         print("unlabelled.rounds is 0: no calls without transcripts")
         return
     import_all(params)

@@ -74,11 +74,11 @@ class _Part:
     def row(self, seed: int) -> dict[str, Any]:
         rates: dict[str, Any] = {}
         if self.errors:
-            whole, limits = sum(self.errors, ErrorRate()), (None, None)
+            whole = sum(self.errors, ErrorRate())
+            rates = {"cer": whole.as_dict()["cer"], "cer_low": None, "cer_high": None}
             if whole.length:
                 low, high = bootstrap_interval(self.errors, self.speakers, seed)
-                limits = round(low, 6), round(high, 6)
-            rates = {"cer": whole.as_dict()["cer"], "cer_low": limits[0], "cer_high": limits[1]}
+                rates |= {"cer_low": round(low, 6), "cer_high": round(high, 6)}
         return {"turns": self.turns, "hours": round(self.seconds / 3600, 4), **rates}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,9 @@ def _search(
         return None
     # The first of the largest is the loosest; added up in another order, equal sums may differ.
     place = np.unravel_index(np.where(reaches, seconds.round(3), -1.0).argmax(), seconds.shape)
-    limits = {name: _limit(name, int(n)) for name, n in zip(names, place, strict=True)}
+    limits: dict[str, Any] = {
+        name: _limit(name, int(n)) for name, n in zip(names, place, strict=True)
+    }
     return replace(loose, **limits)
 
 
