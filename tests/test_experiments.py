@@ -29,7 +29,7 @@ def reproduced(tmp_path_factory, speech) -> Path:
     """A repository with the package in src/ and two cheap stages of dvc.yaml; to be read only."""
     directory = tmp_path_factory.mktemp("experiments") / "repository"
     shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".gitignore", ".dvcignore"):
+    for name in (".gitignore", ".dvcignore", "forgotten.txt"):
         shutil.copy(ROOT / name, directory)
     import_corpora(directory.parent, speech)
     imported = {f"{key}.path": str(directory.parent / SMALL[key]["path"]) for key in CORPORA}
@@ -59,7 +59,7 @@ def edit(directory: Path, scene: str) -> None:
     """Changes what telecall writes: the scene of every call."""
     code = (ROOT / CODE).read_text(encoding="utf-8")
     assert code.count(LINE) == 1
-    edited = LINE.replace("utterance", f'replace(utterance, scene="{scene}")')
+    edited = LINE.replace("utterance", f'Utterance(**{{**vars(utterance), "scene": "{scene}"}})')
     (directory / CODE).write_text(code.replace(LINE, edited), encoding="utf-8")
 
 

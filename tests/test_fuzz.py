@@ -74,7 +74,7 @@ def account(directory: Path, kind: str, path: Path) -> dict[str, float]:
     )
     assert len(cuts) == len(verdicts.sets)
     assert sum(set_ is None for set_ in verdicts.sets) == len(verdicts.rejected)
-    assert len(list(examples(again, RULES, found, "", "calls"))) == len(cuts)
+    assert len(list(examples(again, RULES, found, {"": ""}, "calls"))) == len(cuts)
     counted.update(entry.reason for entry in rejected)
     counted["read"] += len(cuts)
     return {cut["id"]: cut["duration"] for cut in cuts}

@@ -27,7 +27,10 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "METRICS", tmp_path)
     monkeypatch.setattr(report, "SLICES", tmp_path / "slices")
     params = load_params(Path(__file__).parent.parent / "params.yaml")
-    with pytest.raises(InputError, match=r"base\.json is missing: `dvc pull` brings it"):
+    with pytest.raises(InputError, match=r"data\.json is missing: `dvc pull` brings it"):
+        report.read_findings(params)
+    (tmp_path / "data.json").write_text("{}")
+    with pytest.raises(InputError, match=r"base\.json is missing"):
         report.read_findings(params)
     (tmp_path / "base.json").write_text(json.dumps({name: {"cer": 0.1} for name in TEST_SETS}))
     with pytest.raises(InputError, match=r"slices/base\.json is missing"):

@@ -175,7 +175,7 @@ def test_without_rounds_it_writes_nothing(cut, tmp_path):
     write_params(path, {"unlabelled.rounds": 0})
     run_stage(path, "unlabelled")
     assert list((path / "data" / "unlabelled").iterdir()) == []
-    assert json.loads((path / "metrics" / "unlabelled.json").read_text()) == {}
+    assert json.loads((path / "metrics" / "unlabelled.json").read_text()) == {"rounds": 0}
 
 
 def test_killed_in_the_middle_it_goes_on_and_writes_the_same_bytes(cut, tmp_path):
