@@ -59,7 +59,7 @@ def edit(directory: Path, scene: str) -> None:
     """Changes what telecall writes: the scene of every call."""
     code = (ROOT / CODE).read_text(encoding="utf-8")
     assert code.count(LINE) == 1
-    edited = LINE.replace("utterance", f'Utterance(**{{**vars(utterance), "scene": "{scene}"}})')
+    edited = LINE.replace("utterance", f'Utterance(**vars(utterance) | dict(scene="{scene}"))')
     (directory / CODE).write_text(code.replace(LINE, edited), encoding="utf-8")
 
 

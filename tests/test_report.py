@@ -29,7 +29,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     params = load_params(Path(__file__).parent.parent / "params.yaml")
     with pytest.raises(InputError, match=r"data\.json is missing: `dvc pull` brings it"):
         report.read_findings(params)
-    (tmp_path / "data.json").write_text("{}")
+    (tmp_path / "data.json").write_text(json.dumps({name: {"in": 1} for name in TEST_SETS}))
     with pytest.raises(InputError, match=r"base\.json is missing"):
         report.read_findings(params)
     (tmp_path / "base.json").write_text(json.dumps({name: {"cer": 0.1} for name in TEST_SETS}))
