@@ -36,7 +36,6 @@ from telephone_asr.names import TEST_SETS
 from telephone_asr.params import Params, load_params
 from telephone_asr.scoring import no_speech
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 from telephone_asr.shards import SoundIndex, sound_index
 
 DITHERS = (0.0, 1.0)
@@ -147,17 +146,6 @@ def test_set(root: Path, name: str) -> list[Example]:
 # --- The table
 
 
-def percent(errors: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
-    low, high = bootstrap_interval(errors, speakers, seed=0)
-    rate = sum(errors, ErrorRate()).rate
-    return f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def change(a: Sequence[ErrorRate], b: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
-    difference, low, high = paired_difference(a, b, speakers, seed=0)
-    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -182,9 +170,9 @@ def main() -> None:
         speakers = [e.speaker for e in test_set(root, name)] * arguments.seeds
         for muting in MUTED:
             ways = {way: pooled[(*way, name, muting)] for way in WAYS}
-            cells = [percent(errors, speakers) for errors in ways.values()]
-            cells.append(change(ways[0.0, 0.0], ways[1.0, 1.0], speakers))
-            cells.append(change(ways[1.0, 0.0], ways[1.0, 1.0], speakers))
+            cells = [variants.percent(errors, speakers) for errors in ways.values()]
+            cells.append(variants.change(ways[0.0, 0.0], ways[1.0, 1.0], speakers))
+            cells.append(variants.change(ways[1.0, 0.0], ways[1.0, 1.0], speakers))
             print(f"| {name} | {muting} | {' | '.join(cells)} |")
     cells = [f"{np.mean(silence[way]):.0f}" for way in WAYS]
     print(f"| silence | made up a minute | {' | '.join(cells)} | | |")

@@ -21,8 +21,7 @@ import numpy as np
 
 import variants
 from telephone_asr.names import TEST_SETS
-from telephone_asr.scoring.cer import ErrorRate, errors_of
-from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+from telephone_asr.scoring.cer import errors_of
 
 STAGES = ("train encoder", "train adaptor", "train lora", "evaluate lora")
 MEANS = {
@@ -61,17 +60,6 @@ def measured(root: Path) -> tuple[float, float]:
     return float(made_up), metrics["hotwords"]["100"]["cer"]
 
 
-def percent(errors: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
-    low, high = bootstrap_interval(errors, speakers, seed=0)
-    rate = sum(errors, ErrorRate()).rate
-    return f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def change(a: Sequence[ErrorRate], b: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
-    difference, low, high = paired_difference(a, b, speakers, seed=0)
-    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -94,10 +82,10 @@ def main() -> None:
         for test_set, own in sets.items():
             errors, speakers = [errors_of(one) for one in own], [one["speaker"] for one in own]
             if name == first:
-                cells.append(percent(errors, speakers))
+                cells.append(variants.percent(errors, speakers))
             else:
                 before = [errors_of(one) for one in pooled[first][test_set]]
-                cells.append(change(before, errors, speakers))
+                cells.append(variants.change(before, errors, speakers))
         made_up, listed = np.mean(beside[name], axis=0)
         print(f"| {name} | {' | '.join(cells)} | {made_up:.1f} | {100 * listed:.1f} |")
 

@@ -1,4 +1,5 @@
-"""Copies of the repository with other params, in which the stages run beside one's own work."""
+"""Copies of the repository with other params, in which the stages run beside one's own work, and
+how what comes of them is written down."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from telephone_asr.keys import change_key
+from telephone_asr.scoring.cer import ErrorRate
+from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 
 NEVER = (".venv", ".dvc", ".git", ".scratch", "report")
 TRAINING = ("base", "train encoder", "train adaptor", "train lora")
@@ -51,3 +54,16 @@ def train(root: Path, changes: Sequence[str]) -> None:
     copy(root, changes)
     run(root, TRAINING)
     (root / "trained").touch()
+
+
+def percent(errors: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
+    """Returns a CER in per cent with its 95 % interval by speaker."""
+    low, high = bootstrap_interval(errors, speakers, seed=0)
+    rate = sum(errors, ErrorRate()).rate
+    return f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def change(a: Sequence[ErrorRate], b: Sequence[ErrorRate], speakers: Sequence[str]) -> str:
+    """Returns b less a in points, paired, with the interval."""
+    difference, low, high = paired_difference(a, b, speakers, seed=0)
+    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
