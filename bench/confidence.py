@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 import telephone_asr
 from telephone_asr.calls.page import UNCERTAIN
 from telephone_asr.calls.times import aligned
-from telephone_asr.decoding.corpus import recognise_utterances
+from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import PROMPT_VERBATIM, read_manifest
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.fun_asr_nano import (

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ruamel.yaml import YAML
 
-from repository_fixtures import ROOT, write_params
+from repository_fixtures import ROOT, SMALL, import_corpora, write_params
 from telephone_asr import cli
 
 BRANCH = "higher-lr"
@@ -133,6 +134,24 @@ def commit(directory: Path, message: str) -> None:
 
 def dvc(directory: Path, *arguments: str) -> None:
     shell(directory, sys.executable, "-m", "dvc", *arguments, "--quiet")
+
+
+def write_cheap_pipeline(directory: Path, speech) -> None:
+    """Makes a repository of git with the package in src/, corpora beside it, and of dvc.yaml the
+    stages corpus and telecall."""
+    shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".gitignore", ".dvcignore", "forgotten.txt"):
+        shutil.copy(ROOT / name, directory)
+    import_corpora(directory.parent, speech)
+    imported = {
+        f"{key}.path": str(directory.parent / SMALL[key]["path"])
+        for key in ("corpus.wideband", "corpus.calls")
+    }
+    write_params(directory, SMALL | imported)
+    yaml = YAML()
+    stages = yaml.load(ROOT / "dvc.yaml")["stages"]
+    yaml.dump({"stages": {n: stages[n] for n in ("corpus", "telecall")}}, directory / "dvc.yaml")
+    shell(directory, "git", "init", "--quiet", "--initial-branch", "main")
 
 
 @pytest.fixture(scope="session")

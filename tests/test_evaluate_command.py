@@ -13,6 +13,7 @@ from repository_fixtures import SMALL, write_params
 from speech_fixtures import CALL_RATE_HZ, TEXTS, write_wav
 from telephone_asr import cli
 from telephone_asr.decoding import corpus as scoring_corpus
+from telephone_asr.decoding import utterances as utterances_to_text
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.decoding.spotting import FLOOR, Lists
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
@@ -192,8 +193,8 @@ def test_an_output_is_written_whole_or_not_at_all(evaluate, folder, lines, monke
             raise KeyboardInterrupt
         return recognise(*arguments, **options)
 
-    recognise = scoring_corpus.recognise
-    monkeypatch.setattr(scoring_corpus, "recognise", interrupted)
+    recognise = utterances_to_text.recognise
+    monkeypatch.setattr(utterances_to_text, "recognise", interrupted)
     monkeypatch.setattr(scoring_corpus, "WINDOW", 1)
     with pytest.raises(SystemExit):
         evaluate("--calls", path, "--output", folder / "out.jsonl")
@@ -209,7 +210,7 @@ def test_the_prompt_asks_for_digits_where_the_corpus_has_some(evaluate, folder, 
         prompts.extend(own)
         return [""] * len(own)
 
-    monkeypatch.setattr(scoring_corpus, "recognise", spy)
+    monkeypatch.setattr(utterances_to_text, "recognise", spy)
     lines[3]["text"] = "好的，好的"
     evaluate("--calls", calls(folder, *lines))
     assert prompts == [PROMPT_VERBATIM] * len(lines)  # one of twelve is a slip
@@ -250,7 +251,7 @@ def test_beams_of_the_command_line(evaluate, folder, lines, fitted, make_inputs)
 
 def test_frequent_errors_are_shown_first(evaluate, folder, lines, monkeypatch):
     wrong = [text.replace("您", "你").replace("是", "") for text in TEXTS]
-    monkeypatch.setattr(scoring_corpus, "recognise", lambda *_, **__: wrong)
+    monkeypatch.setattr(utterances_to_text, "recognise", lambda *_, **__: wrong)
     printed, _ = evaluate("--calls", calls(folder, *lines))
     head, shown = printed.split("most frequent errors:\n")
     assert [line.split() for line in shown.splitlines()] == [

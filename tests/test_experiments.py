@@ -14,11 +14,10 @@ from dvc.api import DVCFileSystem
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from repository_fixtures import ROOT, SMALL, import_corpora, write_params
-from review_fixtures import commit, shell
+from repository_fixtures import ROOT
+from review_fixtures import commit, shell, write_cheap_pipeline
 from telephone_asr.shards import count_shards, read_cuts
 
-CORPORA = ("corpus.wideband", "corpus.calls")
 CODE = "src/telephone_asr/stages/telecall.py"
 LINE = "            yield at_telephone_rate(utterance)\n"
 WAIT_S = 900
@@ -28,16 +27,7 @@ WAIT_S = 900
 def reproduced(tmp_path_factory, speech) -> Path:
     """A repository with the package in src/ and two cheap stages of dvc.yaml; to be read only."""
     directory = tmp_path_factory.mktemp("experiments") / "repository"
-    shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".gitignore", ".dvcignore", "forgotten.txt"):
-        shutil.copy(ROOT / name, directory)
-    import_corpora(directory.parent, speech)
-    imported = {f"{key}.path": str(directory.parent / SMALL[key]["path"]) for key in CORPORA}
-    write_params(directory, SMALL | imported)
-    yaml = YAML()
-    stages = yaml.load(ROOT / "dvc.yaml")["stages"]
-    yaml.dump({"stages": {n: stages[n] for n in ("corpus", "telecall")}}, directory / "dvc.yaml")
-    shell(directory, "git", "init", "--quiet", "--initial-branch", "main")
+    write_cheap_pipeline(directory, speech)
     dvc(directory, "init", "--quiet")
     dvc(directory, "repro", "--quiet")
     commit(directory, "reproduced")

@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zlib
@@ -11,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
-from ruamel.yaml import YAML
 
-from repository_fixtures import ROOT, SMALL, import_corpora, run_stage, write_params
-from review_fixtures import commit, shell
+from repository_fixtures import SMALL, run_stage
+from review_fixtures import commit, write_cheap_pipeline
 from telephone_asr.commands import forget
 from telephone_asr.corpora import lists
 from telephone_asr.corpora.forgotten import add_forgotten, line_of, read_forgotten
@@ -24,8 +22,6 @@ from telephone_asr.paths import FORGOTTEN, RAW, SHARDS
 from telephone_asr.shards import read_cuts, sound_index
 from telephone_asr.stages.train import SOURCES
 
-CORPORA = ("corpus.wideband", "corpus.calls")
-STAGES = ("corpus", "telecall")
 TEXT = "请叫我林黛玉"  # of one utterance alone
 
 
@@ -105,20 +101,11 @@ def test_the_checkpoints_that_heard_it_are_those_that_are_trained_on_its_corpus(
 def pushed(tmp_path_factory, speech) -> Path:
     """A repository after two of its stages, pushed to a remote; one call says TEXT."""
     directory = tmp_path_factory.mktemp("forget") / "repository"
-    shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".gitignore", ".dvcignore", "forgotten.txt"):
-        shutil.copy(ROOT / name, directory)
-    import_corpora(directory.parent, speech)
+    write_cheap_pipeline(directory, speech)
     calls = directory.parent / SMALL["corpus.calls"]["path"]
     rows = calls.read_bytes().split(b"\n")
     rows[2] = json.dumps({**json.loads(rows[2]), "text": TEXT}, ensure_ascii=False).encode()
     calls.write_bytes(b"\n".join(rows))
-    imported = {f"{key}.path": str(directory.parent / SMALL[key]["path"]) for key in CORPORA}
-    write_params(directory, SMALL | imported)
-    yaml = YAML()
-    stages = yaml.load(ROOT / "dvc.yaml")["stages"]
-    yaml.dump({"stages": {name: stages[name] for name in STAGES}}, directory / "dvc.yaml")
-    shell(directory, "git", "init", "--quiet", "--initial-branch", "main")
     run(directory, f"{sys.executable} -m dvc init --quiet")
     run(
         directory, f"{sys.executable} -m dvc remote add --default storage {directory.parent}/remote"

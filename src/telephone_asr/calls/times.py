@@ -9,7 +9,12 @@ import torch
 
 from telephone_asr.calls.recording import Piece
 from telephone_asr.calls.turns import Character, Turn
-from telephone_asr.decoding.alignment import middles, spread_over_characters, token_rows
+from telephone_asr.decoding.alignment import (
+    aligned_probabilities,
+    middles,
+    spread_over_characters,
+    token_rows,
+)
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_tokens
 from telephone_asr.scoring.cut_off import CutOff
 
@@ -68,10 +73,7 @@ def aligned(
     first = max(0, rows[0][0] - REACH_ROWS)
     last = min(len(log_probs), rows[-1][1] + 1 + REACH_ROWS)
     borders = spread_over_characters(nano, text, tokens, [first, *middles(rows), last])
-    likely = [
-        float(log_probs[begin : end + 1, token].max().exp())
-        for token, (begin, end) in zip(tokens, rows, strict=True)
-    ]
+    likely = aligned_probabilities(log_probs, tokens, rows)
     # Each token is given so many rows that each of its characters has one: they name the token.
     places = spread_over_characters(nano, text, tokens, [WIDE * n for n in range(len(tokens) + 1)])
     return borders, [

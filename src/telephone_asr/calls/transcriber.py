@@ -17,7 +17,7 @@ from telephone_asr.calls.turns import Call, Turn
 from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.corpora.values import shown
-from telephone_asr.decoding.corpus import recognise_utterances
+from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.fun_asr_nano import Rows

@@ -46,6 +46,17 @@ def character_borders(
     return borders
 
 
+def aligned_probabilities(
+    log_probs: torch.Tensor, tokens: Sequence[int], rows: Sequence[tuple[int, int]]
+) -> list[float]:
+    """Returns the largest probability that each token has in the rows that it is aligned with, as
+    `token_rows` returns them."""
+    return [
+        float(log_probs[begin : end + 1, token].max().exp())
+        for token, (begin, end) in zip(tokens, rows, strict=True)
+    ]
+
+
 def spread_over_characters(
     nano: FunASRNano, text: str, tokens: list[int], borders: list[int]
 ) -> list[int]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from telephone_asr.corpora.items import Item, load_all
-from telephone_asr.decoding.recognise import Look, recognise
-from telephone_asr.decoding.spotting import FLOOR, Lists
+from telephone_asr.decoding.spotting import FLOOR
+from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import is_written, prompt_for
 from telephone_asr.manifests.text import English, clean_transcript
-from telephone_asr.model.frontend import Frontend, fbank_frames, feature_rows
+from telephone_asr.model.frontend import Frontend, fbank_frames
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import Rejected, Utterance
@@ -70,35 +70,6 @@ def score_items(
         )
         errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)
-
-
-def recognise_utterances(
-    nano: FunASRNano,
-    frontend: Frontend,
-    utterances: Sequence[Utterance],
-    prompt: str,
-    batch_size: int,
-    max_tokens: int,
-    beams: int = 1,
-    look: Look | None = None,
-    hotwords: Sequence[str] = (),
-    hotword_floor: float | None = FLOOR,
-    doubt: Doubt | None = None,
-) -> list[str]:
-    """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
-    lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
-    return recognise(
-        nano,
-        lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
-        [feature_rows(len(u.samples), u.sample_rate_hz, frontend.fs) for u in utterances],
-        [prompt] * len(utterances),
-        batch_size,
-        max_tokens,
-        beams=beams,
-        look=look,
-        hotwords=lists,
-        doubt=doubt,
-    )
 
 
 def _checked(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from telephone_asr.decoding.alignment import token_rows
+from telephone_asr.decoding.alignment import aligned_probabilities, token_rows
 from telephone_asr.decoding.confidence import token_probabilities
 from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs, ctc_tokens
 
@@ -61,8 +61,6 @@ def _by_branch(nano: FunASRNano, log_probs: torch.Tensor, text: str) -> float:
     that it is aligned with; 0 where it cannot be aligned, 1 where it has no tokens."""
     tokens = ctc_tokens(nano, text)
     rows = token_rows(log_probs, tokens, nano.model.blank_id)
-    found = [
-        float(log_probs[begin : end + 1, token].max().exp())
-        for token, (begin, end) in zip(tokens, rows, strict=False)
-    ]
-    return sum(found) / len(tokens) if tokens else 1.0
+    if not rows:
+        return 0.0 if tokens else 1.0
+    return sum(aligned_probabilities(log_probs, tokens, rows)) / len(tokens)

@@ -19,12 +19,12 @@ from telephone_asr.decoding.confidence import (
     ctc_score,
     token_probabilities,
 )
-from telephone_asr.decoding.recognise import Look, recognise
-from telephone_asr.decoding.spotting import Lists, likely
+from telephone_asr.decoding.spotting import likely
+from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.text import syllables
 from telephone_asr.measures import measure
-from telephone_asr.model.frontend import Frontend, feature_rows
+from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs
 from telephone_asr.scoring.cer import count_errors, units
 from telephone_asr.scoring.cut_off import CutOff
@@ -35,6 +35,7 @@ from telephone_asr.shards import Utterance, read_shard, require_shards
 from telephone_asr.unlabelled.labels import Label, label_line, read_labels
 
 if TYPE_CHECKING:
+    from telephone_asr.decoding.recognise import Look
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.params import Decode
     from telephone_asr.scoring.options import Scoring
@@ -90,17 +91,10 @@ def _texts(
     look: Look | None = None,
 ) -> list[str]:
     frontend = Frontend(nano.config["frontend_conf"])
-    return recognise(
-        nano,
-        lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
-        [feature_rows(len(u.samples), u.sample_rate_hz, frontend.fs) for u in utterances],
-        [prompt] * len(utterances),
-        decode.batch_size,
-        decode.max_tokens,
-        beams=decode.beams,
+    return recognise_utterances(
+        *(nano, frontend, utterances, prompt),
+        **vars(decode),
         look=look,
-        hotwords=Lists([decode.hotwords] * len(utterances), decode.hotword_floor),
-        doubt=decode.doubt,
     )
 
 

@@ -1,0 +1,44 @@
+"""Utterances that are in memory to text: of a corpus, of calls, of turns without transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from telephone_asr.decoding.recognise import Look, recognise
+from telephone_asr.decoding.spotting import FLOOR, Lists
+from telephone_asr.model.frontend import Frontend, feature_rows
+from telephone_asr.shards import Utterance
+
+if TYPE_CHECKING:
+    from telephone_asr.model.pretrained import FunASRNano
+    from telephone_asr.params import Doubt
+
+
+def recognise_utterances(
+    nano: FunASRNano,
+    frontend: Frontend,
+    utterances: Sequence[Utterance],
+    prompt: str,
+    batch_size: int,
+    max_tokens: int,
+    beams: int = 1,
+    look: Look | None = None,
+    hotwords: Sequence[str] = (),
+    hotword_floor: float | None = FLOOR,
+    doubt: Doubt | None = None,
+) -> list[str]:
+    """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
+    lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
+    return recognise(
+        nano,
+        lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
+        [feature_rows(len(u.samples), u.sample_rate_hz, frontend.fs) for u in utterances],
+        [prompt] * len(utterances),
+        batch_size,
+        max_tokens,
+        beams=beams,
+        look=look,
+        hotwords=lists,
+        doubt=doubt,
+    )
