@@ -1,11 +1,11 @@
-"""Several machines on one: they train stage 1 together, simulate on one Ray cluster, take Slurm jobs.
+"""Several machines on one: they train together, simulate on one Ray cluster, take Slurm's jobs.
 
     sudo env "PATH=$PATH" python bench/hosts.py train simulate slurm
 
 Each host is a set of Linux namespaces: a network address and a name of its own, its own processes
 and shared memory, and under /mnt a disk that the other does not see. Both clone what is committed
-here, with `telephone-asr profile smallest`, and what the stages before stage 1 made comes to them by
-`dvc pull` from one WebDAV server, a third host. It needs root, iproute2, util-linux,
+here, with `telephone-asr profile smallest`, and what the stages before stage 1 made comes to the
+second by `dvc pull` from a WebDAV server, a third host. It needs root, iproute2, util-linux,
 `pip install -e '.[cluster,servers]'`, and for `slurm` Debian's slurmctld, slurmd, slurm-client and
 munge. Prints a table of what was done and seen. `train power-cut` takes a quarter of an hour more.
 """
@@ -28,7 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = Path(sys.executable)
 ADDRESS = {"first": "10.77.0.1", "second": "10.77.0.2", "storage": "10.77.0.9"}
-# /etc/hosts as on a machine that knows the others' names; gloo looks for its own address there.
+# /etc/hosts of each: gloo looks for its own address there.
 HOSTS = "127.0.0.1 localhost\n" + "".join(
     f"{address} {name}\n" for name, address in ADDRESS.items()
 )
@@ -115,7 +115,7 @@ class Running:
 
     def __init__(self, host: Host, command: list[str], environment: dict[str, str]):
         self.host = host
-        self.log = tempfile.TemporaryFile("w+", errors="replace")
+        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - until its end
         self.process = subprocess.Popen(
             command, env=environment, stdout=self.log, stderr=subprocess.STDOUT
         )
@@ -327,8 +327,8 @@ def refused(first: Host, second: Host) -> None:
     for what, name, old, new in (
         ("another param", "params.yaml", "lr: 1.5e-3", "lr: 1.4e-3"),
         ("a transcript less", "data/manifests/simulated/train.jsonl", None, ""),
-        ("other code", "src/telephone_asr/training/steps.py", "MOST_SKIPPED = 10", "MOST_SKIPPED = 9"),
-    ):  # fmt: skip
+        ("other code", "src/telephone_asr/training/steps.py", "SKIPPED = 10", "SKIPPED = 9"),
+    ):
         path = second.repository / name
         before = path.read_text(encoding="utf-8")
         old = old or before.splitlines(keepends=True)[-1]
