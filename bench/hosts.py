@@ -42,7 +42,8 @@ CHANGES = {
     "corpus.shard_size": "10",
 }
 BOOT = """
-hostname {name} && mount --bind {disk} /mnt && mount -t tmpfs hidden {hidden} &&
+hostname {name} && mount --bind {disk} /mnt && mount --bind {shared} /mnt/shared &&
+mount -t tmpfs hidden {hidden} &&
 mount -t tmpfs shm /dev/shm && mount -t tmpfs run /run && mount --bind /mnt/hosts /etc/hosts &&
 echo up && exec sleep infinity
 """
@@ -68,24 +69,24 @@ class Host:
     def __init__(self, name: str, root: Path):
         self.name, self.root, self.disk = name, root, root / name
         self.repository = self.disk / HERE
-        self.disk.mkdir()
+        (self.disk / "shared").mkdir(parents=True)
         (self.disk / "hosts").write_text(HOSTS)
         self.namespace = f"asr-{name}"
         shell("ip", "netns", "add", self.namespace)
         self.boot()
 
     def boot(self) -> None:
-        boot = BOOT.format(name=self.name, disk=self.disk, hidden=self.root)
+        places = {"disk": self.disk, "shared": self.root / "shared", "hidden": self.root}
+        boot = BOOT.format(name=self.name, **places)
         unshare = "unshare --mount --uts --ipc --pid --fork --mount-proc --kill-child"
         command = ["ip", "netns", "exec", self.namespace, *unshare.split(), "sh", "-c", boot]
         self.holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "up\n"
         (self.init,) = psutil.Process(self.holder.pid).children()
 
-    def start(self, *command: object, **environment: str) -> Running:
-        """Starts a command in the clone."""
+    def start(self, *command: object, place: str = f"/mnt/{HERE}", **environment: str) -> Running:
+        """Starts a command, in the clone."""
         enter = ["nsenter", "--all", "--target", str(self.init.pid)]
-        place = f"/mnt/{HERE}" if self.repository.exists() else "/mnt"
         words = [*enter, f"--wdns={place}", *map(str, command)]
         return Running(self, words, os.environ | ENVIRONMENT | environment)
 
@@ -149,6 +150,7 @@ def plug_in(host: Host) -> None:
 
 def make_hosts(root: Path) -> tuple[Host, Host]:
     """Makes storage and two machines; the second has all from git and the storage."""
+    (root / "shared").mkdir()
     storage = Host("storage", root)
     shell("ip", "-n", ADDRESS_SPACE, "link", "add", "switch", "type", "bridge")
     for device in ("lo", "switch"):
@@ -159,6 +161,7 @@ def make_hosts(root: Path) -> tuple[Host, Host]:
     storage.start(
         *(PYTHON, "-m", "wsgidav.server.server_cli", "--host", ADDRESS["storage"]),
         *("--port", "8080", "--root", "/mnt/root", "--auth", "anonymous"),
+        place="/mnt",
     )
     first, second = Host("first", root), Host("second", root)
     for host in (first, second):
@@ -224,7 +227,10 @@ def checked(ends: list[tuple[int, str]]) -> list[str]:
 
 def made(host: Host, part: str = "encoder") -> str:
     """The hash of a checkpoint's files; none where there is none."""
-    directory = host.repository / "models" / part
+    return hash_of(host.repository / "models" / part)
+
+
+def hash_of(directory: Path) -> str:
     files = sorted(path for path in directory.glob("**/*") if path.is_file())
     if not files:
         return "nothing"
@@ -238,9 +244,13 @@ def forget(*hosts: Host, part: str = "encoder") -> None:
 
 def wait_for_state(host: Host) -> None:
     """Returns in the middle: when a state has been saved, with more steps to come."""
-    while not list(host.repository.glob(".scratch/encoder-*/state.pt")):
-        time.sleep(0.05)
+    wait_for(host.repository, ".scratch/encoder-*/state.pt")
     time.sleep(1)
+
+
+def wait_for(directory: Path, pattern: str) -> None:
+    while not list(directory.glob(pattern)):
+        time.sleep(0.05)
 
 
 def last_words(said: str) -> str:
@@ -347,6 +357,114 @@ def refused(first: Host, second: Host) -> None:
         )
 
 
+# --- Simulation on a Ray cluster
+
+RAY = PYTHON.with_name("ray")
+RAY_PORT = 6379
+SHARED = f"/mnt/shared/{HERE}"  # on a disk that both see
+
+
+def simulation(first: Host, second: Host) -> None:
+    expected = made(first, "data/simulated")
+    cluster(first, second)
+    place = {"RAY_ADDRESS": f"{ADDRESS['first']}:{RAY_PORT}"}
+    stage = (PYTHON, "-m", "telephone_asr.stages.simulate")
+    code, said = first.start(*stage, **place).end()
+    row("a Ray cluster of two, each its own disk", f"ends with {code}: {last_words(said)}")
+
+    ignored = shutil.ignore_patterns(".dvc", ".scratch", "models", "metrics")
+    repository = first.root / "shared" / HERE
+    shutil.copytree(first.repository, repository, ignore=ignored)
+    alone, one_s = simulated(first.start(*stage, place=SHARED), repository)
+    row("one machine", f"{same(alone, expected)} as `dvc repro` made; {one_s:.0f} s")
+    both_, two_s = simulated(first.start(*stage, place=SHARED, **place), repository)
+    row("a Ray cluster of two, one disk", f"{same(both_, expected)}; {two_s:.0f} s")
+    for what in ("kill -9 of all on the second", "the second's line goes dead"):
+        running = first.start(*stage, place=SHARED, **place)
+        wait_for(repository, ".scratch/simulate-*/shards/cuts.*")
+        if "line" in what:
+            second.line("down")
+        second.kill()
+        after, seconds = simulated(running, repository)
+        row(f"{what}, in the middle", f"{same(after, expected)}; {seconds:.0f} s")
+        second.line("up")
+        second.boot()
+        second.run(*WORKER)
+
+
+def simulated(running: Running, repository: Path) -> tuple[str, float]:
+    """The hash of what a simulation makes, and how long it took."""
+    checked([running.end()])
+    directory = repository / "data/simulated"
+    result = hash_of(directory)
+    shutil.rmtree(directory)
+    return result, time.monotonic() - running.started
+
+
+WORKER = (RAY, "start", "--address", f"{ADDRESS['first']}:{RAY_PORT}", "--num-cpus", 1,
+          "--node-ip-address", ADDRESS["second"], "--temp-dir", "/run/ray")  # fmt: skip
+
+
+def cluster(first: Host, second: Host) -> None:
+    """Starts Ray on both: one core each."""
+    first.run(
+        *(RAY, "start", "--head", "--port", RAY_PORT, "--num-cpus", 1, "--temp-dir", "/run/ray"),
+        *("--node-ip-address", ADDRESS["first"], "--include-dashboard", "false"),
+    )
+    second.run(*WORKER)
+
+
+# --- Slurm
+
+SLURM = """
+ClusterName=asr
+SlurmctldHost=first
+SlurmUser=root
+AuthType=auth/munge
+StateSaveLocation=/mnt/slurm
+SlurmdSpoolDir=/mnt/slurm
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmctldLogFile=/mnt/slurm/slurmctld.log
+SlurmdLogFile=/mnt/slurm/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SlurmdTimeout=10
+ReturnToService=2
+NodeName=first,second CPUs=1 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES State=UP
+"""
+
+
+def slurm(first: Host, second: Host) -> None:
+    """Has Slurm run slurm/train.sbatch on both."""
+    forget(first, second)
+    key = os.urandom(128)
+    for host in (first, second):
+        (host.disk / "slurm").mkdir()
+        (host.disk / "slurm/slurm.conf").write_text(SLURM)
+        (host.disk / "slurm/munge.key").write_bytes(key)
+        (host.disk / "slurm/munge.key").chmod(0o600)
+    configuration = {"SLURM_CONF": "/mnt/slurm/slurm.conf"}
+    daemons(first, "slurmctld", **configuration)
+    daemons(second, **configuration)
+    first.run("sbatch", "--wait", "slurm/train.sbatch", "encoder", **configuration)
+    (log,) = first.repository.glob("slurm-*.log")
+    row(
+        "slurm/train.sbatch on two nodes",
+        f"the checkpoint {made(first)}: {last_words(log.read_text())}",
+    )
+
+
+def daemons(host: Host, *more: str, **environment: str) -> None:
+    host.run("mkdir", "-p", "/run/munge")
+    host.run("munged", "--force", "--key-file=/mnt/slurm/munge.key", "--seed-file=/run/munge/seed",
+             "--log-file=/run/munge/log", "--pid-file=/run/munge/pid")  # fmt: skip
+    for daemon in (*more, "slurmd"):
+        host.run(daemon, **environment)
+
+
 CHECKS = ("train", "power-cut", "simulate", "slurm")
 
 
@@ -362,6 +480,10 @@ def main() -> None:
         row("---", "---")
         if "train" in a.checks:
             training(first, second, "power-cut" in a.checks)
+        if "simulate" in a.checks:
+            simulation(first, second)
+        if "slurm" in a.checks:
+            slurm(first, second)
     finally:
         for name in ADDRESS:
             for pid in subprocess.run(

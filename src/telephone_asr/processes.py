@@ -64,6 +64,16 @@ def check_processes(train: Train, gpus: int) -> None:
         )
 
 
+def check_shared_out(train: Train, started: int) -> None:
+    """Raises InputError where a step's batches cannot be shared out over the processes that a
+    launcher has started."""
+    if train.batches_per_step % started:
+        raise InputError(
+            f"params.yaml: train.batches_per_step: expected a multiple of {started}, the processes "
+            f"that were started, got {train.batches_per_step}; set train.processes, too."
+        )
+
+
 def accelerator(precision: str) -> Accelerator:
     """Returns accelerate's view of this process: its device, and its place among the stage's.
 

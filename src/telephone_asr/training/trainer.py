@@ -11,7 +11,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.params import Params
 from telephone_asr.paths import METRICS, OWN_SCRATCH, SCRATCH
-from telephone_asr.processes import accelerator, check_same, of_main, put_together
+from telephone_asr.processes import accelerator, check_same, check_shared_out, of_main, put_together
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.training.curves import curves
 from telephone_asr.training.inputs import VERSIONS, Inputs
@@ -47,6 +47,7 @@ class Trainer:
         require(params.train.track)
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
+        check_shared_out(params.train, self.accelerator.num_processes)
         self.is_main = self.accelerator.is_main_process
         self._share = self.accelerator.process_index, self.accelerator.num_processes
         self._inputs = Inputs(plan, params, nano, self.accelerator)
