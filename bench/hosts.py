@@ -444,6 +444,8 @@ def slurm(first: Host, second: Host) -> None:
     for host in (first, second):
         (host.disk / "slurm").mkdir()
         (host.disk / "slurm/slurm.conf").write_text(SLURM)
+        # The other kind wants systemd.
+        (host.disk / "slurm/cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (host.disk / "slurm/munge.key").write_bytes(key)
         (host.disk / "slurm/munge.key").chmod(0o600)
     configuration = {"SLURM_CONF": "/mnt/slurm/slurm.conf"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -135,10 +136,12 @@ def _among_others(main: Callable[[], None]) -> None:
     except (RuntimeError, torch.distributed.DistError) as error:
         if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
             raise
+        # Without gloo's place in its own code, and its advice.
+        cause = re.sub(r"^\[\S+\] ", "", str(error)).partition(". ")[0]
         raise InputError(
             f"on {platform.node()}: another process of this work has ended or cannot be reached "
-            f"({' '.join(str(error).split())}): see what it said, and start all of them again; "
-            "they go on from the last state that was saved."
+            f"({cause}): see what it said, and start all of them again; they go on from the last "
+            "state that was saved."
         ) from None
 
 
