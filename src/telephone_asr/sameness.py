@@ -122,6 +122,13 @@ def twins(
     return {i: sorted(others) for i, others in found.items()}
 
 
+def word_keys(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the keys that words give, two of them each, and where."""
+    first, second = own[:-KEY_LAG].astype(np.uint32), own[KEY_LAG:]
+    at = np.flatnonzero((first != 0) & (second != 0))
+    return first[at] << 16 | second[at], at.astype(np.int32)
+
+
 def _candidates(recordings: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
     """Yields pairs of recordings that share a key, and by how much the second begins later."""
     passes = 1 + sum(map(len, recordings)) // KEYS_AT_ONCE
@@ -129,12 +136,11 @@ def _candidates(recordings: Sequence[np.ndarray]) -> Iterator[tuple[int, int, in
         none = np.zeros(0, dtype=np.int64)
         keys, owners, places = [none], [none], [none]
         for number, recording in enumerate(recordings):
-            first, second = recording[:-KEY_LAG].astype(np.uint32), recording[KEY_LAG:]
-            key = first << 16 | second
-            at = np.flatnonzero((first != 0) & (second != 0) & (key % passes == own))
-            keys.append(key[at])
-            owners.append(np.full(len(at), number, dtype=np.uint32))
-            places.append(at.astype(np.int32))
+            key, at = word_keys(recording)
+            now = key % passes == own
+            keys.append(key[now])
+            owners.append(np.full(np.count_nonzero(now), number, dtype=np.uint32))
+            places.append(at[now])
         yield from _pairs(*map(np.concatenate, (keys, owners, places)))
 
 

@@ -16,7 +16,8 @@ import torch
 
 from telephone_asr.decoding.alignment import aligned_probabilities, token_rows
 from telephone_asr.decoding.confidence import token_probabilities
-from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs, ctc_tokens
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.model.fun_asr_nano import ctc_tokens
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
@@ -25,29 +26,20 @@ if TYPE_CHECKING:
 
 @torch.inference_mode()
 def believed(
-    nano: FunASRNano, prompts: Sequence[str], texts: Sequence[str], encoded: Rows, limits: Doubt
+    encoded: Encoded, prompts: Sequence[str], texts: Sequence[str], limits: Doubt
 ) -> list[str]:
     """Returns the texts of a batch, empty where both judges are below their limits; all of them,
-    where the model has no CTC branch.
-
-    Args:
-        encoded: what the encoder made of the batch, (B, T, D) and T of each.
-    """
-    believed = list(texts)
-    written = [i for i, text in enumerate(texts) if text]
-    if not (written and nano.has_ctc):
+    where the model has no CTC branch."""
+    nano, believed = encoded.nano, list(texts)
+    if not (any(texts) and nano.has_ctc):
         return believed
-    rows, lengths = encoded
-    longest = int(lengths[written].max())  # the branch takes no more rows than that
-    own = rows[written, :longest], lengths[written]
-    log_probs = ctc_log_probs(nano, *own).float().cpu()
-    found = [
-        _by_branch(nano, row[:length], texts[i])
-        for i, row, length in zip(written, log_probs, own[1].tolist(), strict=True)
+    asked = [
+        i
+        for i, (log_probs, text) in enumerate(zip(encoded.log_probs, texts, strict=True))
+        if text and _by_branch(nano, log_probs.float().cpu(), text) < limits.ctc
     ]
-    asked = [i for i, one in zip(written, found, strict=True) if one < limits.ctc]
     if asked:
-        again = rows[asked], lengths[asked]
+        again = encoded.rows[asked], encoded.lengths[asked]
         own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
         likely = token_probabilities(nano, own_prompts, own_texts, again)
         for i, one in zip(asked, likely, strict=True):

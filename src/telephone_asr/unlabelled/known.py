@@ -11,7 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from telephone_asr.sameness import ALIKE, FEWEST, HOP, KEY_LAG, MAX_DIFFERENT, RATE_HZ, alike, words
+from telephone_asr.sameness import (
+    ALIKE,
+    FEWEST,
+    HOP,
+    MAX_DIFFERENT,
+    RATE_HZ,
+    alike,
+    word_keys,
+    words,
+)
 from telephone_asr.shards import SoundIndex, sound_index
 
 PIECE_S = 50  # of an utterance whose words are taken at a time: they tell of no more than a minute
@@ -37,7 +46,7 @@ class KnownSounds:
             for first in range(0, len(samples), PIECE_S * rate_hz):
                 own = words(samples[first : first + PIECE_S * rate_hz], rate_hz)
                 self._pieces.append((key, first / rate_hz, own))
-        keys, places = zip(*(_keys(own) for _, _, own in self._pieces), strict=True)
+        keys, places = zip(*(word_keys(own) for _, _, own in self._pieces), strict=True)
         owners = [np.full(len(at), number) for number, at in enumerate(places)]
         self._keys = np.concatenate(keys)
         order = np.argsort(self._keys, kind="stable")
@@ -61,7 +70,7 @@ class KnownSounds:
 
     def _candidates(self, own: np.ndarray) -> Iterator[tuple[int, int]]:
         """Yields pieces that share keys with the words, and by how much they begin later."""
-        keys, at = _keys(own)
+        keys, at = word_keys(own)
         first = np.searchsorted(self._keys, keys, side="left")
         counts = np.searchsorted(self._keys, keys, side="right") - first
         rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
@@ -73,13 +82,6 @@ class KnownSounds:
             tried[number] = tried.get(number, 0) + 1
             if tried[number] <= OFFSETS:
                 yield number, offset
-
-
-def _keys(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the keys that words give, two of them each, and where."""
-    first, second = own[:-KEY_LAG].astype(np.uint32), own[KEY_LAG:]
-    at = np.flatnonzero((first != 0) & (second != 0))
-    return first[at] << 16 | second[at], at.astype(np.int32)
 
 
 def _shared(a: np.ndarray, b: np.ndarray, offset: int) -> tuple[int, int] | None:
