@@ -1,4 +1,4 @@
-"""Adaptor and LoRA anew, on turns that the model wrote down: what is trained on, and what of it."""
+"""The three parts anew, on turns that the model wrote down: what is trained on, and what of it."""
 
 import json
 import os
@@ -83,10 +83,12 @@ def test_a_round_trains_all_parts_on_what_is_kept_and_final_is_made_of_it(adapte
         note = json.loads(Path(f"models/rounds/1/{part}/checkpoint.json").read_text())
         assert Path(f"metrics/train/rounds/1/{part}/metrics.json").is_file()
     assert note["stands_on"]["base"] == file_sha256(Path("models/base/model.pt"))
-    for part in ("encoder", "adaptor"):
-        weights = file_sha256(Path(f"models/rounds/1/{part}/{part}.safetensors"))
-        assert note["stands_on"][part] == weights
-        assert weights != file_sha256(Path(f"models/{part}/{part}.safetensors"))
+    hashes = {
+        part: file_sha256(Path(f"models/rounds/1/{part}/{part}.safetensors"))
+        for part in ("encoder", "adaptor")
+    }
+    assert {part: note["stands_on"][part] for part in hashes} == hashes
+    assert hashes["encoder"] != file_sha256(Path("models/encoder/encoder.safetensors"))
     metrics = json.loads(Path("metrics/self_train.json").read_text())
     assert metrics["1"]["turns"] == len(kept)
     assert metrics["1"]["lora_valid_cer"] == note["valid_cer"]
@@ -189,12 +191,12 @@ def test_a_killed_round_goes_on_with_the_part_that_is_trained(adapted, monkeypat
     assert os.listdir(".scratch") == ["frozen"]
 
 
-def test_a_rounds_checkpoint_stands_on_its_own_adaptor(adapted):
+def test_a_rounds_checkpoints_stand_on_one_another(adapted):
     run_stage(adapted, "self_train")
     options = vars(load_params().frontend)
     assert parts.last_round(Path("models")) == 1
     shutil.copytree("models/adaptor", "models/rounds/1/adaptor", dirs_exist_ok=True)
-    with pytest.raises(InputError, match="lora was trained on another adaptor"):
+    with pytest.raises(InputError, match="adaptor was trained on another encoder"):
         parts.load_checkpoint(Path("models"), "lora", **options, round_=1)
     shutil.rmtree("models/rounds/1/adaptor")
     with pytest.raises(InputError, match=r"rounds/1/adaptor holds no checkpoint.*self_train"):
