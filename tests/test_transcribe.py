@@ -197,7 +197,7 @@ def test_two_processes_write_what_one_writes(transcribe, folder, monkeypatch):
     assert len(alone[1].splitlines()) == 2
 
 
-def test_killed_it_goes_on_where_it_was(folder, fitted_directory):
+def test_killed_it_goes_on_where_it_was(transcribe, folder, fitted_directory):
     (folder / "broken.wav").unlink()
     for n in range(30):
         shutil.copy(folder / "monday" / "a.wav", folder / f"call-{n:02}.wav")
@@ -213,7 +213,8 @@ def test_killed_it_goes_on_where_it_was(folder, fitted_directory):
     assert before
     for path in before:
         json.loads(path.read_text("utf-8"))
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    code, _, errors = transcribe(folder, "--format", "json")
+    assert (code, errors) == (0, [])
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     assert set(after) == wanted
     assert before.items() <= after.items()

@@ -90,15 +90,26 @@ def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float
     return float(np.abs(across).max() / energy) if energy > 0 else 0.0
 
 
-def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
-    """Returns whether two recordings' words are nearly the same where b begins `offset` later."""
-    n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
-    a, b = a[max(0, offset) :], b[max(0, -offset) :]
+def same_words(
+    a: np.ndarray, b: np.ndarray, offset: int, fewest: float = FEWEST
+) -> tuple[int, int] | None:
+    """Returns first word in `a`, and how many, of what two sounds have in common where b begins
+    `offset` words later; None where their words are not nearly the same there, or fewer are loud in
+    both."""
+    first = max(0, offset)
+    a, b = a[first:], b[first - offset :]
     n = min(len(a), len(b))
     both = (a[:n] != 0) & (b[:n] != 0)
-    if np.count_nonzero(both) < max(FEWEST, MIN_OVERLAP * n_loud):
-        return False
-    return np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16 <= MAX_DIFFERENT
+    if np.count_nonzero(both) < fewest:
+        return None
+    different = np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16
+    return (first, n) if different <= MAX_DIFFERENT else None
+
+
+def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
+    """Returns whether most of two recordings is nearly the same where b begins `offset` later."""
+    n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
+    return same_words(a, b, offset, max(FEWEST, MIN_OVERLAP * n_loud)) is not None
 
 
 def twins(

@@ -11,16 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from telephone_asr.sameness import (
-    ALIKE,
-    FEWEST,
-    HOP,
-    MAX_DIFFERENT,
-    RATE_HZ,
-    alike,
-    word_keys,
-    words,
-)
+from telephone_asr.sameness import ALIKE, HOP, RATE_HZ, alike, same_words, word_keys, words
 from telephone_asr.shards import SoundIndex, sound_index
 
 PIECE_S = 50  # of an utterance whose words are taken at a time: they tell of no more than a minute
@@ -58,7 +49,7 @@ class KnownSounds:
         where they have none's. own: their words."""
         for number, offset in self._candidates(own):
             name, start_s, other = self._pieces[number]
-            span = _shared(own, other, offset)
+            span = same_words(own, other, offset)
             if span is None:
                 continue
             known, known_hz = self._sounds.read(name)
@@ -82,21 +73,6 @@ class KnownSounds:
             tried[number] = tried.get(number, 0) + 1
             if tried[number] <= OFFSETS:
                 yield number, offset
-
-
-def _shared(a: np.ndarray, b: np.ndarray, offset: int) -> tuple[int, int] | None:
-    """Returns first word in `a`, and how many, of what two sounds have in common where b begins
-    `offset` words later; None where their words are not nearly the same there."""
-    first = max(0, offset)
-    n = min(len(a) - first, len(b) - (first - offset))
-    if n <= 0:
-        return None
-    one, other = a[first : first + n], b[first - offset : first - offset + n]
-    both = (one != 0) & (other != 0)
-    if np.count_nonzero(both) < FEWEST:
-        return None
-    different = np.bitwise_count(one[both] ^ other[both]).mean() / 16
-    return (first, n) if different <= MAX_DIFFERENT else None
 
 
 def _cut(samples: np.ndarray, rate_hz: int, start_s: float, n_words: int) -> np.ndarray:
