@@ -173,7 +173,7 @@ def test_errors() -> list[ErrorRate]:
     dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
     decode = params.decode
     sizes = decode.batch_size, decode.max_tokens
-    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, doubt=decode.doubt)
+    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=decode.branch)
     return score([example.text for example in examples], texts, **vars(params.scoring))
 
 

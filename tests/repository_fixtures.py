@@ -123,7 +123,7 @@ SMALL = {
     "train.lora.epochs": 2,
     "train.lora.r": 4,
     "decode.max_tokens": 6,
-    "decode.doubt": None,  # so raw a model believes nothing that it writes
+    "decode.branch": None,  # so raw a model believes nothing that it writes
 }
 
 

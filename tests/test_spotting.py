@@ -13,7 +13,7 @@ from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import recognise, transcribe
 from telephone_asr.decoding.spotting import FLOOR, Lists, likelihoods, likely
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_tokens, encode
-from telephone_asr.params import Doubt
+from telephone_asr.params import Branch, Doubt
 
 BLANK = 0
 
@@ -117,6 +117,14 @@ def test_the_branch_hears_each_batch_once_for_whoever_asks(fitted, make_inputs):
     def look(indices, prompts, texts, encoded):
         shown.extend(zip(indices, map(len, encoded.log_probs), strict=True))
 
-    transcribe(fitted, inputs, 5, 12, hotwords=listed, look=look, doubt=Doubt(ctc=1.0, llm=0.0))
+    transcribe(
+        fitted,
+        inputs,
+        5,
+        12,
+        hotwords=listed,
+        look=look,
+        branch=Branch(Doubt(ctc=1.0, llm=0.0), None),
+    )
     assert len(heard) == 3
     assert sorted(shown) == list(enumerate(inputs.lengths))

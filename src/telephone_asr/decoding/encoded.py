@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch as the encoder's output, which hotwords, doubt, labels and times are looked up in."""
+    """A batch as the encoder's output, which hotwords, labels and times are looked up in."""
 
     nano: FunASRNano
     rows: torch.Tensor  # (B, T, D), padded

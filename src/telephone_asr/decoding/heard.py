@@ -51,7 +51,7 @@ def listen(
         beams=decode.beams,
         hotwords=Lists(words, decode.hotword_floor) if words else None,
         look=look if kept else None,
-        doubt=decode.doubt,
+        branch=decode.branch,
     )
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 

@@ -19,8 +19,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from telephone_asr.decoding.branch import settled
 from telephone_asr.decoding.confidence import ctc_greedy
-from telephone_asr.decoding.doubt import believed
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.spotting import Lists, likely
 from telephone_asr.manifests.hotwords import with_hotwords
@@ -38,7 +38,7 @@ from telephone_asr.scoring.cut_off import CutOff
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Doubt
+    from telephone_asr.params import Branch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +61,7 @@ def recognise(
     share: tuple[int, int] = (0, 1),
     look: Look | None = None,
     hotwords: Lists | None = None,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -79,7 +79,7 @@ def recognise(
         look: shown the numbers, prompts and texts of each batch of the language model's, and what
             the encoder made of it.
         hotwords: put into the prompts, as far as they may be in the sound.
-        doubt: below which a text is not written; not where `rows` are the adaptor's.
+        branch: what the CTC branch may change of a text; not where `rows` are the adaptor's.
     """
     texts = [""] * len(lengths)
     rank, processes = share
@@ -90,7 +90,7 @@ def recognise(
         found = _recognise_batch(
             *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
             look and partial(look, indices),
-            *(own_hotwords, doubt),
+            *(own_hotwords, branch),
         )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
@@ -107,7 +107,7 @@ def transcribe(
     beams: int = 1,
     hotwords: Lists | None = None,
     look: Look | None = None,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -116,7 +116,7 @@ def transcribe(
     Args:
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
-        hotwords, look, doubt: as in `recognise`.
+        hotwords, look, branch: as in `recognise`.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
@@ -129,7 +129,7 @@ def transcribe(
         share=share,
         look=look,
         hotwords=hotwords,
-        doubt=doubt,
+        branch=branch,
     )
     for module in was_training:
         module.training = True
@@ -147,7 +147,7 @@ def _recognise_batch(
     beams: int,
     look: Callable[[Sequence[str], Sequence[str], Encoded], None] | None,
     hotwords: Lists | None,
-    doubt: Doubt | None,
+    branch: Branch | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -159,14 +159,15 @@ def _recognise_batch(
         encoded = Encoded(nano, hidden, lengths)
         if by_ctc:
             return [ctc_greedy(nano, log_probs)[0] for log_probs in encoded.log_probs]
+        lists: Sequence[Sequence[str]] = [()] * len(rows)
         if hotwords:
             lists = likely(encoded, hotwords.words, hotwords.floor)
             prompts = [with_hotwords(*both) for both in zip(prompts, lists, strict=True)]
         if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
         texts = transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
-        if doubt and input_stage != "adapted":
-            texts = believed(encoded, prompts, texts, doubt)
+        if branch and input_stage != "adapted":
+            texts = settled(encoded, prompts, texts, lists, branch)
         if look:
             look(prompts, texts, encoded)
         return texts

@@ -1,4 +1,4 @@
-"""What neither the CTC branch nor the language model believes is not written."""
+"""What the CTC branch has to say: what nobody believes is not written, what is short is its own."""
 
 import copy
 from dataclasses import replace
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from telephone_asr.decoding.confidence import token_probabilities
-from telephone_asr.decoding.doubt import believed
+from telephone_asr.decoding.branch import believed, settled
+from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import transcribe
-from telephone_asr.model.fun_asr_nano import encode
-from telephone_asr.params import Doubt
+from telephone_asr.model.fun_asr_nano import ctc_tokens, encode
+from telephone_asr.params import Branch, Doubt, Short
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_a_text_is_not_written_where_both_judges_doubt_it(fitted, heard, means, 
 def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):
     limits = Doubt(ctc=0.9, llm=limit)
     inputs = make_inputs(fitted)
-    alone = transcribe(fitted, inputs, 1, 12, doubt=limits)
-    assert transcribe(fitted, inputs, 5, 12, doubt=limits) == alone
+    alone = transcribe(fitted, inputs, 1, 12, branch=Branch(limits, None))
+    assert transcribe(fitted, inputs, 5, 12, branch=Branch(limits, None)) == alone
     assert alone != transcribe(fitted, inputs, 5, 12)
 
 
@@ -68,6 +68,35 @@ def test_the_longest_of_a_batch_may_be_without_a_text(fitted, heard):
     assert believed(encoded, prompts, some, Doubt(ctc=0.0, llm=1.0)) == some
 
 
+def heard_as(encoded: Encoded, texts: list[str], likely: list[float]) -> Encoded:
+    """Returns a batch of which the branch has these texts, each character so likely."""
+    blank, spelt = encoded.nano.model.blank_id, []
+    for text, own in zip(texts, likely, strict=True):
+        rows = [[blank]]
+        for token in ctc_tokens(encoded.nano, text):
+            rows += [[token], [blank]]
+        probabilities = torch.full((len(rows), encoded.log_probs[0].shape[1]), 1e-9)
+        probabilities[:, blank] = 1 - own
+        probabilities[range(len(rows)), [row[0] for row in rows]] = own
+        spelt.append(probabilities.log())
+    batch = replace(encoded)
+    batch.__dict__["log_probs"] = spelt
+    return batch
+
+
+def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, heard, corpus):
+    prompts, texts, encoded = heard
+    long = next(example.text for example in corpus.examples if len(example.text) > 3)
+    own = [long[0], long[:3], long, long[:2], "", *[long] * (len(texts) - 5)]
+    batch = heard_as(encoded, own, [0.9, 0.8, 0.9, 0.6, 0.9, *[0.9] * (len(texts) - 5)])
+    assert [ctc_greedy(fitted, log_probs)[0] for log_probs in batch.log_probs] == own
+    branch = Branch(None, Short(characters=3, ctc=0.7))
+    none: list[list[str]] = [[]] * len(texts)
+    assert settled(batch, prompts, texts, none, branch) == [*own[:2], *texts[2:]]
+    # Hotwords are for the language model to write.
+    assert settled(batch, prompts, texts, [["王伟"], *none[1:]], branch)[0] == texts[0]
+
+
 def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
     prompts, texts, encoded = heard
     everything = Doubt(ctc=1.0, llm=1.0)
@@ -75,4 +104,6 @@ def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
     without = replace(fitted)
     without.model = copy.copy(fitted.model)
     without.model.ctc_decoder = None
-    assert believed(replace(encoded, nano=without), prompts, texts, everything) == texts
+    branch = Branch(everything, Short(characters=9, ctc=0.0))
+    none: list[list[str]] = [[]] * len(texts)
+    assert settled(replace(encoded, nano=without), prompts, texts, none, branch) == texts
