@@ -26,9 +26,10 @@ from telephone_asr.corpora.items import MAX_HOURS, Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.decoding.alignment import spread_over_characters, token_rows
 from telephone_asr.decoding.confidence import ctc_greedy
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import encode_in_slices
 from telephone_asr.model.frontend import Frontend
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens
+from telephone_asr.model.fun_asr_nano import ctc_text, ctc_tokens
 from telephone_asr.shards import Rejected
 
 if TYPE_CHECKING:
@@ -92,10 +93,9 @@ class _Span:
     score: float
 
 
-@torch.inference_mode()
 def _log_probs(nano: FunASRNano, encoded: torch.Tensor) -> torch.Tensor:
     lengths = torch.tensor([len(encoded)], device=encoded.device)
-    return ctc_log_probs(nano, encoded[None], lengths)[0]
+    return Encoded(nano, encoded[None], lengths).log_probs[0]
 
 
 @torch.inference_mode()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from telephone_asr.dataset.batching import LOWER_BATCH_ROWS, in_order
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.model.devices import enough_memory
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
+from telephone_asr.model.fun_asr_nano import ctc_text, ctc_tokens, encode
 
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import SpeechDataset
@@ -37,11 +38,11 @@ def character_borders(
             hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
             if dataset.input_stage == "features":  # else they are the encoder's outputs
                 hidden, lengths = encode(nano, hidden, lengths)
-            log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
-        for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
+            log_probs = Encoded(nano, hidden, lengths).log_probs
+        for index, own in zip(indices, log_probs, strict=True):
             text = dataset.examples[index].text
             tokens = ctc_tokens(nano, text)
-            by_token = token_borders(row[:length], tokens, nano.model.blank_id)
+            by_token = token_borders(own.cpu(), tokens, nano.model.blank_id)
             borders[index] = spread_over_characters(nano, text, tokens, by_token)
     return borders
 
