@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from telephone_asr.commands import forget
 from telephone_asr.commands.align import MIN_SCORE, align_list
+from telephone_asr.commands.arguments import add_model
 from telephone_asr.commands.trust import suspects, thresholds
 from telephone_asr.commands.why import manifest_there, own_tests, why
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import hashed, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, MODELS, PSEUDO, SHARDS
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, PSEUDO, SHARDS
 from telephone_asr.textfiles import json_lines, printable
 
 
@@ -21,12 +23,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("data", help="what became of the corpora's utterances")
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("why", help="what happened to an utterance, a turn or a recording")
-    task.add_argument("id")
+    task.add_argument("id", metavar="ID", help="as the corpus has it; the report shows some")
     task.set_defaults(run=lambda a: _print(why(a.id)))
 
     task = tasks.add_parser("rejected", help="list what was left out, and why")
     task.add_argument("--reason", help="of this reason alone, such as clipped")
-    task.set_defaults(run=lambda a: _print(rejected(MANIFESTS, a.reason)))
+    task.set_defaults(run=lambda a: _print_rejected(a.reason))
 
     task = tasks.add_parser("freeze", help="keep the ids of the test sets in splits/, for git")
     task.set_defaults(run=lambda _: _print(freeze(MANIFESTS, FROZEN_SPLITS, not _shows_ids())))
@@ -39,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         description="Aligns them by a model's CTC branch and cuts them at pauses: docs/data.md",
     )
     task.add_argument("list", type=Path, metavar="LIST", help="of calls: JSONL or CSV")
-    task.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    add_model(task)
     task.add_argument("--output", type=Path, required=True, metavar="FILE", help="a JSONL of turns")
     task.add_argument(
         "--min-score",
@@ -63,7 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="calls whose transcripts are most likely wrong, the worst first",
         description="Compares them with what a model hears: docs/unlabelled.md",
     )
-    task.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    add_model(task)
     task.add_argument("--first", type=int, default=50, metavar="N", help="(default: 50)")
     task.add_argument(
         "--marked",
@@ -76,6 +78,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(printable(line))
+
+
+def _print_rejected(reason: str | None) -> None:
+    lines = list(rejected(MANIFESTS, reason))
+    _print(lines)
+    if not lines:
+        print(f"nothing is left out{f' as {reason}' if reason else ''}", file=sys.stderr)
 
 
 def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
