@@ -76,7 +76,7 @@ GROUPS = {
     ),
     "Whole calls": (
         "[transcribe.md](transcribe.md).",
-        ("calls", "commands.transcribe", "commands.evaluate_calls"),
+        ("calls", "commands.transcribe", "commands.evaluate_calls", "commands.arguments"),
     ),
     "Calls without transcripts": (
         "[unlabelled.md](unlabelled.md).",

@@ -14,19 +14,20 @@ few characters, and is sure of, is written as it has it, unless there are hotwor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from telephone_asr.decoding.alignment import aligned_probabilities, token_rows
 from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
 from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.errors import InputError
 from telephone_asr.model.fun_asr_nano import ctc_tokens
+from telephone_asr.params import Branch, Doubt, Short
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Branch, Doubt, Short
 
 
 @torch.inference_mode()
@@ -93,3 +94,24 @@ def _short(encoded: Encoded, limits: Short) -> list[str]:
         sure = bool(likely) and sum(likely) / len(likely) > limits.ctc
         texts.append(text if short and sure else "")
     return texts
+
+
+def as_config(branch: Branch | None) -> dict[str, dict[str, Any]]:
+    """Returns it as a section of config.yaml, which goes where the model goes."""
+    return {name: vars(own) for name, own in vars(branch).items() if own} if branch else {}
+
+
+def from_config(config: Mapping[str, Any]) -> Branch | None:
+    """Returns what a model's config.yaml has of `as_config`; None: nothing.
+
+    Raises InputError where a number is missing.
+    """
+    own = config.get("branch_conf") or {}
+    for name, kind in {"doubt": Doubt, "short": Short}.items():
+        if name in own and set(own[name]) != set(kind.__annotations__):
+            raise InputError(
+                f"config.yaml: branch_conf.{name}: expected {' and '.join(kind.__annotations__)}, "
+                "as decode.branch of params.yaml has them."
+            )
+    doubt, short = own.get("doubt"), own.get("short")
+    return Branch(doubt and Doubt(**doubt), short and Short(**short)) if own else None
