@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.model import writing
 from telephone_asr.model.frontend import TELEPHONE_FS, WIDEBAND_FS
