@@ -365,7 +365,7 @@ SHARED = f"/mnt/shared/{HERE}"  # on a disk that both see
 
 
 def simulation(first: Host, second: Host) -> None:
-    expected = made(first, "data/simulated")
+    expected = hash_of(first.repository / "data/simulated")
     cluster(first, second)
     place = {"RAY_ADDRESS": f"{ADDRESS['first']}:{RAY_PORT}"}
     stage = (PYTHON, "-m", "telephone_asr.stages.simulate")
