@@ -1,0 +1,13 @@
+"""What a runtime is given of each utterance that it is checked with."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Call(NamedTuple):
+    """An utterance, as it was recorded, and how to ask for its text."""
+
+    samples: np.ndarray  # int16, mono
+    rate_hz: int
+    verbatim: bool  # with the prompt for texts without digits and punctuation
