@@ -10,14 +10,14 @@ the encoder too. So the two agree only where the caller gives the language model
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from telephone_asr.errors import InputError
-from telephone_asr.exports.calls import Call
+from telephone_asr.exports.calls import Call, Recognise
 from telephone_asr.manifests.hotwords import AFTER, BEFORE
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model.fun_asr_nano import SYSTEM, low_rate_tokens
@@ -191,13 +191,11 @@ def _check_whole(model: Any, weights: dict[str, torch.Tensor]) -> None:
         raise RuntimeError(f"Transformers' Fun-ASR-Nano has other weights: {sorted(odd)[:5]}")
 
 
-def texts(
-    directory: Path, calls: Iterable[Call], max_tokens: int, all_rows: bool = False
-) -> list[str]:
-    """Returns what Transformers' model writes, of the first eighth of the adaptor's rows.
+def load(directory: Path, max_tokens: int, all_rows: bool = False) -> Recognise:
+    """Returns Transformers' model with what was written, given the first eighth of the rows.
 
     Args:
-        all_rows: they are all given to the language model, as the port does by itself.
+        all_rows: it is given all of them, as the port does by itself.
     """
     import torch
     from transformers import AutoProcessor, FunAsrNanoForConditionalGeneration
@@ -205,23 +203,24 @@ def texts(
     processor = AutoProcessor.from_pretrained(directory, local_files_only=True)
     model = FunAsrNanoForConditionalGeneration.from_pretrained(directory, local_files_only=True)
     rate_hz = processor.feature_extractor.sampling_rate
-    written = []
-    with torch.inference_mode():
-        for call in calls:
-            inputs = processor.apply_transcription_request(
-                _resampled(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
+
+    @torch.inference_mode()
+    def recognise(call: Call) -> str:
+        inputs = processor.apply_transcription_request(
+            resampled(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
+        )
+        if all_rows:
+            tokens = model.generate(**inputs, max_new_tokens=max_tokens)
+            tokens = tokens[:, inputs["input_ids"].shape[1] :]
+        else:
+            embeds = speech_rows(model, inputs)
+            mask = torch.ones(embeds.shape[:2], dtype=torch.long)
+            tokens = model.generate(
+                inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_tokens
             )
-            ids = inputs["input_ids"]
-            if all_rows:
-                tokens = model.generate(**inputs, max_new_tokens=max_tokens)[:, ids.shape[1] :]
-            else:
-                embeds = speech_rows(model, inputs)
-                mask = torch.ones(embeds.shape[:2], dtype=torch.long)
-                tokens = model.generate(
-                    inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_tokens
-                )
-            written.append(processor.decode(tokens[0], skip_special_tokens=True).strip())
-    return written
+        return processor.decode(tokens[0], skip_special_tokens=True).strip()
+
+    return recognise
 
 
 def speech_rows(model: Any, inputs: Any) -> torch.Tensor:
@@ -238,7 +237,7 @@ def speech_rows(model: Any, inputs: Any) -> torch.Tensor:
     return torch.cat([before, rows, after])[None]
 
 
-def _resampled(call: Call, rate_hz: int) -> np.ndarray:
+def resampled(call: Call, rate_hz: int) -> np.ndarray:
     """Returns the samples at the rate that the port insists on, resampled as FunASR does it."""
     import torch
     from torchaudio.functional import resample

@@ -7,14 +7,14 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from telephone_asr.exports.byte_pairs import read_byte_pairs
-from telephone_asr.exports.calls import Call
+from telephone_asr.exports.calls import Call, Recognise
+from telephone_asr.manifests.messages import PROMPT
 from telephone_asr.model.pretrained import FunASRNano
 
 CACHE = 1024  # prompt, speech and text, in tokens: a minute of speech is 125 of them
@@ -124,8 +124,8 @@ def write_int8(nano: FunASRNano, directory: Path) -> None:
         small.replace(whole)
 
 
-def texts(directory: Path, nano: FunASRNano, calls: Iterable[Call], max_tokens: int) -> list[str]:
-    """Returns what sherpa-onnx itself writes, with one thread."""
+def load(directory: Path, nano: FunASRNano, max_tokens: int) -> Recognise:
+    """Returns sherpa-onnx itself with what was written, on one thread."""
     import sherpa_onnx
 
     system = {} if nano.config["dataset_conf"].get("sys_prompt", True) else {"system_prompt": ""}
@@ -136,16 +136,17 @@ def texts(directory: Path, nano: FunASRNano, calls: Iterable[Call], max_tokens: 
         tokenizer=str(directory / "tokenizer"),
         sample_rate=nano.config["frontend_conf"]["fs"],
         max_new_tokens=max_tokens,
-        user_prompt="语音转写：",
+        user_prompt=PROMPT,  # its own ends in another colon
         **system,
     )
-    written = []
-    for call in calls:
+
+    def recognise(call: Call) -> str:
         stream = recogniser.create_stream()
         stream.set_option("itn", "0" if call.verbatim else "1")
         lead = np.zeros(round(LEAD_S * call.rate_hz), np.float32)
         samples = call.samples.astype(np.float32) / 32768
         stream.accept_waveform(call.rate_hz, np.concatenate([lead, samples]))
         recogniser.decode_stream(stream)
-        written.append(stream.result.text.strip())
-    return written
+        return stream.result.text.strip()
+
+    return recognise

@@ -6,24 +6,27 @@ What a runtime writes is measured by that runtime, on this machine's CPU. docs/e
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import soundfile
+
 from telephone_asr.errors import InputError
 from telephone_asr.exports import hugging_face, sherpa
-from telephone_asr.exports.calls import Call
+from telephone_asr.exports.calls import Call, Recognise
 from telephone_asr.manifests.messages import PROMPT_VERBATIM, Example, read_manifest
 from telephone_asr.model.pretrained import FunASRNano, load
 from telephone_asr.names import FINAL, TELEPHONE
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
-from telephone_asr.paths import COST, MANIFESTS, METRICS, MODELS, SHARDS
+from telephone_asr.paths import MANIFESTS, METRICS, MODELS, SHARDS
 from telephone_asr.program import run
 from telephone_asr.shards import SoundIndex, sound_index
-from telephone_asr.stages.export import CHECKED, agreement, funasr_texts
+from telephone_asr.stages.export import CHECKED, agreement, load_funasr
 
 EXPORTED = MODELS / "exported"
 FUNASR, TRANSFORMERS, SHERPA, INT8 = "funasr", "transformers", "sherpa_onnx", "sherpa_onnx_int8"
@@ -39,16 +42,13 @@ def main() -> None:
     params = load_params()
     formats = [name for name in dict.fromkeys(params.export.formats) if name != FUNASR]
     require(formats)
-    metrics: dict[str, Any] = {"formats": len(formats)}  # a number, without which it is no metrics
-    costs = dict(metrics)
+    # One number there must be: a file without is none of metrics to `telephone-asr gate`.
+    metrics: dict[str, Any] = {"formats": len(formats)}
     with new_out(EXPORTED) as new:
         new.mkdir(parents=True)
         if formats:
-            measured = make(new, formats, params)
-            metrics |= {name: result for name, (result, _) in measured.items()}
-            costs |= {name: {"real_time_factor": rtf} for name, (_, rtf) in measured.items()}
+            metrics |= make(new, formats, params)
     write_json(METRICS / "export_formats.json", metrics)
-    write_json(COST / "export_formats.json", costs)
 
 
 def require(formats: Sequence[str]) -> None:
@@ -62,10 +62,10 @@ def require(formats: Sequence[str]) -> None:
             )
 
 
-def make(directory: Path, formats: Sequence[str], params: Params) -> dict[str, tuple[dict, float]]:
+def make(directory: Path, formats: Sequence[str], params: Params) -> dict[str, dict]:
     """Writes each format and has its runtime transcribe the calls.
 
-    Returns what was measured of each, FunASR's first, and its real-time factor.
+    Returns what was measured of each, FunASR's first.
     """
     nano = load(MODELS / FINAL, dither=0.0)
     if TRANSFORMERS in formats:
@@ -74,51 +74,72 @@ def make(directory: Path, formats: Sequence[str], params: Params) -> dict[str, t
     examples = examples[:CHECKED]
     sounds = {name: sound_index(SHARDS[name]) for name in TELEPHONE}
     calls = [as_call(e, sounds[e.source]) for e in examples]
-    seconds = sum(len(call.samples) / call.rate_hz for call in calls)
-    tokens = params.decode.max_tokens
     references = [example.text for example in examples]
-    results = {}
+    max_tokens = params.decode.max_tokens
 
-    def measure(name: str, path: Path, texts: Callable[[], list[str]]) -> list[str]:
-        started = time.perf_counter()
-        written = texts()
-        taken = time.perf_counter() - started
-        megabytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) / 2**20
-        compared = agreement(references, theirs or written, written, params.scoring)
-        kept = {key: compared[key] for key in ("utterances", "share_different", "distance")}
-        result = {"cer": compared["funasr_cer"], **kept, "megabytes": round(megabytes, 1)}
-        results[name] = result, round(taken / seconds, 4)
-        print(f"{name}: CER {result['cer']:.4f}, {kept['share_different']:.0%} of the texts differ")
-        return written
-
-    theirs: list[str] = []
-    theirs = measure(
-        *(FUNASR, MODELS / FINAL),
-        lambda: funasr_texts(MODELS / FINAL, examples, sounds, tokens, dither=0.0),
-    )
+    theirs, rtf = transcribe(funasr(MODELS / FINAL, max_tokens), calls)
+    results = {FUNASR: compare(references, theirs, theirs, MODELS / FINAL, rtf, params)}
     for name in formats:
-        for variant, texts in write(name, directory, nano).items():
-            measure(variant, directory / name, lambda texts=texts: texts(calls, tokens))
+        path = directory / name
+        for variant, recognise in write(name, path, nano, max_tokens):
+            texts, rtf = transcribe(recognise, calls)
+            results[variant] = compare(references, theirs, texts, path, rtf, params)
+    for name, result in results.items():
+        print(f"{name}: CER {result['cer']:.4f}, {result['share_different']:.1%} other texts")
     return results
 
 
-Texts = Callable[[Sequence[Call], int], list[str]]
-
-
-def write(name: str, directory: Path, nano: FunASRNano) -> dict[str, Texts]:
-    """Writes a format, and returns how its runtime is run, by what that is called."""
-    path = directory / name
+def write(
+    name: str, path: Path, nano: FunASRNano, max_tokens: int
+) -> Iterator[tuple[str, Recognise]]:
+    """Writes a format, and gives its runtime with it, by what that is called."""
     if name == TRANSFORMERS:
         hugging_face.write(nano, path)
-        return {
-            name: lambda calls, tokens: hugging_face.texts(path, calls, tokens),
-            f"{name}_all_rows": lambda c, n: hugging_face.texts(path, c, n, all_rows=True),
-        }
-    if name == INT8:
-        sherpa.write_int8(nano, path)
+        yield name, hugging_face.load(path, max_tokens)
+        yield f"{name}_all_rows", hugging_face.load(path, max_tokens, all_rows=True)
     else:
-        sherpa.write(nano, path)
-    return {name: lambda calls, tokens: sherpa.texts(path, nano, calls, tokens)}
+        (sherpa.write_int8 if name == INT8 else sherpa.write)(nano, path)
+        yield name, sherpa.load(path, nano, max_tokens)
+
+
+def transcribe(recognise: Recognise, calls: Sequence[Call]) -> tuple[list[str], float]:
+    """Returns texts and the real-time factor, without what the first call takes."""
+    texts, started = [recognise(calls[0])], time.perf_counter()
+    texts += [recognise(call) for call in calls[1:]]
+    seconds = sum(len(call.samples) / call.rate_hz for call in calls[1:])
+    return texts, round((time.perf_counter() - started) / seconds, 4) if seconds else 0.0
+
+
+def compare(
+    references: Sequence[str],
+    theirs: Sequence[str],
+    texts: Sequence[str],
+    path: Path,
+    rtf: float,
+    params: Params,
+) -> dict[str, Any]:
+    """Compares a runtime's texts with the references and with FunASR's."""
+    compared = agreement(references, theirs, texts, params.scoring)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    return {
+        "cer": compared["funasr_cer"],
+        **{key: compared[key] for key in ("utterances", "share_different", "distance")},
+        "megabytes": round(sum(file.stat().st_size for file in files) / 2**20, 1),
+        "real_time_factor": rtf,  # another in every run
+    }
+
+
+def funasr(model: Path, max_tokens: int) -> Recognise:
+    """Returns funasr.AutoModel, without dither, on sound files."""
+    recogniser = load_funasr(model, dither=0.0)
+
+    def recognise(call: Call) -> str:
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            soundfile.write(file.name, call.samples, call.rate_hz)
+            options = {"max_length": max_tokens, "itn": not call.verbatim}
+            return recogniser.generate(file.name, **options)[0]["text"].strip()
+
+    return recognise
 
 
 def as_call(example: Example, sounds: SoundIndex) -> Call:
