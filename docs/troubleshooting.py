@@ -63,8 +63,14 @@ GROUPS = {
     "Export, scores and review": (
         "[scoring.md](scoring.md), [review.md](review.md), [deploy.md](deploy.md).",
         (
-            *("scoring", "report", "decoding", "stages.export", "stages.evaluate"),
-            *("stages.report", "commands.evaluate", "commands.score", "commands.gate"),
+            *("scoring", "report", "decoding", "exports", "stages.export"),
+            *(
+                "stages.evaluate",
+                "stages.report",
+                "commands.evaluate",
+                "commands.score",
+                "commands.gate",
+            ),
             *("commands.review", "commands.revisions", "commands.package", "commands.left_out"),
         ),
     ),

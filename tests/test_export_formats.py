@@ -48,7 +48,10 @@ def test_byte_pairs_give_the_tokens_of_the_tiny_model(fitted):
 
     directory = fitted.config["tokenizer_conf"]["init_param_path"]
     pairs = read_byte_pairs(Path(directory))
-    theirs = Tokenizer(models.BPE(pairs.vocabulary, pairs.merges))
+    pieces = {piece for merge in pairs.merges for piece in (*merge, "".join(merge))}
+    # Theirs wants every piece to be a token.
+    known = {piece: 10_000 + i for i, piece in enumerate(sorted(pieces))} | pairs.vocabulary
+    theirs = Tokenizer(models.BPE(known, pairs.merges))
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     for text in ("请问您是张三", "A1,三三二", "明天还款"):
         assert theirs.encode(text).ids == fitted.tokenizer.encode(text)
