@@ -43,7 +43,13 @@ GROUPS = {
         (
             *("corpora", "shards", "sameness", "measures", "no_speech", "manifests", "tags"),
             *("stages.corpus", "stages.simulate", "stages.telecall", "stages.manifests"),
-            *("stages.no_speech", "commands.data", "commands.align", "commands.unpack"),
+            *(
+                "stages.no_speech",
+                "commands.data",
+                "commands.why",
+                "commands.align",
+                "commands.unpack",
+            ),
             *("commands.forecast", "calls.references"),
         ),
     ),
@@ -71,7 +77,7 @@ GROUPS = {
     ),
     "Whole calls": (
         "[transcribe.md](transcribe.md).",
-        ("calls", "commands.transcribe", "commands.evaluate_calls"),
+        ("calls", "commands.arguments", "commands.transcribe", "commands.evaluate_calls"),
     ),
     "Calls without transcripts": (
         "[unlabelled.md](unlabelled.md).",
@@ -83,8 +89,10 @@ GROUPS = {
     "Remotes": (
         "[remotes.md](remotes.md) sets them up; `telephone-asr storage check` says what DVC leaves "
         "unsaid. What DVC says itself:\n\n"
-        "- **`failed to pull data from the cloud`, `missing cache files`**: whoever committed "
-        "dvc.lock did not push: have them `dvc push`, or `dvc repro` makes it anew.\n"
+        "- **`failed to pull data from the cloud`, `missing-files`**: whoever committed dvc.lock "
+        "did not `dvc push`, or who pushed did not commit dvc.lock: have them do it, or `dvc "
+        "repro` makes it anew. `Checkout failed` of `dvc checkout` after a `git pull`: `dvc pull` "
+        "brings it.\n"
         "- **`Some of the cache files do not exist neither locally nor on remote`**, in a push "
         "that ends well all the same: the same on your side.\n"
         "- **`config file error: no remote specified`**: `dvc remote list` must name one as the "

@@ -170,6 +170,18 @@ def test_the_command_passes_where_the_limit_allows_it(branch, telephone_asr):
     assert "BROKEN" not in telephone_asr(branch, "gate").out
 
 
+def test_a_stage_that_was_renamed_and_stays_in_dvc_lock_is_not_asked_for(branch, telephone_asr):
+    """DVC never takes a stage out of dvc.lock: neither one of a matrix, nor one by itself."""
+    shown = telephone_asr(branch, "gate", fails=True).out
+    lock = branch / "dvc.lock"
+    stale = "".join(
+        f"  {stage}:\n    cmd: python a.py\n    outs:\n    - path: metrics/{name}.json\n"
+        for stage, name in (("evaluate@old", "old"), ("once", "once"))
+    )
+    lock.write_text(lock.read_text() + stale)
+    assert telephone_asr(branch, "gate", fails=True).out == shown
+
+
 def test_without_main_a_revision_has_to_be_named(without_data, telephone_asr):
     error = telephone_asr(without_data, "gate", fails=True).error
     assert error == "error: there is no main to compare with: name a revision with --base REV."
@@ -201,7 +213,8 @@ def test_stage_3_of_a_revision_without_a_final_stands_in_where_that_is_accepted(
     assert shown[:3] == same
     files = ("metrics/final.json", "metrics/slices/final.json")
     for line, file in zip(shown[3:5], files, strict=True):
-        assert line.startswith(f"BROKEN {file} is missing, in older: ")
+        assert line.startswith(f"BROKEN {file} is ")
+        assert ", in older: " in line
         assert line.endswith(f"add {file} to gate.accept in params.yaml.")
     assert shown[5].startswith("-      older has no metrics/final.json: its stage 3 before merging")
     accept(older, *files)

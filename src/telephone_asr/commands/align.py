@@ -30,7 +30,7 @@ def align_list(path: Path, model: Path, output: Path, min_score: float) -> list[
     from tqdm import tqdm
 
     from telephone_asr.calls.api import load_model
-    from telephone_asr.commands.arguments import max_hours
+    from telephone_asr.commands.arguments import check_model, max_hours
     from telephone_asr.corpora.calls import call_items
     from telephone_asr.corpora.sound import SoundError
     from telephone_asr.outs import new_out
@@ -42,6 +42,7 @@ def align_list(path: Path, model: Path, output: Path, min_score: float) -> list[
         raise InputError(f"--output: {output.absolute().parent} is no directory: make it first.")
     if output.exists() and output.samefile(path):
         raise InputError(f"--output: {output} would take the place of its own transcripts.")
+    check_model(model)
     nano = load_model(model)
     if not nano.has_ctc:
         raise InputError(f"--model: {model} has no CTC branch, which aligns: name one that has.")

@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from telephone_asr.commands.arguments import add_hotwords, count, read_hotwords
+from telephone_asr.commands.arguments import (
+    add_hotwords,
+    add_model,
+    check_model,
+    count,
+    read_hotwords,
+)
 from telephone_asr.commands.left_out import count_left_out, name_left_out
 from telephone_asr.errors import InputError
 from telephone_asr.outs import new_out
-from telephone_asr.paths import MODELS
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.items import Item
@@ -30,7 +35,7 @@ SHOWN = 12  # of the most frequent errors
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="score a model directory on a corpus")
-    parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    add_model(parser)
     corpus = parser.add_mutually_exclusive_group(required=True)
     corpus.add_argument("--calls", type=Path, metavar="FILE", help="recordings in JSONL or CSV")
     corpus.add_argument(
@@ -82,10 +87,10 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
 
     from telephone_asr.commands.evaluate_calls import evaluate_calls
     from telephone_asr.decoding.corpus import score_items
-    from telephone_asr.model import layout, pretrained
+    from telephone_asr.model import pretrained
     from telephone_asr.model.devices import allow_tf32
 
-    layout.check_directory(model, "--model")
+    check_model(model)
     items = _items(kind, path)
     if output and not output.absolute().parent.is_dir():
         raise InputError(f"--output: {output.absolute().parent} is no directory: make it first.")

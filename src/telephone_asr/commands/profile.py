@@ -14,7 +14,7 @@ PROFILES = Path("profiles")
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("profile", help="write a profile's keys into params.yaml")
-    parser.add_argument("name", help="a file of profiles/, without .yaml")
+    parser.add_argument("name", help=f"a file of profiles/, without .yaml: {_known(PROFILES)}")
     parser.set_defaults(run=lambda a: write_profile(PROFILES / f"{a.name}.yaml"))
 
 
@@ -31,8 +31,9 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
     from telephone_asr.params import load_params
 
     if not profile.is_file():
-        known = ", ".join(sorted(p.stem for p in profile.parent.glob("*.yaml"))) or "none"
-        raise InputError(f"{profile} does not exist; the profiles here are: {known}.")
+        raise InputError(
+            f"{profile} does not exist; the profiles here are: {_known(profile.parent)}."
+        )
     yaml = YAML()
     yaml.width = 4096  # ruamel would fold long lines, and write null as nothing
     yaml.representer.add_representer(
@@ -55,6 +56,10 @@ def write_profile(profile: Path, params: Path = Path("params.yaml")) -> None:
         params.write_text(before, encoding="utf-8")
         raise
     print(f"{params}: now with the keys of {profile}")
+
+
+def _known(profiles: Path) -> str:
+    return ", ".join(sorted(path.stem for path in profiles.glob("*.yaml"))) or "none"
 
 
 def _merge(tree: Any, changes: Any, place: str) -> None:

@@ -18,7 +18,7 @@ from telephone_asr.scoring.evidence import Side
 if TYPE_CHECKING:
     from telephone_asr.scoring.difference import Results
 
-LOCK = Path("dvc.lock")
+LOCK, PIPELINE = Path("dvc.lock"), "dvc.yaml"
 
 
 def is_revision(name: str) -> bool:
@@ -67,7 +67,7 @@ def read(base: str | None) -> Side:
             unreadable[file] = str(error)
             return {}
 
-    stages = parsed(LOCK.as_posix(), evidence.read_stages)
+    stages = _of_pipeline(parsed(LOCK.as_posix(), evidence.read_stages), base)
     outs = {out["path"] for stage in stages.values() for out in stage.get("outs") or []}
     files = {one for one in outs if one.startswith(f"{METRICS}/") and one.endswith(".json")}
     files |= {(METRICS / f"{one}.json").as_posix() for one in (*CHECKPOINTS, "data")}
@@ -80,6 +80,24 @@ def read(base: str | None) -> Side:
             f"{METRICS}/."
         )
     return Side(name, metrics, stages, params, unreadable)
+
+
+def _of_pipeline(stages: dict[str, dict], base: str | None) -> dict[str, dict]:
+    """Leaves out stages that dvc.yaml has no longer: DVC keeps what was renamed in dvc.lock."""
+    try:
+        pipeline = evidence.read_params(_text(PIPELINE, base))
+    except ValueError:
+        return stages
+    return {name: stage for name, stage in stages.items() if _is_in(pipeline, name)}
+
+
+def _is_in(pipeline: Mapping[str, Any], name: str) -> bool:
+    """Says whether a stage of dvc.lock is one of dvc.yaml, given by its dotted keys."""
+    stage, _, word = name.partition("@")
+    words = [value for key, value in pipeline.items() if key.startswith(f"stages.{stage}.matrix.")]
+    if word and len(words) == 1 and isinstance(words[0], list):
+        return word in map(str, words[0])
+    return any(key.startswith(f"stages.{stage}.") for key in pipeline)
 
 
 def _text(file: str, base: str | None) -> str:

@@ -144,6 +144,11 @@ def read_text(path: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     places: dict[str, int] = {}
     for number, line in read_lines(path):
+        if line.startswith('{"'):
+            raise InputError(
+                f"{path} is JSONL: make lines of `id text` of it (of the --output of evaluate: "
+                "`jq -r '.key + \" \" + .text'`)."
+            )
         key, *rest = line.split(maxsplit=1)
         if key in texts:
             raise InputError(

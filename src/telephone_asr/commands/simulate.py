@@ -12,9 +12,9 @@ from telephone_asr.paths import RAW
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("simulate", help="put one file through the telephone line")
-    parser.add_argument("source", type=Path)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("source", type=Path, metavar="IN", help="a recording of any kind")
+    parser.add_argument("target", type=Path, metavar="OUT", help="a .wav file")
+    parser.add_argument("--seed", type=int, default=0, help="another one draws another line")
     parser.add_argument(
         *("--set", "-S"),
         dest="changes",

@@ -144,6 +144,9 @@ def _advice(findings: list[Finding], left: list[Finding], repair: bool) -> Itera
             f"`dvc checkout --relink --force {stages}` puts what was repaired into the working "
             "tree, where links to the damaged files can be."
         )
+    for n, (side, command) in enumerate(zip(SIDES, ("dvc pull", "dvc push"), strict=True)):
+        if left and all(one.copies[n].bytes is None for one in findings):
+            yield f"nothing is {side}: `{command}` brings all of it."
     if any(not finding.is_lost for finding in left):
         yield "`telephone-asr storage check --repair` takes what a side lacks from the other."
     lost: dict[str, list[Stored]] = {}

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 
 from telephone_asr.calls.formats import FORMATS
 from telephone_asr.calls.turns import CHANNELS, NAMES
-from telephone_asr.commands.arguments import add_hotwords, count, max_hours, read_hotwords
+from telephone_asr.commands.arguments import (
+    add_hotwords,
+    add_model,
+    check_model,
+    count,
+    max_hours,
+    read_hotwords,
+)
 from telephone_asr.errors import InputError
-from telephone_asr.paths import MODELS
 from telephone_asr.textfiles import one_line
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="PATH",
         help="a recording, a folder of them, or a list (.txt) with a path in each line",
     )
-    parser.add_argument("--model", type=Path, default=MODELS / "final", metavar="DIR")
+    add_model(parser)
     parser.add_argument("--format", choices=FORMATS, help="of a file beside each recording")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write the files there instead; -: print them"
@@ -53,7 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs=2,
         metavar=("LEFT", "RIGHT"),
         default=NAMES,
-        help="who speaks on them, such as agent customer",
+        help=f"who speaks on them, such as agent customer (default: {' '.join(NAMES)})",
     )
     parser.add_argument(
         "--whole", action="store_true", help="each recording is one utterance: cut out nothing"
@@ -97,14 +103,18 @@ def transcribe_paths(
     """
     from telephone_asr.calls.inputs import Source, sources
     from telephone_asr.calls.outputs import Job, check_folder, plan
-    from telephone_asr.model import layout
 
-    layout.check_directory(work.model, "telephone-asr transcribe: --model")
-    found = sources(paths)
+    check_model(work.model)
+    # What is not there is said now: until the model is loaded, seconds pass.
+    found = [
+        f"{one.path}: No such file or directory"
+        if isinstance(one, Source) and not one.path.exists()
+        else one
+        for one in sources(paths)
+    ]
     if printed:
-        entries = list(found)
-        jobs = [Job(one.path) for one in entries if isinstance(one, Source)]
-        problems, done = [one for one in entries if isinstance(one, str)], 0
+        jobs = [Job(one.path) for one in found if isinstance(one, Source)]
+        problems, done = [one for one in found if isinstance(one, str)], 0
         if work.render in ALONE and len(jobs) > 1:
             raise InputError(
                 f"--out -: {len(jobs)} recordings as {work.render} would run into each other: "

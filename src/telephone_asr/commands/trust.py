@@ -28,6 +28,11 @@ def thresholds(pseudo: Path, target_cer: float) -> Iterator[str]:
     from telephone_asr.unlabelled.thresholds import propose
 
     params, path = load_params(), pseudo / "valid.jsonl"
+    if not params.unlabelled.rounds and not path.is_file():
+        raise InputError(
+            "params.yaml: unlabelled.rounds is 0, so nothing is labelled: set it to 1, or run "
+            "`telephone-asr profile unlabelled`, and then `dvc repro pseudo_label`."
+        )
     labels = list(read_labels(path))
     found = propose(labels, target_cer, params.unlabelled.keep, params.scoring)
     if found is None:
@@ -123,12 +128,14 @@ def _transcripts(marked: bool) -> tuple[dict[str, tuple[str, str]], set[str]]:
 def _labels(model: Path, sets: Mapping[str, tuple[str, str]]) -> list[Label]:
     """Labels the calls by a model, as if nobody had written them down."""
     from telephone_asr.calls.api import load_model
+    from telephone_asr.commands.arguments import check_model
     from telephone_asr.manifests.messages import is_written, prompt_for
     from telephone_asr.params import load_params
     from telephone_asr.paths import SCRATCH, TELECALL
     from telephone_asr.scratch import Scratch, files_identity, fingerprint
     from telephone_asr.unlabelled.labelling import Turns, label_shards, labelled
 
+    check_model(model)
     params, nano = load_params(), load_model(model)
     if not nano.has_ctc:
         raise InputError(f"--model: {model} has no CTC branch, which aligns: name one that has.")
