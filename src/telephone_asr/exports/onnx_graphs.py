@@ -32,6 +32,8 @@ class EncoderAdaptor(nn.Module):
     """Maps frames (1, T, 80), as sherpa-onnx computes them, to speech tokens (1, S, D): as many
     as the language model is to be given."""
 
+    weights: torch.Tensor
+
     def __init__(self, nano: FunASRNano):
         super().__init__()
         self.encoder, self.adaptor = nano.model.audio_encoder, nano.model.audio_adaptor

@@ -79,6 +79,7 @@ def _save(module: Any, inputs: tuple, shapes: tuple, path: Path, metadata: dict[
         program = torch.onnx.export(
             module.eval(), inputs, dynamic_shapes=shapes, dynamo=True, verbose=False
         )
+    assert program is not None  # without `f`, which writes to a file at once
     program.model.metadata_props.update({key: str(value) for key, value in metadata.items()})
     program.save(path)  # beside it path.data, where it is large
     outside = path.with_name(f"{path.name}.data")
