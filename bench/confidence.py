@@ -22,13 +22,12 @@ from scipy.stats import rankdata
 import telephone_asr
 from telephone_asr.calls.page import UNCERTAIN
 from telephone_asr.calls.times import aligned
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import PROMPT_VERBATIM, read_manifest
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.model.fun_asr_nano import (
-    Rows,
     adapt,
-    ctc_log_probs,
     prompt_embeddings,
     transcript_tokens,
 )
@@ -75,14 +74,14 @@ def judged(nano: FunASRNano, corpus: str) -> list[Judged]:
     found: list[Judged] = []
 
     @torch.inference_mode()
-    def look(indices: Sequence[int], texts: Sequence[str], encoded: Rows) -> None:
-        for index, text, row, length in zip(indices, texts, *encoded, strict=True):
-            own = row[: int(length)]
-            log_probs = ctc_log_probs(nano, own[None], length[None])[0].float().cpu()
+    def look(indices: Sequence[int], _: object, texts: Sequence[str], encoded: Encoded) -> None:
+        for index, text, row, log_probs in zip(
+            indices, texts, encoded.rows, encoded.log_probs, strict=True
+        ):
             columns = (
                 right_characters(examples[index].text, text),
-                aligned(nano, text, log_probs)[1],
-                by_language_model(nano, text, own),
+                aligned(nano, text, log_probs.float().cpu())[1],
+                by_language_model(nano, text, row[: len(log_probs)]),
             )
             if len({len(column) for column in columns}) == 1:
                 found.extend(one for one in zip(*columns, strict=True) if one[1] is not None)

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.heard import dataset_of, listen
 from telephone_asr.decoding.spotting import likely
 from telephone_asr.names import FINAL, TEST_SETS
@@ -41,9 +42,9 @@ def main() -> None:
         said, others = [], []
         for call, own in zip(calls, words, strict=True):
             rows = heard[call.key]
-            encoded = rows[None], torch.tensor([len(rows)])
+            encoded = Encoded(nano, rows[None], torch.tensor([len(rows)]))
             for left, list_ in ((said, own.said), (others, own.others)):
-                [kept] = likely(nano, encoded, [list_], floor)
+                [kept] = likely(encoded, [list_], floor)
                 left.append((len(kept), len(list_)))
         decode = replace(params.decode, hotword_floor=floor)
         listed = evaluate.hotword_texts(nano, calls, words, plain, heard, decode)

@@ -3,7 +3,7 @@
     python bench/unlabelled.py build/unlabelled --seeds 0 1 2
 
 Takes the data and the models of the working directory (of a `dvc repro` with unlabelled.rounds
-above 0, whose data/unlabelled it then has) and trains adaptor and LoRA, for each seed:
+above 0, whose data/unlabelled it then has) and trains the three stages, for each seed:
 
 - without: on the labelled calls alone
 - pseudo: on what can be trusted of the unlabelled ones' labels too
@@ -11,10 +11,10 @@ above 0, whose data/unlabelled it then has) and trains adaptor and LoRA, for eac
 - both
 - ceiling: on all of the unlabelled calls, with their true transcripts
 
-`--truth FILE` has these (JSON lines with id and text). With `--half`, half of the speakers of the
-labelled calls lose their transcripts instead: these are the unlabelled calls, and their truth is
-known. Prints a table with 95 % intervals over the speakers of the test calls, paired with
-`without`.
+What is said in the embedded calls is known; for others, `--truth FILE` has it (JSON lines with id
+and text). With `--half`, half of the speakers of the labelled calls lose their transcripts instead:
+these are the unlabelled calls, and their truth is known. Prints a table with 95 % intervals over
+the speakers of the test calls, paired with `without`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import variants
+from telephone_asr.corpora import conversations, spoken
 from telephone_asr.dataset.speech import SpeechDataset
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
@@ -58,9 +59,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--half", action="store_true")
     parser.add_argument("--truth", type=Path)
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     a = parser.parse_args()
-    if not a.half and a.truth is None:
+    if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):
         parser.error("name the true transcripts (--truth), or take some away (--half)")
     errors: dict[str, list[ErrorRate]] = {}
     for seed in a.seeds:
@@ -77,13 +79,14 @@ def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, list[Err
     if not (without / "done").exists():
         variants.copy(without, changes, ("build",))
         with inside(without):
-            truth = half() if a.half else read_truth(a.truth)
+            truth = half() if a.half else read_truth(a.truth) if a.truth else embedded_truth()
             Path("truth.json").write_text(json.dumps(truth, ensure_ascii=False))
-        variants.run(without, ["train adaptor", "train lora", "pseudo_label"])
+        variants.run(without, ["train encoder", "train adaptor", "train lora", "pseudo_label"])
         (without / "done").touch()
     with inside(without):
         errors = {"without": test_errors()}
-    for name, (own, stages) in CONDITIONS.items():
+    for name in a.conditions:
+        own, stages = CONDITIONS[name]
         place = root / name
         if not (place / "done").exists():
             shutil.rmtree(place, ignore_errors=True)
@@ -112,6 +115,21 @@ def inside(directory: Path) -> Iterator[None]:
 def read_truth(path: Path) -> dict[str, str]:
     lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return {line["id"]: line["text"] for line in lines}
+
+
+def embedded_truth() -> dict[str, str]:
+    """Returns what is said in each turn of the embedded calls."""
+    params = load_params()
+    archives = Path(params.corpus.unlabelled.path)
+    calls = {one.id: one for one in conversations.plan(spoken.read_index(archives), params.seed)}
+    truth = {}
+    for cut in read_cuts(UNLABELLED):
+        place = cut["custom"]
+        end_s = place["start_s"] + cut["duration"]
+        channel = "ab".index(place["channel"])
+        call = calls[place["recording"]]
+        truth[cut["id"]] = conversations.truth(call, channel, place["start_s"], end_s)
+    return truth
 
 
 def half() -> dict[str, str]:
@@ -155,13 +173,13 @@ def test_errors() -> list[ErrorRate]:
     dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
     decode = params.decode
     sizes = decode.batch_size, decode.max_tokens
-    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, doubt=decode.doubt)
+    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=decode.branch)
     return score([example.text for example in examples], texts, **vars(params.scoring))
 
 
 def report(errors: dict[str, list[ErrorRate]], speakers: list[str]) -> None:
     first = errors["without"]
-    gap = sum(first, ErrorRate()).rate - sum(errors["ceiling"], ErrorRate()).rate
+    gap = sum(first, ErrorRate()).rate - sum(errors.get("ceiling", first), ErrorRate()).rate
     print("| | CER | 95 % | less `without` | 95 % | of the way to the ceiling |")
     print("|---|---|---|---|---|---|")
     for name, own in errors.items():

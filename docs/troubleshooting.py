@@ -43,7 +43,13 @@ GROUPS = {
         (
             *("corpora", "shards", "sameness", "measures", "no_speech", "manifests", "tags"),
             *("stages.corpus", "stages.simulate", "stages.telecall", "stages.manifests"),
-            *("stages.no_speech", "commands.data", "commands.align", "commands.unpack"),
+            *(
+                "stages.no_speech",
+                "commands.data",
+                "commands.why",
+                "commands.align",
+                "commands.unpack",
+            ),
             *("commands.forecast", "calls.references"),
         ),
     ),

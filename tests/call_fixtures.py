@@ -45,8 +45,14 @@ def made_call(
 
 
 @pytest.fixture(scope="session")
-def by_heart(tmp_path_factory, spoken_utterances) -> tuple[Path, list[tuple[np.ndarray, str]]]:
+def by_heart(made_once, spoken_utterances) -> tuple[Path, list[tuple[np.ndarray, str]]]:
     """A tiny model whose CTC branch knows a dozen utterances by heart, and these."""
+    known = spoken_utterances[:12]
+    texts = [text for _, text in spoken_utterances]
+    return made_once("by-heart", lambda folder: learn(known, texts, folder)) / "model", known
+
+
+def learn(known: list[tuple[np.ndarray, str]], texts: list[str], folder: Path) -> None:
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -59,8 +65,7 @@ def by_heart(tmp_path_factory, spoken_utterances) -> tuple[Path, list[tuple[np.n
     from telephone_asr.model.tokenizer import build_tokenizers
     from telephone_asr.model.writing import save_weights
 
-    folder, known = tmp_path_factory.mktemp("by-heart"), spoken_utterances[:12]
-    build_tokenizers([text for _, text in spoken_utterances], folder / "tokenizer")
+    build_tokenizers(texts, folder / "tokenizer")
     size = dataclasses.replace(TINY, encoder_dim=64)
     write_tiny(folder / "model", size, folder / "tokenizer", 16000, seed=1)
     nano = load(folder / "model")
@@ -87,4 +92,3 @@ def by_heart(tmp_path_factory, spoken_utterances) -> tuple[Path, list[tuple[np.n
         optimizer.step()
         optimizer.zero_grad()
     save_weights(nano.model.state_dict(), folder / "model" / "model.pt")
-    return folder / "model", known

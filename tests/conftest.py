@@ -22,7 +22,8 @@ hypothesis.settings.register_profile("other", **SLOW_TOO)
 hypothesis.settings.load_profile("same")
 
 pytest_plugins = [
-    *("speech_fixtures", "repository_fixtures", "model_fixtures"),  # each stands on those before it
+    # Each stands on those before it.
+    *("shared_fixtures", "speech_fixtures", "repository_fixtures", "model_fixtures"),
     *("corpus_fixtures", "published_fixtures", "review_fixtures", "call_fixtures"),
     "storage_fixtures",
 ]

@@ -97,8 +97,13 @@ def write_variant(source: Path, directory: Path, change: Callable[[dict], None])
 
 
 @pytest.fixture(scope="session")
-def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
+def fitted_directory(made_once, tiny_directory, corpus) -> Path:
     """The model after a few dozen steps on its dozen utterances: its texts differ."""
+    made = made_once("fitted", lambda directory: fit(tiny_directory, corpus, directory / "base"))
+    return made / "base"
+
+
+def fit(tiny_directory: Path, corpus, directory: Path) -> None:
     import torch
 
     from telephone_asr.dataset.speech import SpeechDataset
@@ -107,7 +112,6 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
     from telephone_asr.model.writing import save_weights
     from telephone_asr.training.objective import Objective
 
-    directory = tmp_path_factory.mktemp("fitted") / "base"
     shutil.copytree(tiny_directory, directory)
     nano = load(directory)
     nano.model.requires_grad_(True)  # the published config has FunASR freeze all of it
@@ -122,7 +126,6 @@ def fitted_directory(tmp_path_factory, tiny_directory, corpus) -> Path:
         optimizer.step()
         optimizer.zero_grad()
     save_weights(nano.model.state_dict(), directory / "model.pt")
-    return directory
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,8 +49,6 @@ def write_params(directory: Path, changes: dict) -> None:
 
 def import_corpora(directory: Path, speech) -> dict[str, dict[str, int]]:
     """A Kaldi directory and a calls.jsonl with faults; how many of what there is."""
-    import json
-
     wideband, calls = directory / "import" / "wideband", directory / "import" / "calls"
     wideband.mkdir(parents=True)
     calls.mkdir()
@@ -124,7 +123,7 @@ SMALL = {
     "train.lora.epochs": 2,
     "train.lora.r": 4,
     "decode.max_tokens": 6,
-    "decode.doubt": None,  # so raw a model believes nothing that it writes
+    "decode.branch": None,  # so raw a model believes nothing that it writes
 }
 
 
@@ -151,14 +150,20 @@ def run_stage(directory: Path, name: str, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def data_repository(tmp_path_factory, speech) -> SimpleNamespace:
+def data_repository(made_once, speech) -> SimpleNamespace:
     """A repository after its data stages, not to be changed: `path` and the `counts` imported."""
-    path = tmp_path_factory.mktemp("repository")
-    counts = import_corpora(path, speech)
-    write_params(path, SMALL)
-    for name in ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests"):
-        run_stage(path, name)
-    return SimpleNamespace(path=path, counts=counts)
+
+    def make(directory: Path) -> None:
+        path = directory / "repository"
+        counts = import_corpora(path, speech)
+        (directory / "counts.json").write_text(json.dumps(counts))
+        write_params(path, SMALL)
+        for name in ("corpus", "simulate", "telecall", "no_speech", "tokenizer", "manifests"):
+            run_stage(path, name)
+
+    made = made_once("data", make)
+    counts = json.loads((made / "counts.json").read_text())
+    return SimpleNamespace(path=made / "repository", counts=counts)
 
 
 @pytest.fixture
@@ -172,13 +177,14 @@ def repository(data_repository, tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained_repository(tmp_path_factory, data_repository) -> Path:
+def trained_repository(made_once, data_repository) -> Path:
     """A repository after all stages, not to be changed."""
-    path = tmp_path_factory.mktemp("trained") / "repository"
-    shutil.copytree(data_repository.path, path)
-    for name in ("base", "train_encoder", "train_adaptor", "train_lora"):
-        run_stage(path, name)
-    run_stage(path, "export")
-    for checkpoint in ("base", "lora", "final"):
-        run_stage(path, "evaluate", checkpoint)
-    return path
+
+    def make(directory: Path) -> None:
+        path = shutil.copytree(data_repository.path, directory / "repository")
+        for name in ("base", "train_encoder", "train_adaptor", "train_lora", "export"):
+            run_stage(path, name)
+        for checkpoint in ("base", "lora", "final"):
+            run_stage(path, "evaluate", checkpoint)
+
+    return made_once("trained", make) / "repository"

@@ -155,10 +155,12 @@ def write_cheap_pipeline(directory: Path, speech) -> None:
 
 
 @pytest.fixture(scope="session")
-def two_commits(tmp_path_factory) -> Path:
+def two_commits(made_once) -> Path:
     """The repository, with all data of both commits in its cache; to be read only."""
-    directory = tmp_path_factory.mktemp("review") / "clone"
-    directory.mkdir()
+    return made_once("two_commits", commit_two)
+
+
+def commit_two(directory: Path) -> None:
     shell(directory, "git", "init", "--quiet", "--initial-branch", "main")
     dvc(directory, "init")
     write_params(directory, {"train.lora.lr": LR["main"]})
@@ -172,7 +174,6 @@ def two_commits(tmp_path_factory) -> Path:
         write_params(directory, {"train.lora.lr": lr})
         dvc(directory, "repro")
         commit(directory, f"LoRA at {lr:g}")
-    return directory
 
 
 @pytest.fixture

@@ -86,10 +86,12 @@ def lose(path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def ran_once(tmp_path_factory) -> Path:
+def ran_once(made_once) -> Path:
     """A repository whose stage ran once, without a remote; not to be changed."""
-    directory = tmp_path_factory.mktemp("ran") / "mine"
-    directory.mkdir()
+    return made_once("ran", run_once)
+
+
+def run_once(directory: Path) -> None:
     shell(directory, "git", "init", "--quiet", "--initial-branch", "main")
     dvc(directory, "init")
     (directory / "make.py").write_text(MAKE)
@@ -98,17 +100,18 @@ def ran_once(tmp_path_factory) -> Path:
     dvc(directory, "add", "notes")
     dvc(directory, "repro", "corpus")
     commit(directory, "one run")
-    return directory
 
 
 @pytest.fixture(scope="session")
-def pushed(ran_once, tmp_path_factory) -> Path:
+def pushed(ran_once, made_once) -> Path:
     """A directory with `mine`, such a repository, and `store`, its remote; not to be changed."""
-    directory = tmp_path_factory.mktemp("pushed")
-    shutil.copytree(ran_once, directory / "mine")
-    set_remote(directory / "mine", "../../store")  # from .dvc/config
-    dvc(directory / "mine", "push")
-    return directory
+
+    def make(directory: Path) -> None:
+        shutil.copytree(ran_once, directory / "mine")
+        set_remote(directory / "mine", "../../store")  # from .dvc/config
+        dvc(directory / "mine", "push")
+
+    return made_once("pushed", make)
 
 
 @pytest.fixture

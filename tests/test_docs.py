@@ -21,6 +21,8 @@ OTHERS = ("git", "pip", "cd", "cp", "ls", "for", "source", "ffmpeg", "sox", "npm
 # The options of FunASR's servers: tests/test_served.py
 # Servers of DVC's remotes: tests/test_remotes.py
 OTHERS += ("rclone", "wsgidav")
+# Several machines: bench/hosts.py
+OTHERS += ("accelerate", "export", "sbatch")
 OTHERS += ("curl", "echo", "funasr-server", "funasr-realtime-server")
 # Begins of paths that the user has, or that a run makes.
 MADE = ("data/", "models/", "metrics/", "report/", "splits/", ".scratch", ".imported", ".venv")

@@ -25,7 +25,7 @@ MAX_TOKENS = SMALL["decode.max_tokens"]
 def folder(tmp_path, monkeypatch) -> Path:
     """The working directory, with params.yaml."""
     write_params(
-        tmp_path, {"decode.max_tokens": MAX_TOKENS, "decode.batch_size": 5, "decode.doubt": None}
+        tmp_path, {"decode.max_tokens": MAX_TOKENS, "decode.batch_size": 5, "decode.branch": None}
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -24,14 +24,17 @@ WAIT_S = 900
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory, speech) -> Path:
+def reproduced(made_once, speech) -> Path:
     """A repository with the package in src/ and two cheap stages of dvc.yaml; to be read only."""
-    directory = tmp_path_factory.mktemp("experiments") / "repository"
-    write_cheap_pipeline(directory, speech)
-    dvc(directory, "init", "--quiet")
-    dvc(directory, "repro", "--quiet")
-    commit(directory, "reproduced")
-    return directory
+
+    def make(parent: Path) -> None:
+        directory = parent / "repository"
+        write_cheap_pipeline(directory, speech)
+        dvc(directory, "init", "--quiet")
+        dvc(directory, "repro", "--quiet")
+        commit(directory, "reproduced")
+
+    return made_once("experiments", make) / "repository"
 
 
 @pytest.fixture

@@ -50,12 +50,12 @@ def by_stage(params, rates=RATES) -> dict[str, forecast.Forecast]:
 
 def test_a_stage_takes_its_rows_times_its_epochs_at_the_rate_that_was_measured(params):
     found = by_stage(params)["train_encoder"]
-    rows = 8 * 3600 / 0.06 * forecast.PADDING  # eight of ten hours train, 60 ms a row
-    validations = 6 * 100 * (8 * 3600 / 8000) / 100  # six of 100 utterances, 100 x real time
+    rows = 9.6 * 3600 / 0.06 * forecast.PADDING  # of twelve hours of both, 60 ms a row
+    validations = 6 * 100 * (9.6 * 3600 / 11_200) / 100  # six of 100 utterances, 100 x real time
     assert found.hours == pytest.approx((2 * rows / 1000 + validations) / 3600)
     assert found.steps == pytest.approx(2 * rows / 4000 / 2, abs=2)
     assert found.memory_gb == 4.0 + 2.0 * 4
-    assert (found.speech.utterances, found.speech.hours) == (8000, pytest.approx(8.0))
+    assert (found.speech.utterances, found.speech.hours) == (11_200, pytest.approx(9.6))
 
 
 def test_two_processes_take_half_the_time_and_each_the_same_memory(params):

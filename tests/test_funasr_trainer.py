@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from repository_fixtures import run_stage
 from telephone_asr.commands.unpack import unpack_sound
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.manifests.split import SPLITS
@@ -90,13 +91,12 @@ def test_funasr_reads_every_line_and_counts_what_we_count(unpacked):
 
 
 @pytest.mark.slow
-def test_funasr_trains_on_them(trained_repository, monkeypatch, tmp_path):
-    monkeypatch.chdir(trained_repository)
-    unpack_sound()
+def test_funasr_trains_on_them(unpacked, tmp_path):
+    run_stage(unpacked, "base")
     options = OPTIONS | {
-        "model": trained_repository / "models" / "base",
-        "train_data_set_list": trained_repository / "data/manifests/telecall/train.jsonl",
-        "valid_data_set_list": trained_repository / "data/manifests/telecall/valid.jsonl",
+        "model": unpacked / "models" / "base",
+        "train_data_set_list": unpacked / "data/manifests/telecall/train.jsonl",
+        "valid_data_set_list": unpacked / "data/manifests/telecall/valid.jsonl",
         "output_dir": tmp_path / "out",
     }
     done = subprocess.run(

@@ -6,7 +6,7 @@ from telephone_asr.decoding.heard import dataset_of, heard_before, listen
 from telephone_asr.params import Decode
 
 HOTWORDS = ("张三", "还款")
-DECODE = Decode(batch_size=5, max_tokens=40, beams=1, doubt=None, hotwords=(), hotword_floor=None)
+DECODE = Decode(batch_size=5, max_tokens=40, beams=1, branch=None, hotwords=(), hotword_floor=None)
 
 
 def test_what_is_heard_once_is_written_down_again_as_if_it_were_heard_anew(fitted, make_inputs):

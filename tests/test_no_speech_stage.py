@@ -10,7 +10,7 @@ import soundfile
 
 from repository_fixtures import SMALL, run_stage, write_params
 from speech_fixtures import write_wav
-from telephone_asr.commands.data import why
+from telephone_asr.commands.why import why
 from telephone_asr.errors import InputError
 from telephone_asr.shards import read_cuts, read_shard, sound_index
 
@@ -71,11 +71,10 @@ def test_what_a_corpus_marks_is_kept_and_in_no_set_of_speech(marked, data_reposi
             for path in (data_repository.path, marked)
         )
         assert old == new
-    manifests = marked / "data" / "manifests"
-    assert why(manifests, "hold1") == [
+    assert why("hold1", marked) == [
         "telecall: nobody speaks in hold1, its corpus says: it is in data/no_speech"
     ]
-    assert "'no_speech' is true and 'text' is '您好'" in why(manifests, "calls.jsonl:34")[0]
+    assert "'no_speech' is true and 'text' is '您好'" in why("calls.jsonl:34", marked)[0]
 
 
 def test_it_is_in_pieces_among_the_clips_by_the_hash_of_its_speaker(marked, data_repository):

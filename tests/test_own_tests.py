@@ -8,7 +8,8 @@ import pytest
 
 from repository_fixtures import run_stage, write_params
 from speech_fixtures import TEXTS, write_wav
-from telephone_asr.commands.data import rejected, why
+from telephone_asr.commands.data import rejected
+from telephone_asr.commands.why import why
 from telephone_asr.corpora.several import test_sets as own_sets
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
@@ -101,8 +102,8 @@ def test_a_sound_of_a_test_set_is_not_learnt_and_may_be_tested_with_twice(tested
     left_out = {line.split("\t")[1] for line in rejected(manifests, "duplicate_audio")}
     assert left_out == learnt
     one = sorted(learnt)[0]
-    assert f"golden-{one} of a test set has that sound" in "".join(why(manifests, one))
-    assert "is in test" in "".join(why(manifests, f"golden-{one}"))
+    assert f"golden-{one} of a test set has that sound" in "".join(why(one, tested))
+    assert "is in test" in "".join(why(f"golden-{one}", tested))
 
 
 def test_the_other_corpora_stay_as_they_are(tested, data_repository):

@@ -291,27 +291,3 @@ def test_the_model_goes_back_to_the_mode_it_was_in(fitted, make_inputs):
     assert [module.training for module in fitted.model.modules()] == before
     assert True in before
     assert False in before
-
-
-# --- CTC
-
-
-def collapsed(fitted, monkeypatch, path: list[int], lengths: list[int]) -> list[str]:
-    """Greedy CTC texts of a path of tokens, None for blank; a row an utterance of `lengths`."""
-    vocabulary = fitted.model.blank_id + 1
-    tokens = [fitted.model.blank_id if t is None else t for t in path]
-    row = torch.nn.functional.one_hot(torch.tensor(tokens), vocabulary).float()
-    rows = row[None].expand(len(lengths), -1, -1)
-    monkeypatch.setattr(decode, "ctc_log_probs", lambda *_: rows)
-    return decode.ctc_greedy(fitted, rows, torch.tensor(lengths))
-
-
-def test_ctc_drops_repetitions_then_blanks(fitted, monkeypatch):
-    nin, hao = fitted.model.ctc_tokenizer.encode("您好")
-    path = [None, nin, nin, None, nin, hao, hao, None, None, hao]
-    found = collapsed(fitted, monkeypatch, path, [10, 9, 7, 5, 1])
-    assert found == ["您您好好", "您您好", "您您好", "您您", ""]
-
-
-def test_ctc_of_nothing_but_blanks_is_no_text(fitted, monkeypatch):
-    assert collapsed(fitted, monkeypatch, [None] * 4, [4]) == [""]

@@ -1,4 +1,4 @@
-"""Adaptor and LoRA anew, on turns that the model wrote down: what is trained on, and what of it."""
+"""The three parts anew, on turns that the model wrote down: what is trained on, and what of it."""
 
 import json
 import os
@@ -66,13 +66,14 @@ def test_without_rounds_there_is_nothing_and_final_is_what_it_was(trained_reposi
     assert file_sha256(Path("models/final/model.pt")) == file_sha256(exported)
 
 
-def test_a_round_trains_both_parts_on_what_is_kept_and_final_is_made_of_it(adapted, capsys):
+def test_a_round_trains_all_parts_on_what_is_kept_and_final_is_made_of_it(adapted, capsys):
     run_stage(adapted, "self_train")
     kept = read_manifest(Path("data/rounds/1/train.jsonl"))
     assert [example.text for example in kept][:2] == ["您好您好", "再见"]
     assert {example.source for example in kept} == {"unlabelled"}
     said = capsys.readouterr().out
-    for part, sources in {"adaptor": "simulated and telecall", "lora": "telecall"}.items():
+    both = "simulated and telecall"
+    for part, sources in {"encoder": both, "adaptor": both, "lora": "telecall"}.items():
         labelled = sum(
             len(read_manifest(Path(f"data/manifests/{source}/train.jsonl")))
             for source in sources.split(" and ")
@@ -80,18 +81,20 @@ def test_a_round_trains_both_parts_on_what_is_kept_and_final_is_made_of_it(adapt
         n = labelled + len(kept)
         assert f"on {n} utterances of {sources} and unlabelled" in said
         note = json.loads(Path(f"models/rounds/1/{part}/checkpoint.json").read_text())
-        encoder = file_sha256(Path("models/encoder/encoder.safetensors"))
-        assert note["stands_on"]["encoder"] == encoder
         assert Path(f"metrics/train/rounds/1/{part}/metrics.json").is_file()
-    adaptor = file_sha256(Path("models/rounds/1/adaptor/adaptor.safetensors"))
-    assert note["stands_on"]["adaptor"] == adaptor
-    assert adaptor != file_sha256(Path("models/adaptor/adaptor.safetensors"))
+    assert note["stands_on"]["base"] == file_sha256(Path("models/base/model.pt"))
+    hashes = {
+        part: file_sha256(Path(f"models/rounds/1/{part}/{part}.safetensors"))
+        for part in ("encoder", "adaptor")
+    }
+    assert {part: note["stands_on"][part] for part in hashes} == hashes
+    assert hashes["encoder"] != file_sha256(Path("models/encoder/encoder.safetensors"))
     metrics = json.loads(Path("metrics/self_train.json").read_text())
     assert metrics["1"]["turns"] == len(kept)
     assert metrics["1"]["lora_valid_cer"] == note["valid_cer"]
     assert metrics["by_filter"]["valid"]
     costs = json.loads(Path("metrics/cost/self_train.json").read_text())
-    assert costs.keys() == {"rounds", "1_adaptor", "1_lora"}
+    assert costs.keys() == {"rounds", "1_encoder", "1_adaptor", "1_lora"}
     assert os.listdir(".scratch") == ["frozen"]
 
     run_stage(adapted, "export")
@@ -181,19 +184,19 @@ def test_a_killed_round_goes_on_with_the_part_that_is_trained(adapted, monkeypat
     capsys.readouterr()
     run_stage(adapted, "self_train")
     said = capsys.readouterr().out
-    for part in ("adaptor", "lora"):
+    for part in ("encoder", "adaptor", "lora"):
         steps = json.loads(Path(f"models/rounds/1/{part}/checkpoint.json").read_text())["steps"]
         assert f"{part}: goes on at step {steps} of {steps}" in said
     assert {path: file_sha256(path) for path in expected} == expected
     assert os.listdir(".scratch") == ["frozen"]
 
 
-def test_a_rounds_checkpoint_stands_on_its_own_adaptor(adapted):
+def test_a_rounds_checkpoints_stand_on_one_another(adapted):
     run_stage(adapted, "self_train")
     options = vars(load_params().frontend)
     assert parts.last_round(Path("models")) == 1
     shutil.copytree("models/adaptor", "models/rounds/1/adaptor", dirs_exist_ok=True)
-    with pytest.raises(InputError, match="lora was trained on another adaptor"):
+    with pytest.raises(InputError, match="adaptor was trained on another encoder"):
         parts.load_checkpoint(Path("models"), "lora", **options, round_=1)
     shutil.rmtree("models/rounds/1/adaptor")
     with pytest.raises(InputError, match=r"rounds/1/adaptor holds no checkpoint.*self_train"):

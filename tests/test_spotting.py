@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from speech_fixtures import TEXTS
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import recognise, transcribe
 from telephone_asr.decoding.spotting import FLOOR, Lists, likelihoods, likely
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_tokens, encode
+from telephone_asr.params import Branch, Doubt
 
 BLANK = 0
 
@@ -53,21 +55,20 @@ def encoded(fitted, make_inputs):
     inputs = make_inputs(fitted)
     batch = inputs.batch(range(len(inputs)))
     with torch.inference_mode():
-        return encode(fitted, batch.inputs, batch.lengths)
+        return Encoded(fitted, *encode(fitted, batch.inputs, batch.lengths))
 
 
 def test_a_floor_parts_a_list_as_it_does_for_each_utterance_alone(fitted, encoded):
-    rows, lengths = encoded
     words = list(TEXTS)
     tokens, alone = [ctc_tokens(fitted, word) for word in words], []
-    for row, length in zip(rows, lengths.tolist(), strict=True):
+    for row, length in zip(encoded.rows, encoded.lengths.tolist(), strict=True):
         with torch.inference_mode():
             [log_probs] = ctc_log_probs(fitted, row[None, :length], torch.tensor([length]))
         alone.append(likelihoods(log_probs, tokens, fitted.model.blank_id))
     # Between two of them, so that rounding in a batch puts none on the other side.
     scores = np.unique(np.round(alone, 4))
     floor = float(scores[len(scores) // 2 : len(scores) // 2 + 2].mean())
-    kept = likely(fitted, encoded, [words] * len(words), floor)
+    kept = likely(encoded, [words] * len(words), floor)
     assert kept == [
         [word for word, score in zip(words, own, strict=True) if score >= floor] for own in alone
     ]
@@ -76,12 +77,12 @@ def test_a_floor_parts_a_list_as_it_does_for_each_utterance_alone(fitted, encode
 
 def test_without_a_floor_or_a_branch_a_list_stays_whole(fitted, encoded):
     lists = [list(TEXTS)] * len(TEXTS)
-    assert likely(fitted, encoded, lists, None) == lists
+    assert likely(encoded, lists, None) == lists
     without = replace(fitted)
     without.model = copy.copy(fitted.model)
     without.model.ctc_decoder = None
     assert not without.has_ctc
-    assert likely(without, encoded, lists, FLOOR) == lists
+    assert likely(replace(encoded, nano=without), lists, FLOOR) == lists
 
 
 def test_words_that_nobody_says_do_not_change_a_text(fitted, make_inputs):
@@ -106,3 +107,24 @@ def test_each_utterance_has_its_own_list(fitted, make_inputs):
     plain = transcribe(fitted, inputs, 5, 12)
     assert texts(1) == texts(5)
     assert texts(5)[::2] == plain[::2]
+
+
+def test_the_branch_hears_each_batch_once_for_whoever_asks(fitted, make_inputs):
+    inputs, heard = make_inputs(fitted), []
+    fitted.model.ctc_decoder.register_forward_hook(lambda *_: heard.append(True))
+    listed, shown = Lists([list(TEXTS)] * len(TEXTS), FLOOR), []
+
+    def look(indices, prompts, texts, encoded):
+        shown.extend(zip(indices, map(len, encoded.log_probs), strict=True))
+
+    transcribe(
+        fitted,
+        inputs,
+        5,
+        12,
+        hotwords=listed,
+        look=look,
+        branch=Branch(Doubt(ctc=1.0, llm=0.0), None),
+    )
+    assert len(heard) == 3
+    assert sorted(shown) == list(enumerate(inputs.lengths))

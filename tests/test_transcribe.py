@@ -197,7 +197,7 @@ def test_two_processes_write_what_one_writes(transcribe, folder, monkeypatch):
     assert len(alone[1].splitlines()) == 2
 
 
-def test_killed_it_goes_on_where_it_was(folder, fitted_directory):
+def test_killed_it_goes_on_where_it_was(transcribe, folder, fitted_directory):
     (folder / "broken.wav").unlink()
     for n in range(30):
         shutil.copy(folder / "monday" / "a.wav", folder / f"call-{n:02}.wav")
@@ -213,7 +213,8 @@ def test_killed_it_goes_on_where_it_was(folder, fitted_directory):
     assert before
     for path in before:
         json.loads(path.read_text("utf-8"))
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    code, _, errors = transcribe(folder, "--format", "json")
+    assert (code, errors) == (0, [])
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     assert set(after) == wanted
     assert before.items() <= after.items()
@@ -269,6 +270,19 @@ def test_a_model_is_asked_as_it_was_adapted(
     telephone_asr.transcribe(call[0], model)
     assert {text for text in read if "转写" in text} == {f"<|im_start|>user\n{prompt}"}
     assert "no key" not in capsys.readouterr().err
+
+
+def test_the_ctc_branch_says_what_params_had_it_say(call, fitted_directory, tmp_path, capsys):
+    directory = Path(shutil.copytree(fitted_directory, tmp_path / "model"))
+    with (directory / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write("branch_conf: {doubt: {ctc: 1.0, llm: 1.0}}\n")
+    assert telephone_asr.transcribe(call[0], fitted_directory).turns
+    assert not telephone_asr.transcribe(call[0], directory).turns  # it has learnt nothing
+    assert "no key" not in capsys.readouterr().err
+    text = (directory / "config.yaml").read_text(encoding="utf-8").replace(", llm: 1.0", "")
+    (directory / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"branch_conf\.doubt: expected ctc and llm"):
+        telephone_asr.transcribe(call[0], directory)
 
 
 def test_a_model_without_a_ctc_branch_has_turns_without_characters(call, tiny_directory, tmp_path):

@@ -7,7 +7,6 @@ OWN = "test_sets"  # in metrics/data.json: test sets of the user's own, by name
 BASE, FINAL = "base", "final"
 TRAINED = ("encoder", "adaptor", "lora")  # by stages 1 to 3
 STACKED = (BASE, *TRAINED)  # each stands on those before it
-AGAIN = TRAINED[1:]  # what a round of self-training trains anew, on the encoder that there is
 UNMERGED = STACKED[-1]  # stage 3, of which final is made
 # The last is the model that ships, stage 3 merged and exported: report, review and gate speak of
 # it.

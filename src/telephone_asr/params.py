@@ -251,12 +251,26 @@ class Doubt:
 
 
 @section
+class Short:
+    """Which texts of the CTC branch are taken instead of the language model's."""
+
+    characters: Count  # at most
+    ctc: Share  # their mean probability is above this
+
+
+@section
+class Branch:
+    doubt: Doubt | None
+    short: Short | None
+
+
+@section
 class Decode:
     batch_size: Count
     max_tokens: Count  # a transcript longer than this is cut off
     beams: Count  # 1: greedy
     hotwords: tuple[Hotword, ...]  # in the prompt, where texts are scored
-    doubt: Doubt | None  # what is not written
+    branch: Branch | None  # see decoding/branch.py
     hotword_floor: Annotated[StrictFloat, Field(le=0)] | None  # see decoding/spotting.py
 
 

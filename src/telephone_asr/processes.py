@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from telephone_asr.errors import InputError
 from telephone_asr.params import Params, Train
@@ -36,7 +38,9 @@ def on_processes(
     """
     train = params.train
     launched = "LOCAL_RANK" in os.environ
-    if launched or (train.processes == 1 and train.accelerate is None):
+    if launched:
+        _among_others(main)
+    elif train.processes == 1 and train.accelerate is None:
         main()
     elif train.accelerate is not None:
         launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
@@ -61,6 +65,16 @@ def check_processes(train: Train, gpus: int) -> None:
         )
 
 
+def check_shared_out(train: Train, started: int) -> None:
+    """Raises InputError where a step's batches cannot be shared out over the processes that a
+    launcher has started."""
+    if train.batches_per_step % started:
+        raise InputError(
+            f"params.yaml: train.batches_per_step: expected a multiple of {started}, the processes "
+            f"that were started, got {train.batches_per_step}; set train.processes, too."
+        )
+
+
 def accelerator(precision: str) -> Accelerator:
     """Returns accelerate's view of this process: its device, and its place among the stage's.
 
@@ -75,6 +89,60 @@ def accelerator(precision: str) -> Accelerator:
     cpu = "LOCAL_RANK" in os.environ and not torch.cuda.is_available()
     patience = InitProcessGroupKwargs(timeout=PATIENCE)
     return Accelerator(mixed_precision=mixed, cpu=cpu, kwargs_handlers=[patience])
+
+
+def of_main(make: Callable[[], T], accelerator: Accelerator) -> T:
+    """Returns what the main process makes, on each of them: another machine has not its files."""
+    from accelerate.utils import broadcast_object_list
+
+    made: list[Any] = [make() if accelerator.is_main_process else None]
+    return broadcast_object_list(made)[0]
+
+
+def shares(accelerator: Accelerator) -> list[tuple[int, int]]:
+    """Returns the shares of work on files that a process does one after the other: first its own of
+    all machines' (rank, of how many processes), then of what its machine's disks still lack."""
+    own = accelerator.process_index, accelerator.num_processes
+    local = accelerator.local_process_index, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return [own] if local == own else [own, local]
+
+
+def check_same(depends_on: Mapping[str, str], accelerator: Accelerator) -> None:
+    """Compares what a result depends on, by name, with what the other processes have.
+
+    Raises:
+        InputError: on each process, where the machines have not the same.
+    """
+    if accelerator.num_processes == 1:
+        return
+    from accelerate.utils import gather_object
+
+    (first, expected), *others = gather_object([(platform.node(), dict(depends_on))])
+    for machine, has in others:
+        if differs := [name for name in expected if has.get(name) != expected[name]]:
+            raise InputError(
+                f"{machine} is not to train with {first}, since {', '.join(differs)} there "
+                f"{'is' if len(differs) == 1 else 'are'} not the same: bring both to one commit "
+                "(`git pull`, `dvc pull`) and one environment (constraints.txt)."
+            )
+
+
+def _among_others(main: Callable[[], None]) -> None:
+    """Runs it where other processes do too; raises InputError when one of them is gone."""
+    import torch
+
+    try:
+        main()
+    except (RuntimeError, torch.distributed.DistError) as error:
+        if not (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise
+        # Without gloo's place in its own code, and its advice.
+        cause = re.sub(r"^\[\S+\] ", "", str(error)).partition(". ")[0]
+        raise InputError(
+            f"on {platform.node()}: another process of this work has ended or cannot be reached "
+            f"({cause}): see what it said, and start all of them again; they go on from the last "
+            "state that was saved."
+        ) from None
 
 
 def put_together(texts: list[str]) -> list[str]:

@@ -90,15 +90,26 @@ def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float
     return float(np.abs(across).max() / energy) if energy > 0 else 0.0
 
 
-def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
-    """Returns whether two recordings' words are nearly the same where b begins `offset` later."""
-    n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
-    a, b = a[max(0, offset) :], b[max(0, -offset) :]
+def same_words(
+    a: np.ndarray, b: np.ndarray, offset: int, fewest: float = FEWEST
+) -> tuple[int, int] | None:
+    """Returns first word in `a`, and how many, of what two sounds have in common where b begins
+    `offset` words later; None where their words are not nearly the same there, or fewer are loud in
+    both."""
+    first = max(0, offset)
+    a, b = a[first:], b[first - offset :]
     n = min(len(a), len(b))
     both = (a[:n] != 0) & (b[:n] != 0)
-    if np.count_nonzero(both) < max(FEWEST, MIN_OVERLAP * n_loud):
-        return False
-    return np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16 <= MAX_DIFFERENT
+    if np.count_nonzero(both) < fewest:
+        return None
+    different = np.bitwise_count(a[:n][both] ^ b[:n][both]).mean() / 16
+    return (first, n) if different <= MAX_DIFFERENT else None
+
+
+def _may_be_one(a: np.ndarray, b: np.ndarray, offset: int) -> bool:
+    """Returns whether most of two recordings is nearly the same where b begins `offset` later."""
+    n_loud = max(np.count_nonzero(a), np.count_nonzero(b))
+    return same_words(a, b, offset, max(FEWEST, MIN_OVERLAP * n_loud)) is not None
 
 
 def twins(
@@ -122,6 +133,13 @@ def twins(
     return {i: sorted(others) for i, others in found.items()}
 
 
+def word_keys(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the keys that words give, two of them each, and where."""
+    first, second = own[:-KEY_LAG].astype(np.uint32), own[KEY_LAG:]
+    at = np.flatnonzero((first != 0) & (second != 0))
+    return first[at] << 16 | second[at], at.astype(np.int32)
+
+
 def _candidates(recordings: Sequence[np.ndarray]) -> Iterator[tuple[int, int, int]]:
     """Yields pairs of recordings that share a key, and by how much the second begins later."""
     passes = 1 + sum(map(len, recordings)) // KEYS_AT_ONCE
@@ -129,12 +147,11 @@ def _candidates(recordings: Sequence[np.ndarray]) -> Iterator[tuple[int, int, in
         none = np.zeros(0, dtype=np.int64)
         keys, owners, places = [none], [none], [none]
         for number, recording in enumerate(recordings):
-            first, second = recording[:-KEY_LAG].astype(np.uint32), recording[KEY_LAG:]
-            key = first << 16 | second
-            at = np.flatnonzero((first != 0) & (second != 0) & (key % passes == own))
-            keys.append(key[at])
-            owners.append(np.full(len(at), number, dtype=np.uint32))
-            places.append(at.astype(np.int32))
+            key, at = word_keys(recording)
+            now = key % passes == own
+            keys.append(key[now])
+            owners.append(np.full(np.count_nonzero(now), number, dtype=np.uint32))
+            places.append(at[now])
         yield from _pairs(*map(np.concatenate, (keys, owners, places)))
 
 

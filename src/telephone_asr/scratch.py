@@ -146,8 +146,7 @@ class Scratch:
 
     def close(self, remove: bool) -> None:
         """Gives the lock back; with `remove`, once the result is written, clears everything."""
-        if self._lock is None:
-            return
         if remove:
             shutil.rmtree(self.directory, ignore_errors=True)
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()

@@ -3,6 +3,7 @@ a time, over another line for each of its copies."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +19,7 @@ from telephone_asr.channel.noise import noise_of
 from telephone_asr.channel.options import Line
 from telephone_asr.channel.portable import generator
 from telephone_asr.channel.room import room_response
+from telephone_asr.errors import InputError
 from telephone_asr.shards import (
     SoundIndex,
     Utterance,
@@ -83,7 +85,15 @@ def simulate_shard(
     of `simulated_id`.
 
     pool: a file of `BabblePool.save`. The bytes are the same wherever and whenever it is done.
+
+    Raises:
+        InputError: it is done on a machine that does not see `pool`.
     """
+    if not pool.exists():
+        raise InputError(
+            f"{platform.node()}: {pool} is not there: all machines of a Ray cluster must see the "
+            "repository's directory, at the same path."
+        )
     write_shard(target, index, _simulated(read_shard(source, index, only), line, pool, seed))
 
 

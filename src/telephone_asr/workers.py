@@ -19,16 +19,31 @@ def run_jobs(
     (RAY_ADDRESS), on that. The function must be importable by name where it runs, and the files
     that it names must be reachable there.
     """
-    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+    if os.environ.get("RAY_ADDRESS"):
+        yield from _on_cluster(function, arguments)
+        return
+    from joblib import Parallel, delayed
 
     jobs = (delayed(function)(*each) for each in arguments)
-    if not os.environ.get("RAY_ADDRESS"):
-        yield from Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
-        return
-    from ray.util.joblib import register_ray
+    yield from Parallel(n_jobs=-1, return_as="generator_unordered")(jobs)
 
-    register_ray()
-    # Ray gives results back only when all are there: some at a time, so that progress shows.
-    with parallel_config("ray", n_jobs=-1), Parallel() as parallel:
-        while some := list(islice(jobs, AHEAD * effective_n_jobs())):
-            yield from parallel(some)
+
+def _on_cluster(
+    function: Callable[..., Any], arguments: Iterable[tuple]
+) -> Generator[Any, None, None]:
+    """Does it on a Ray cluster, which gives the jobs of a machine that is gone to the others."""
+    import ray
+
+    ray.init(logging_level="warning")
+    task, arguments = ray.remote(function), iter(arguments)
+    at_a_time = AHEAD * int(ray.cluster_resources()["CPU"])
+    running = [task.remote(*each) for each in islice(arguments, at_a_time)]
+    try:
+        while running:
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+            running += [task.remote(*each) for each in islice(arguments, 1)]
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    finally:
+        ray.shutdown()

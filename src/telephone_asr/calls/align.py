@@ -25,9 +25,11 @@ from telephone_asr.calls.turns import Channels, joined
 from telephone_asr.corpora.items import MAX_HOURS, Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.decoding.alignment import spread_over_characters, token_rows
-from telephone_asr.decoding.recognise import ctc_greedy, encode_in_slices
+from telephone_asr.decoding.confidence import ctc_greedy
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.decoding.recognise import encode_in_slices
 from telephone_asr.model.frontend import Frontend
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens
+from telephone_asr.model.fun_asr_nano import ctc_text, ctc_tokens
 from telephone_asr.shards import Rejected
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def align(
     recording = listen(path, Choice(SIDES[channel], max_hours=max_hours))
     pieces = recording.pieces
     heard = [
-        "".join(ctc_text(nano, ctc_greedy(nano, *_lengths(encoded))[0]).split())
+        "".join(ctc_text(nano, ctc_greedy(nano, _log_probs(nano, encoded))[0]).split())
         for encoded in _encoded(nano, path, pieces, max_hours)
     ]
     places = [n for n, one in enumerate(text) if ctc_text(nano, one).strip()]
@@ -91,8 +93,9 @@ class _Span:
     score: float
 
 
-def _lengths(encoded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return encoded[None], torch.tensor([len(encoded)], device=encoded.device)
+def _log_probs(nano: FunASRNano, encoded: torch.Tensor) -> torch.Tensor:
+    lengths = torch.tensor([len(encoded)], device=encoded.device)
+    return Encoded(nano, encoded[None], lengths).log_probs[0]
 
 
 @torch.inference_mode()
@@ -129,7 +132,7 @@ def _align_group(
     own, ends = _spaced(text, places)
     tokens = ctc_tokens(nano, own)
     columns = sorted({nano.model.blank_id, *tokens})
-    rows = [ctc_log_probs(nano, *_lengths(one))[0][:, columns].float().cpu() for one in encodings]
+    rows = [_log_probs(nano, one)[:, columns].float().cpu() for one in encodings]
     borders = [0, *accumulate(map(len, rows))]
     log_probs = torch.cat(rows).clamp(min=FLOOR)
     blank, narrow = columns.index(nano.model.blank_id), [columns.index(one) for one in tokens]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,11 +10,13 @@ from telephone_asr.calls.recording import Piece
 from telephone_asr.calls.turns import Character, Turn
 from telephone_asr.decoding.alignment import (
     aligned_probabilities,
+    characters_of,
     middles,
     spread_over_characters,
     token_rows,
 )
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_tokens
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.model.fun_asr_nano import ctc_text, ctc_tokens
 from telephone_asr.scoring.cut_off import CutOff
 
 if TYPE_CHECKING:
@@ -23,24 +24,23 @@ if TYPE_CHECKING:
 
 ROW_S = 0.06
 REACH_ROWS = 5  # 0.3 s: nothing of a character is further from where CTC writes it
-WIDE = 1000  # more than a token has characters
 
 
-def turn(nano: FunASRNano, piece: Piece, text: str, encoded: torch.Tensor) -> Turn:
+def turn(piece: Piece, text: str, encoded: Encoded, place: int) -> Turn:
     """Makes a turn of what was recognised in a piece.
 
     It lasts as long as the speech in it, as Silero heard it, or as long as CTC writes something,
     where that is less: Silero takes some noise for speech.
 
     Args:
-        encoded: (T, D), what the encoder made of it.
+        encoded: the batch that it was recognised in.
+        place: in the batch.
     """
-    segment = piece.segment
+    nano, segment = encoded.nano, piece.segment
     start_s, end_s = segment.speech_start_s, segment.speech_end_s
     characters: list[Character] = []
     if nano.has_ctc:
-        lengths = torch.tensor([len(encoded)], device=encoded.device)
-        log_probs = ctc_log_probs(nano, encoded[None], lengths)[0].float().cpu()
+        log_probs = encoded.log_probs[place].float().cpu()
         written = (log_probs.argmax(dim=-1) != nano.model.blank_id).nonzero()[:, 0].tolist()
         if written:
             start_s = max(start_s, segment.start_s + ROW_S * (written[0] - REACH_ROWS))
@@ -73,10 +73,13 @@ def aligned(
     first = max(0, rows[0][0] - REACH_ROWS)
     last = min(len(log_probs), rows[-1][1] + 1 + REACH_ROWS)
     borders = spread_over_characters(nano, text, tokens, [first, *middles(rows), last])
+    if not borders:
+        return [], []
     likely = aligned_probabilities(log_probs, tokens, rows)
-    # Each token is given so many rows that each of its characters has one: they name the token.
-    places = spread_over_characters(nano, text, tokens, [WIDE * n for n in range(len(tokens) + 1)])
-    return borders, [
-        round(min(likely[start // WIDE : -(-end // WIDE)]), 3) if start < end else None
-        for start, end in pairwise(places)
-    ]
+    # Characters that are written together share the tokens evenly, as they do the rows.
+    written = (
+        min(likely[begin + (end - begin) * i // n : end - (end - begin) * (n - 1 - i) // n])
+        for begin, end, n in characters_of(nano, tokens)
+        for i in range(n)
+    )
+    return borders, [round(next(written), 3) if ctc_text(nano, one) else None for one in text]

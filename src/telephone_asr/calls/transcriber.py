@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from telephone_asr.calls.recording import Choice, Piece, Recording, listen
 from telephone_asr.calls.times import turn
 from telephone_asr.calls.turns import Call, Turn
 from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.corpora.values import shown
+from telephone_asr.decoding.branch import from_config
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model.frontend import Frontend
-from telephone_asr.model.fun_asr_nano import Rows
 from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
@@ -114,6 +113,7 @@ class _Window:
     def __init__(self, nano: FunASRNano, batch_size: int, hotwords: Sequence[str]):
         self._nano, self._batch_size, self._hotwords = nano, batch_size, hotwords
         self._frontend = Frontend(nano.config["frontend_conf"])
+        self._branch = from_config(nano.config)
         self._waiting: list[tuple[_Begun, Piece, Utterance]] = []
         self._seconds = 0.0
 
@@ -135,14 +135,16 @@ class _Window:
             *(self._nano, self._frontend, sounds, prompt, self._batch_size, limit),
             look=self._look,
             hotwords=self._hotwords,
+            branch=self._branch,
         )
         for call, _, _ in self._waiting:
             call.waiting -= 1
         self._waiting, self._seconds = [], 0.0
 
-    @torch.inference_mode()
-    def _look(self, indices: Sequence[int], texts: Sequence[str], encoded: Rows) -> None:
-        for index, text, row, length in zip(indices, texts, *encoded, strict=True):
+    def _look(
+        self, indices: Sequence[int], _: object, texts: Sequence[str], encoded: Encoded
+    ) -> None:
+        for place, (index, text) in enumerate(zip(indices, texts, strict=True)):
             call, piece, _ = self._waiting[index]
             if text:
-                call.turns.append(turn(self._nano, piece, text, row[: int(length)]))
+                call.turns.append(turn(piece, text, encoded, place))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,19 +11,20 @@ from telephone_asr.commands import forget
 from telephone_asr.commands.align import MIN_SCORE, align_list
 from telephone_asr.commands.arguments import add_model
 from telephone_asr.commands.trust import suspects, thresholds
+from telephone_asr.commands.why import manifest_there, own_tests, why
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
-from telephone_asr.manifests.split import SPLITS, hashed, write_frozen
-from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, PSEUDO, SHARDS, TESTS
-from telephone_asr.textfiles import byte_lines, json_lines, printable
+from telephone_asr.manifests.split import hashed, write_frozen
+from telephone_asr.paths import FROZEN_SPLITS, MANIFESTS, PSEUDO, SHARDS
+from telephone_asr.textfiles import json_lines, printable
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("data", help="what became of the corpora's utterances")
     tasks = parser.add_subparsers(dest="task", required=True)
-    task = tasks.add_parser("why", help="what happened to an utterance")
+    task = tasks.add_parser("why", help="what happened to an utterance, a turn or a recording")
     task.add_argument("id", metavar="ID", help="as the corpus has it; the report shows some")
-    task.set_defaults(run=lambda a: _print(why(MANIFESTS, a.id)))
+    task.set_defaults(run=lambda a: _print(why(a.id)))
 
     task = tasks.add_parser("rejected", help="list what was left out, and why")
     task.add_argument("--reason", help="of this reason alone, such as clipped")
@@ -87,30 +87,6 @@ def _print_rejected(reason: str | None) -> None:
         print(f"nothing is left out{f' as {reason}' if reason else ''}", file=sys.stderr)
 
 
-def why(manifests: Path, id_: str, pseudo: Path = PSEUDO) -> list[str]:
-    """Tells what happened to an utterance, a line for each corpus that it is in.
-
-    Raises InputError for an id that neither the manifests nor the labels have.
-    """
-    from telephone_asr.shards import simulated_id  # it imports NumPy, for which no --help waits
-
-    if fates := list(_labelled(pseudo / "turns.jsonl", id_)):
-        return fates
-    for source in SHARDS:
-        # What was simulated has a prefix; an id of the corpus may begin with it too.
-        names = (simulated_id(id_), id_) if source == "simulated" else (id_,)
-        for own in names:
-            fates += _fates(manifests / source, own)
-    for directory in own_tests(manifests):
-        fates += _fates(directory, id_)
-    if not fates:
-        raise InputError(
-            f"{id_}: no manifest names it; ids are those of the corpus, or file:line of its list "
-            "where a line could not be used."
-        )
-    return fates
-
-
 def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
     """Yields source, id, reason and detail, tab between them; of one reason, if it is named.
 
@@ -124,11 +100,6 @@ def rejected(manifests: Path, reason: str | None) -> Iterator[str]:
         for entry in entries(directory / "rejected.jsonl"):
             if reason in (None, entry["reason"]):
                 yield f"{directory.name}\t{entry['id']}\t{entry['reason']}\t{entry['detail']}"
-
-
-def own_tests(manifests: Path) -> list[Path]:
-    """Returns the directories of the user's own test sets."""
-    return sorted(path.parent for path in (manifests / TESTS).glob("*/test.jsonl"))
 
 
 def _shows_ids() -> bool:
@@ -155,62 +126,6 @@ def freeze(manifests: Path, directory: Path, by_hash: bool = False) -> list[str]
     return done
 
 
-def _fates(directory: Path, own: str) -> Iterator[str]:
-    from telephone_asr.manifests.quality import REASONS
-    from telephone_asr.manifests.sorting import NO_SPEECH_LIST
-
-    before = next(_entries(directory / "changed.jsonl", own), None)
-    lists = {split: directory / f"{split}.jsonl" for split in SPLITS}
-    if directory.parent.name == TESTS:
-        lists = {"test": lists["test"]}
-    for split, path in lists.items():
-        for entry in _entries(path, own):
-            line = f"{directory.name}: {own} is in {split}, {entry['duration']} s, "
-            line += f"speaker {entry['speaker']}, '{entry['messages'][2]['content']}'"
-            if before:
-                line += f"; in the corpus '{before['before']}' ({', '.join(before['rules'])})"
-            yield line
-    silent = directory / NO_SPEECH_LIST
-    for _ in _entries(silent, own) if silent.is_file() else ():
-        yield f"{directory.name}: nobody speaks in {own}, its corpus says: it is in data/no_speech"
-    for entry in _entries(directory / "rejected.jsonl", own):
-        yield (
-            f"{directory.name}: {own} is left out, because {REASONS[entry['reason']]} "
-            f"({entry['reason']}: {entry['detail']})"
-        )
-
-
-def _labelled(path: Path, id_: str) -> Iterator[str]:
-    """Yields what became of a turn that nobody wrote down, by the limits of params.yaml as it is
-    now; nothing where there is no label of it."""
-    from telephone_asr.params import load_params
-    from telephone_asr.unlabelled.keep import verdict
-    from telephone_asr.unlabelled.labels import Label
-
-    for entry in _entries(path, id_) if path.is_file() else ():
-        label = Label(**entry)
-        texts = {"the CTC branch": label.ctc_text, "the second model": label.second_text}
-        said = [f"'{label.text}'"]
-        said += [f"by {name} '{text}'" for name, text in texts.items() if text is not None]
-        fate = verdict(label, load_params().unlabelled.keep)
-        yield f"unlabelled: {id_}, {label.speech_s} s of speech, {', '.join(said)}; it {fate}"
-
-
-def _entries(path: Path, id_: str) -> Iterator[dict]:
-    quoted = json.dumps(id_, ensure_ascii=False).encode(errors="replace")
-    for _, line in byte_lines(_there(path)):
-        if quoted in line:  # parsing a million lines to find one would take half a minute
-            entry = json.loads(line)
-            if id_ in (entry.get("key"), entry.get("id")):
-                yield entry
-
-
 def entries(path: Path) -> Iterator[dict]:
     """Yields the lines of one of the manifests' files; raises InputError where there is none."""
-    yield from json_lines(_there(path), "run `dvc repro manifests`")
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: run `dvc repro manifests`.")
-    return path
+    yield from json_lines(manifest_there(path), "run `dvc repro manifests`")

@@ -30,7 +30,7 @@ TELEPHONE_GB_PER_HOUR = 0.029  # of data/simulated and data/telecall
 WIDEBAND_GB_PER_HOUR = 0.067
 HOTWORD_LISTS, LISTED = 3, 500  # each checkpoint hears so many calls, at most, with each list
 PADDING = 1.1  # of batches of similar length
-DATA = {"encoder": ("wideband",), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
+DATA = {"encoder": ("wideband", "calls"), "adaptor": ("wideband", "calls"), "lora": ("calls",)}
 
 
 @dataclass(frozen=True)

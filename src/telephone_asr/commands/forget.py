@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MANIFEST_ADVICE = "run `dvc repro manifests`"
 # The corpora that a checkpoint hears in training; wideband speech where it is mixed in.
-HEARD = {BASE: (), "encoder": ("simulated",), "adaptor": ("simulated", "telecall")}
+HEARD = {BASE: (), "encoder": ("simulated", "telecall"), "adaptor": ("simulated", "telecall")}
 HEARD |= {"lora": ("telecall",)}
 IDS_AT_ONCE = 100  # in one search of git's history
 NOTHING_CHANGED = "Nothing is changed yet: the same command with --yes does it"

@@ -26,7 +26,8 @@ def unpack_sound() -> None:
     """
     from tqdm import tqdm
 
-    from telephone_asr.commands.data import entries, own_tests
+    from telephone_asr.commands.data import entries
+    from telephone_asr.commands.why import own_tests
     from telephone_asr.params import load_params
     from telephone_asr.shards import sound_index
 

@@ -151,7 +151,8 @@ class SpeechDataset(torch.utils.data.Dataset):
         input_stage: InputStage,
         max_batch_rows: int,
         directory: Path,
-        share: tuple[int, int] = (0, 1),
+        shares: Sequence[tuple[int, int]] = ((0, 1),),
+        wait: Callable[[], None] = lambda: None,
     ) -> None:
         """Replaces the features by a frozen part's outputs, computed once and kept in `directory`.
 
@@ -159,13 +160,17 @@ class SpeechDataset(torch.utils.data.Dataset):
 
         Args:
             input_stage: encoded or adapted.
-            share: rank, of how many processes that each compute their share; all must be through
-                before anything is read.
+            shares: rank, of how many processes that each compute their share, one after the other.
+            wait: returns when all processes are through with a share.
         """
         outputs = PrecomputedOutputs(
             directory, [i for b in in_order(self.lengths, max_batch_rows) for i in b]
         )
-        outputs.fill(lambda part: frozen_rows(nano, self, input_stage, part, max_batch_rows), share)
+        for share in shares:
+            outputs.fill(
+                lambda part: frozen_rows(nano, self, input_stage, part, max_batch_rows), share
+            )
+            wait()
         self._outputs, self.input_stage = outputs, input_stage
         self._kept.clear()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
 from telephone_asr.dataset.batching import LOWER_BATCH_ROWS, in_order
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.model.devices import enough_memory
-from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_text, ctc_tokens, encode
+from telephone_asr.model.fun_asr_nano import ctc_text, ctc_tokens, encode
 
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import SpeechDataset
@@ -37,11 +38,11 @@ def character_borders(
             hidden, lengths = batch.inputs.to(device), batch.lengths.to(device)
             if dataset.input_stage == "features":  # else they are the encoder's outputs
                 hidden, lengths = encode(nano, hidden, lengths)
-            log_probs = ctc_log_probs(nano, hidden, lengths).cpu()
-        for index, row, length in zip(indices, log_probs, batch.lengths.tolist(), strict=True):
+            log_probs = Encoded(nano, hidden, lengths).log_probs
+        for index, own in zip(indices, log_probs, strict=True):
             text = dataset.examples[index].text
             tokens = ctc_tokens(nano, text)
-            by_token = token_borders(row[:length], tokens, nano.model.blank_id)
+            by_token = token_borders(own.cpu(), tokens, nano.model.blank_id)
             borders[index] = spread_over_characters(nano, text, tokens, by_token)
     return borders
 
@@ -57,21 +58,28 @@ def aligned_probabilities(
     ]
 
 
+def characters_of(nano: FunASRNano, tokens: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Yields how many characters are written by tokens, of the fewest that write whole ones: the
+    first, the one behind the last, and the characters."""
+    begun = characters = 0
+    for end in range(1, len(tokens) + 1):
+        written = nano.model.ctc_tokenizer.decode(tokens[:end]).rstrip(UNFINISHED)
+        if len(written) > characters:
+            yield begun, end, len(written) - characters
+            begun, characters = end, len(written)
+
+
 def spread_over_characters(
     nano: FunASRNano, text: str, tokens: list[int], borders: list[int]
 ) -> list[int]:
     """Returns the borders of a text's characters from those of its tokens; none of none."""
     if not borders:
         return []
-    starts: list[int] = []
-    begun = 0  # the token with which the next character begins: it may be of several
-    for n in range(len(tokens)):
-        written = nano.model.ctc_tokenizer.decode(tokens[: n + 1]).rstrip(UNFINISHED)
-        new = len(written) - len(starts)
-        if new > 0:
-            first, rows = borders[begun], borders[n + 1] - borders[begun]
-            starts += [first + rows * i // new for i in range(new)]
-            begun = n + 1
+    starts = [
+        borders[begin] + (borders[end] - borders[begin]) * i // n
+        for begin, end, n in characters_of(nano, tokens)
+        for i in range(n)
+    ]
     if len(starts) != len(ctc_text(nano, text)):
         return []
     places = iter([*starts, borders[-1]])

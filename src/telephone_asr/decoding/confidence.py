@@ -49,16 +49,16 @@ def token_probabilities(
 
 
 @torch.inference_mode()
-def ctc_greedy_probabilities(nano: FunASRNano, log_probs: torch.Tensor) -> tuple[str, list[float]]:
-    """Returns the CTC branch's text and how likely each of its tokens is, where it is likeliest.
-    log_probs: (T, classes) of one utterance, without padding."""
+def ctc_greedy(nano: FunASRNano, log_probs: torch.Tensor) -> tuple[str, list[float]]:
+    """Returns the CTC branch's text, each row's best token without repetitions and blanks, and how
+    likely each token is, where it is likeliest. log_probs: (T, classes) of one utterance, without
+    padding."""
     best = log_probs.max(dim=-1)
-    runs, lengths = torch.unique_consecutive(best.indices, return_counts=True)
-    likely = [float(run.max().exp()) for run in best.values.split(lengths.tolist())]
-    pairs = zip(runs.tolist(), likely, strict=True)
-    written = [pair for pair in pairs if pair[0] != nano.model.blank_id]
-    text = nano.model.ctc_tokenizer.decode([token for token, _ in written])
-    return text, [one for _, one in written]
+    tokens, rows = torch.unique_consecutive(best.indices, return_counts=True)
+    likely = torch.segment_reduce(best.values, "max", lengths=rows).exp()
+    written = tokens != nano.model.blank_id
+    text = nano.model.ctc_tokenizer.decode(tokens[written].tolist())
+    return text, likely[written].tolist()
 
 
 @torch.inference_mode()

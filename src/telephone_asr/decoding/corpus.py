@@ -18,7 +18,7 @@ from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Doubt
+    from telephone_asr.params import Branch
 
 DEFAULT = Scoring()
 WINDOW = 16  # batches whose sound is in memory, and sorted by length, at a time
@@ -39,7 +39,7 @@ def score_items(
     beams: int = 1,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
     english: English = "keep",
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
@@ -66,7 +66,7 @@ def score_items(
             *(nano, frontend, own, prompt, batch_size, max_tokens, beams),
             hotwords=hotwords,
             hotword_floor=hotword_floor,
-            doubt=doubt,
+            branch=branch,
         )
         errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from telephone_asr.dataset.speech import Sounds, SpeechDataset
+    from telephone_asr.decoding.encoded import Encoded
     from telephone_asr.manifests.messages import Example
-    from telephone_asr.model.fun_asr_nano import Rows
     from telephone_asr.model.pretrained import FunASRNano
     from telephone_asr.params import Decode
 
@@ -36,8 +36,8 @@ def listen(
 
     heard: dict[str, torch.Tensor] = {}
 
-    def look(indices: Sequence[int], _: Sequence[str], encoded: Rows) -> None:
-        rows, lengths = encoded[0].cpu(), encoded[1].tolist()
+    def look(indices: Sequence[int], _: object, __: object, encoded: Encoded) -> None:
+        rows, lengths = encoded.rows.cpu(), encoded.lengths.tolist()
         keys = [dataset.examples[i].key for i in indices]
         for key, row, length in zip(keys, rows, lengths, strict=True):
             if key in kept:
@@ -51,7 +51,7 @@ def listen(
         beams=decode.beams,
         hotwords=Lists(words, decode.hotword_floor) if words else None,
         look=look if kept else None,
-        doubt=decode.doubt,
+        branch=decode.branch,
     )
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 

@@ -19,7 +19,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from telephone_asr.decoding.doubt import believed
+from telephone_asr.decoding.branch import settled
+from telephone_asr.decoding.confidence import ctc_greedy
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.spotting import Lists, likely
 from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.model.devices import enough_memory
@@ -27,7 +29,6 @@ from telephone_asr.model.fun_asr_nano import (
     Rows,
     adapt,
     chat_tokens,
-    ctc_log_probs,
     encode,
     prompt_embeddings,
 )
@@ -37,11 +38,11 @@ from telephone_asr.scoring.cut_off import CutOff
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Doubt
+    from telephone_asr.params import Branch
 
 T = TypeVar("T")
 R = TypeVar("R")
-Look = Callable[[Sequence[int], Sequence[str], Rows], None]
+Look = Callable[[Sequence[int], Sequence[str], Sequence[str], Encoded], None]
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
 LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
 CACHE_ROWS = 500  # so many of the encoder's rows stay in a processor's cache
@@ -60,7 +61,7 @@ def recognise(
     share: tuple[int, int] = (0, 1),
     look: Look | None = None,
     hotwords: Lists | None = None,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -75,10 +76,10 @@ def recognise(
         beams: 1 is greedy.
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
-        look: shown the numbers and texts of each batch of the language model's, and what the
-            encoder made of it.
+        look: shown the numbers, prompts and texts of each batch of the language model's, and what
+            the encoder made of it.
         hotwords: put into the prompts, as far as they may be in the sound.
-        doubt: below which a text is not written; not where `rows` are the adaptor's.
+        branch: what the CTC branch may change of a text; not where `rows` are the adaptor's.
     """
     texts = [""] * len(lengths)
     rank, processes = share
@@ -89,7 +90,7 @@ def recognise(
         found = _recognise_batch(
             *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
             look and partial(look, indices),
-            *(own_hotwords, doubt),
+            *(own_hotwords, branch),
         )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
@@ -106,7 +107,7 @@ def transcribe(
     beams: int = 1,
     hotwords: Lists | None = None,
     look: Look | None = None,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -115,7 +116,7 @@ def transcribe(
     Args:
         share: (rank, of how many processes): every so many batches are decoded, beginning with
             that of the rank; the texts of the others stay empty.
-        hotwords, look, doubt: as in `recognise`.
+        hotwords, look, branch: as in `recognise`.
     """
     was_training = [module for module in nano.model.modules() if module.training]
     nano.model.eval()
@@ -128,7 +129,7 @@ def transcribe(
         share=share,
         look=look,
         hotwords=hotwords,
-        doubt=doubt,
+        branch=branch,
     )
     for module in was_training:
         module.training = True
@@ -144,9 +145,9 @@ def _recognise_batch(
     input_stage: InputStage,
     by_ctc: bool,
     beams: int,
-    look: Callable[[Sequence[str], Rows], None] | None,
+    look: Callable[[Sequence[str], Sequence[str], Encoded], None] | None,
     hotwords: Lists | None,
-    doubt: Doubt | None,
+    branch: Branch | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -155,19 +156,20 @@ def _recognise_batch(
         lengths = torch.tensor([len(row) for row in rows], device=device)
         if input_stage == "features":
             hidden, lengths = encode_in_slices(nano, hidden, lengths)
+        encoded = Encoded(nano, hidden, lengths)
         if by_ctc:
-            return ctc_greedy(nano, hidden, lengths)
-        encoded = hidden, lengths
+            return [ctc_greedy(nano, log_probs)[0] for log_probs in encoded.log_probs]
+        lists: Sequence[Sequence[str]] = [()] * len(rows)
         if hotwords:
-            lists = likely(nano, encoded, hotwords.words, hotwords.floor)
+            lists = likely(encoded, hotwords.words, hotwords.floor)
             prompts = [with_hotwords(*both) for both in zip(prompts, lists, strict=True)]
         if input_stage != "adapted":
             hidden, lengths = adapt(nano, hidden, lengths)
         texts = transcripts(nano, prompts, hidden, lengths, max_tokens, beams)
-        if doubt and input_stage != "adapted":
-            texts = believed(nano, prompts, texts, encoded, doubt)
+        if branch and input_stage != "adapted":
+            texts = settled(encoded, prompts, texts, lists, branch)
         if look:
-            look(texts, encoded)
+            look(prompts, texts, encoded)
         return texts
 
 
@@ -314,15 +316,3 @@ def _left_pad(heads: Sequence[torch.Tensor], common: int) -> tuple[torch.Tensor,
 
 def _end_of_turn(nano: FunASRNano) -> int:
     return nano.tokenizer.convert_tokens_to_ids("<|im_end|>")
-
-
-@torch.inference_mode()
-def ctc_greedy(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> list[str]:
-    """Returns the CTC branch's texts: each row's best token, without repetitions and blanks."""
-    best = ctc_log_probs(nano, encoded, lengths).argmax(dim=-1).cpu()
-    texts = []
-    for row, length in zip(best, lengths.tolist(), strict=True):
-        tokens = torch.unique_consecutive(row[:length])
-        tokens = tokens[tokens != nano.model.blank_id].tolist()
-        texts.append(nano.model.ctc_tokenizer.decode(tokens))
-    return texts

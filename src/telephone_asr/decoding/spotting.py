@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs, ctc_tokens
-
-if TYPE_CHECKING:
-    from telephone_asr.model.pretrained import FunASRNano
-
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.model.fun_asr_nano import ctc_tokens
 
 FLOOR = -3.0  # docs/training.md has what it keeps
 
@@ -38,25 +34,21 @@ class Lists:
     floor: float | None
 
 
-@torch.inference_mode()
 def likely(
-    nano: FunASRNano, encoded: Rows, lists: Sequence[Sequence[str]], floor: float | None
+    encoded: Encoded, lists: Sequence[Sequence[str]], floor: float | None
 ) -> list[list[str]]:
     """Returns what is left of the list of each utterance of a batch, in its order.
 
     All of it is, where the model has no CTC branch.
-
-    Args:
-        encoded: what the encoder made of the batch, (B, T, D) and T of each.
     """
+    nano = encoded.nano
     if floor is None or not nano.has_ctc or not any(lists):
         return [list(words) for words in lists]
-    log_probs, lengths = ctc_log_probs(nano, *encoded), encoded[1].tolist()
     tokens = {word: ctc_tokens(nano, word) for words in lists for word in words}
     kept = []
-    for rows, length, words in zip(log_probs, lengths, lists, strict=True):
+    for log_probs, words in zip(encoded.log_probs, lists, strict=True):
         spelt = [tokens[word] for word in words]
-        scores = likelihoods(rows[:length], spelt, nano.model.blank_id)
+        scores = likelihoods(log_probs, spelt, nano.model.blank_id)
         kept.append([word for word, score in zip(words, scores, strict=True) if score >= floor])
     return kept
 

@@ -12,7 +12,7 @@ from telephone_asr.shards import Utterance
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Doubt
+    from telephone_asr.params import Branch
 
 
 def recognise_utterances(
@@ -26,7 +26,7 @@ def recognise_utterances(
     look: Look | None = None,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    doubt: Doubt | None = None,
+    branch: Branch | None = None,
 ) -> list[str]:
     """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
     lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
@@ -40,5 +40,5 @@ def recognise_utterances(
         beams=beams,
         look=look,
         hotwords=lists,
-        doubt=doubt,
+        branch=branch,
     )

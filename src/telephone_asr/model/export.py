@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from telephone_asr.model import writing
 from telephone_asr.model.frontend import TELEPHONE_FS, WIDEBAND_FS
 from telephone_asr.model.pretrained import FunASRNano
 
 
-def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
+def export(
+    nano: FunASRNano, directory: Path, verbatim: bool, branch: Mapping[str, Any] | None = None
+) -> None:
     """Writes the model with all its checkpoints merged into one model.pt.
 
     Tokenizers are copied from the base model's directory. config.yaml is the base's, without a CTC
@@ -21,6 +25,7 @@ def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
     Args:
         verbatim: the model was adapted with the prompt for texts without digits and punctuation.
             FunASR, its servers too, asks with the other unless config.yaml says `itn: false`.
+        branch: of `decoding.branch.as_config`, for `telephone-asr transcribe`; FunASR reads none.
     """
     if nano.peft is not None:
         nano.model.llm = nano.peft.merge_and_unload()
@@ -32,5 +37,8 @@ def export(nano: FunASRNano, directory: Path, verbatim: bool) -> None:
     if frontend.pop("filters", None) == "aligned" and frontend["fs"] == TELEPHONE_FS:
         frontend["fs"] = WIDEBAND_FS
     config["itn"] = not verbatim
+    config.pop("branch_conf", None)
+    if branch and nano.has_ctc:
+        config["branch_conf"] = branch
     writing.write_config(directory, config)
     writing.save_weights(nano.model.state_dict(), directory / "model.pt")

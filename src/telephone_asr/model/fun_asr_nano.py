@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -229,19 +230,32 @@ def ctc_loss(
         total: the tokens to divide the sum by, those of all batches of a step; None: of this one.
             A transcript without any, which is blank from end to end, counts as one.
     """
-    log_probs = ctc_log_probs(nano, encoded, lengths)
-    tokens = [torch.tensor(ctc_tokens(nano, text), dtype=torch.long) for text in texts]
-    sizes = torch.tensor([len(t) for t in tokens])
-    loss = F.ctc_loss(
+    tokens = [ctc_tokens(nano, text) for text in texts]
+    loss = summed_ctc_loss(
+        ctc_log_probs(nano, encoded, lengths), lengths, tokens, nano.model.blank_id
+    )
+    return loss / (sum(max(1, len(own)) for own in tokens) if total is None else total)
+
+
+def summed_ctc_loss(
+    log_probs: torch.Tensor, lengths: torch.Tensor, tokens: Sequence[Sequence[int]], blank: int
+) -> torch.Tensor:
+    """Returns the sum of the CTC losses of utterances; 0 of one that has more tokens than rows.
+
+    Args:
+        log_probs: (B, T, tokens + blank), T of each in `lengths`.
+        tokens: of each.
+    """
+    device = log_probs.device
+    return F.ctc_loss(
         log_probs.transpose(0, 1).float(),
-        torch.cat(tokens).to(encoded.device),
+        torch.tensor(list(chain(*tokens)), dtype=torch.long, device=device),
         lengths,
-        sizes.to(encoded.device),
-        blank=nano.model.blank_id,
+        torch.tensor([len(own) for own in tokens], device=device),
+        blank=blank,
         reduction="sum",
         zero_infinity=True,  # a transcript longer than its speech has no alignment
     )
-    return loss / (int(sizes.clamp(min=1).sum()) if total is None else total)
 
 
 def ctc_log_probs(nano: FunASRNano, encoded: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

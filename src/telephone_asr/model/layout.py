@@ -65,6 +65,11 @@ CTC_NEEDED = {
 MORE = {
     "ctc_vocab_size": 60515,
     "itn": True,  # asks for digits and punctuation
+    # decode.branch of params.yaml, which `export` writes and FunASR does not read.
+    "branch_conf": {
+        "doubt": {"ctc": 0.3, "llm": 0.8},
+        "short": {"characters": 3, "ctc": 0.7},
+    },
     "frontend_conf.dither": 1.0,
     "audio_adaptor_conf.attention_heads": 8,
     "ctc_decoder_conf.attention_heads": 8,

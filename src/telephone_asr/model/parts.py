@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from telephone_asr.errors import InputError
 from telephone_asr.model import allowed
 from telephone_asr.model.pretrained import CTC_BRANCH, FunASRNano, file_sha256, load
-from telephone_asr.names import AGAIN, STACKED
+from telephone_asr.names import STACKED, TRAINED
 
 if TYPE_CHECKING:
     import torch
@@ -116,9 +116,9 @@ def weights_path(directory: Path, stage: str) -> Path:
 
 
 def place(models: Path, stage: str, round_: int = 0) -> Path:
-    """Returns the directory of a stage's checkpoint. Rounds of self-training have adaptors and
-    LoRAs of their own; below them lie the base and the encoder that all stand on."""
-    return models / ROUNDS / str(round_) / stage if round_ and stage in AGAIN else models / stage
+    """Returns the directory of a stage's checkpoint. Rounds of self-training have checkpoints of
+    their own, all of which stand on the one base."""
+    return models / ROUNDS / str(round_) / stage if round_ and stage in TRAINED else models / stage
 
 
 def last_round(models: Path) -> int:

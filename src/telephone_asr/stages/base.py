@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from telephone_asr.model import parts, pins
@@ -73,14 +74,13 @@ def train_tiny(params: Params) -> None:
     write_tiny(building, tiny, MODELS / "tokenizer", WIDEBAND_FS, params.seed, dither)
     nano = load(building)
     guide.add_guide(nano, params.seed)
-    data = ("wideband",)
 
     # Without sound that nobody speaks in: CTC begins with blanks everywhere, and where a tenth of
     # the utterances ask for nothing else it stays there (validation CER 0.89 rather than 0.05).
     listening = Plan(
         name="base_ctc",
-        train=data,
-        valid=data,
+        train=("wideband",),
+        valid=("wideband",),
         input_stage="features",
         seed=params.seed,
         llm_weight=0.0,
@@ -94,19 +94,15 @@ def train_tiny(params: Params) -> None:
     first = Trainer(listening, params, nano)
     by_ctc = first.run(parts.choose_trained(nano, (*hearing, f"{guide.NAME}.")))
 
-    writing = Plan(
+    writing = replace(
+        listening,
         name="base_llm",
-        train=data,
-        valid=data,
         input_stage="encoded",
-        seed=params.seed,
         llm_weight=1.0,
         ctc_weight=0.0,
         guide_weight=0.5,
         splice=True,
         no_speech=tiny.no_speech,
-        augment=params.train.augment,
-        pad=params.train.pad,
         **vars(tiny.llm),
     )
     second = Trainer(writing, params, nano)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from telephone_asr.decoding.branch import as_config
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, read_manifest
 from telephone_asr.model import parts
@@ -37,7 +38,7 @@ def main() -> None:
     last = parts.last_round(MODELS)
     with new_out(FINAL) as new:
         nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=last)
-        export(nano, new, verbatim)
+        export(nano, new, verbatim, as_config(params.decode.branch))
 
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]

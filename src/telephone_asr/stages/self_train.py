@@ -1,7 +1,7 @@
-"""self_train: adaptor and LoRA trained anew, on calls that nobody wrote down too, in rounds.
+"""self_train: the three parts trained anew, on calls that nobody wrote down too, in rounds.
 
-A round keeps what can be trusted of the labels that the model before it wrote, and trains both
-parts from where stages 2 and 3 began, on what those had and on these turns. docs/unlabelled.md.
+A round keeps what can be trusted of the labels that the model before it wrote, and trains the parts
+from where stages 1 to 3 began, on what those had and on these turns. docs/unlabelled.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from telephone_asr.manifests.text import clean_transcript
 from telephone_asr.model import parts
 from telephone_asr.model.frontend import WIDEBAND_FS, fbank_frames
 from telephone_asr.model.layout import plain_tokenizer
-from telephone_asr.names import AGAIN
+from telephone_asr.names import TRAINED
 from telephone_asr.outs import new_out, write_json
 from telephone_asr.params import Params, load_params
 from telephone_asr.paths import (
@@ -75,7 +75,7 @@ def open_scratch(params: Params) -> Scratch:
 def train_round(
     round_: int, params: Params, scratch: Scratch, costs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Runs a round, and returns what it kept and what both parts came to; puts into `costs` what
+    """Runs a round, and returns what it kept and what the parts came to; puts into `costs` what
     they cost."""
     from telephone_asr.stages.pseudo_label import LABELS, label_anew
     from telephone_asr.stages.train import train_again
@@ -87,7 +87,7 @@ def train_round(
         labels = directory / LABELS
         label_anew(params, round_)
     row = keep_turns(directory, read_labels(labels), params)
-    for part in AGAIN:
+    for part in TRAINED:
         train_again(part, params, round_, scratch.directory)
         row[f"{part}_valid_cer"] = _read(parts.place(MODELS, part, round_) / "checkpoint.json")[
             "valid_cer"

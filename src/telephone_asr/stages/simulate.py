@@ -15,6 +15,7 @@ from tqdm import tqdm
 import telephone_asr
 from telephone_asr.channel.options import Line
 from telephone_asr.corpora import unwatched
+from telephone_asr.errors import InputError
 from telephone_asr.manifests import fresh_line
 from telephone_asr.manifests.split import Sets
 from telephone_asr.outs import new_out
@@ -53,6 +54,11 @@ def main() -> None:
     with bar:
         for _ in run_jobs(simulate_shard, jobs):
             bar.update()
+    if elsewhere := [index for index in missing if not has_shard(target, index)]:
+        raise InputError(
+            f"{target}: {len(elsewhere)} of {shards} shards were written elsewhere: all machines "
+            "of a Ray cluster must see the repository's directory, at the same path."
+        )
     with new_out(SIMULATED) as new:
         shutil.move(target, new)
     scratch.close(remove=True)

@@ -2,12 +2,12 @@
 
 Run as `python -m telephone_asr.stages.train PART`:
 
-- encoder, the whole audio encoder, on simulated telephone speech;
-- adaptor, between encoder and language model, on simulated speech and calls;
+- encoder, the whole audio encoder, on simulated telephone speech and calls;
+- adaptor, between encoder and language model, on both too;
 - lora, LoRA on the language model (or all of it), on calls.
 
-The stage self_train runs it as `... train PART ROUND WORK`: adaptor and lora anew, on what the
-model itself wrote down too. Its scratch directory WORK keeps these trainings, and their costs.
+The stage self_train runs it as `... train PART ROUND WORK`: each anew, on what the model itself
+wrote down too. Its scratch directory WORK keeps these trainings, and their costs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # What each is trained on, and how far the frozen parts before it are computed beforehand.
 SOURCES: dict[str, tuple[str, ...]] = {
-    "encoder": ("simulated",),
+    "encoder": ("simulated", "telecall"),
     "adaptor": ("simulated", "telecall"),
     "lora": ("telecall",),
 }

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
-from telephone_asr.model.fun_asr_nano import Rows
+from telephone_asr.model.fun_asr_nano import Rows, summed_ctc_loss
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
@@ -68,14 +67,5 @@ def spelling_loss(
     """
     head: Speller = getattr(nano.model, NAME)[part]
     log_probs = head(rows[0], nano.model.llm.get_input_embeddings().weight)
-    tokens = [torch.tensor(t, dtype=torch.long) for t in nano.tokenizer(list(texts))["input_ids"]]
-    sizes = torch.tensor([len(t) for t in tokens], device=log_probs.device)
-    loss = F.ctc_loss(
-        log_probs.transpose(0, 1),
-        torch.cat(tokens).to(log_probs.device) + 1,  # behind blank
-        rows[1] * head.pieces,
-        sizes,
-        reduction="sum",
-        zero_infinity=True,  # a transcript longer than its speech has no alignment
-    )
-    return loss / total
+    tokens = [[1 + token for token in own] for own in nano.tokenizer(list(texts))["input_ids"]]
+    return summed_ctc_loss(log_probs, rows[1] * head.pieces, tokens, blank=0) / total

@@ -20,6 +20,7 @@ from telephone_asr.manifests.reserved import read_reserved
 from telephone_asr.model.frontend import Frontend
 from telephone_asr.paths import MANIFESTS, NO_SPEECH, SCRATCH, SHARDS
 from telephone_asr.paths import UNLABELLED as UNLABELLED_SHARDS
+from telephone_asr.processes import shares
 from telephone_asr.scratch import fingerprint
 from telephone_asr.shards import sound_index
 from telephone_asr.training.plan import SCRIPTS, UNLABELLED
@@ -77,8 +78,8 @@ class Inputs:
         train_set = self._dataset(examples, clips, frozen, cache_mb - valid_mb, scratch, spoken)
         return train_set, self._dataset(valid, (), frozen, valid_mb, None), len(clips)
 
-    def prints(self) -> list[str]:
-        """Returns hashes of all files that are read, and of the code."""
+    def prints(self) -> dict[str, str]:
+        """Returns hashes of all files that are read, and of the code, by what they are called."""
         plan = self._plan
         sources = plan.sources | ({NOBODY} if plan.no_speech else set())
         paths = {MANIFESTS / source for source in plan.sources}
@@ -90,7 +91,8 @@ class Inputs:
         paths |= {*self._places(sources).values()}
         if fresh := self._plan.fresh_line:
             paths |= {*fresh.recorded}
-        return list(map(self._print_of, [*sorted(paths), CODE]))
+        prints = {str(path): self._print_of(path) for path in sorted(paths)}
+        return prints | {"src/telephone_asr": self._print_of(CODE)}
 
     def _scripts(self, labelled: Sequence[Example]) -> tuple[list[Example], Spoken | None]:
         """Returns the sentences that nobody spoke as examples, and what gives them a sound."""
@@ -204,7 +206,7 @@ class Inputs:
 
     def _precompute(self, dataset: SpeechDataset, key: str) -> None:
         """Replaces features by frozen parts' outputs, where the disk has room for them."""
-        from accelerate.utils import broadcast_object_list
+        from accelerate.utils import gather_object
 
         from telephone_asr.dataset.precomputed import make_room
         from telephone_asr.dataset.speech import output_bytes
@@ -213,14 +215,13 @@ class Inputs:
         directory = SCRATCH / "frozen" / f"{plan.input_stage}-{key[:16]}"
         needed = output_bytes(self._nano, plan.input_stage, dataset.lengths)
         limit = round(self._params.train.cache_frozen_gb * 1e9)
-        fits = [accelerator.is_main_process and make_room(directory, needed, limit)]
-        if broadcast_object_list(fits) == [True]:
-            share = accelerator.process_index, accelerator.num_processes
+        fits = not accelerator.is_local_main_process or make_room(directory, needed, limit)
+        if all(gather_object([fits])):
             with accelerator.autocast():
                 dataset.precompute(
-                    self._nano, plan.input_stage, plan.max_batch_rows, directory, share
+                    *(self._nano, plan.input_stage, plan.max_batch_rows, directory),
+                    *(shares(accelerator), accelerator.wait_for_everyone),
                 )
-            accelerator.wait_for_everyone()
         else:
             accelerator.print(
                 f"{plan.name}: frozen parts' outputs for {len(dataset)} utterances would take "
@@ -229,11 +230,13 @@ class Inputs:
             )
 
     def _babble(self, fresh: FreshLine, scratch: Path) -> Path:
-        """Returns the file of the babble that is heard on a line, mixed by one process for all."""
+        """Returns the file of the babble that is heard on a line, mixed once for all who see it."""
         pool = scratch / "babble.npz"
-        if self._accelerator.is_main_process and not pool.exists():
-            fresh.save_babble(pool)
-        self._accelerator.wait_for_everyone()
+        for rank, _ in shares(self._accelerator):
+            if rank == 0 and not pool.exists():
+                pool.parent.mkdir(parents=True, exist_ok=True)
+                fresh.save_babble(pool)
+            self._accelerator.wait_for_everyone()
         return pool
 
     def _padding(self) -> Padding | None:

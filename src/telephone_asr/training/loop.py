@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from telephone_asr.errors import InputError
+from telephone_asr.processes import of_main
 from telephone_asr.training.steps import (
     StepMetrics,
     Stepper,
@@ -96,7 +97,7 @@ def train(
     stepper = Stepper(accelerator, wrapped, loss_of.tokens, trained, optimizer, plan, options)
 
     # 2. Where an interrupted run stopped, or the state before training.
-    state = scratch.load("state.pt")
+    state = of_main(lambda: scratch.load("state.pt"), accelerator)
     if state is not None:
         _restore(trained, state.pop("weights"))
         optimizer.load_state_dict(state.pop("optimizer"))
@@ -152,7 +153,7 @@ def train(
 
     # 4. The best checkpoint, or the mean of the best, into the model and to the caller.
     accelerator.wait_for_everyone()
-    weights, cer, averaged = _best(state["best"], trained, validate, scratch)
+    weights, cer, averaged = _best(state["best"], trained, validate, scratch, accelerator)
     _restore(trained, weights)
     return Result(
         weights=weights,
@@ -186,10 +187,12 @@ def _best(
     trained: Mapping[str, torch.nn.Parameter],
     validate: Callable[[], float],
     scratch: Scratch,
+    accelerator: Accelerator,
 ) -> tuple[dict[str, torch.Tensor], float, int]:
     """Returns weights, their CER and how many checkpoints they are the mean of: several, where that
     is no worse than the best alone."""
-    weights: list[dict[str, torch.Tensor]] = [scratch.load(f"best.{step}.pt") for _, step in best]
+    weights: list[dict[str, torch.Tensor]]
+    weights = of_main(lambda: [scratch.load(f"best.{step}.pt") for _, step in best], accelerator)
     if len(best) > 1:
         mean = {name: torch.stack([w[name] for w in weights]).mean(0) for name in weights[0]}
         _restore(trained, mean)

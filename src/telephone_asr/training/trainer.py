@@ -11,7 +11,7 @@ from telephone_asr.model import parts
 from telephone_asr.model.devices import allow_tf32
 from telephone_asr.params import Params
 from telephone_asr.paths import METRICS, OWN_SCRATCH, SCRATCH
-from telephone_asr.processes import accelerator, put_together
+from telephone_asr.processes import accelerator, check_same, check_shared_out, of_main, put_together
 from telephone_asr.scratch import Scratch, fingerprint
 from telephone_asr.training.curves import curves
 from telephone_asr.training.inputs import VERSIONS, Inputs
@@ -47,6 +47,7 @@ class Trainer:
         require(params.train.track)
         self.accelerator = accelerator(params.train.precision)
         allow_tf32(nano.config)
+        check_shared_out(params.train, self.accelerator.num_processes)
         self.is_main = self.accelerator.is_main_process
         self._share = self.accelerator.process_index, self.accelerator.num_processes
         self._inputs = Inputs(plan, params, nano, self.accelerator)
@@ -98,7 +99,8 @@ class Trainer:
         return result
 
     def finish(self) -> None:
-        """Clears the scratch directory, once the result is written."""
+        """Clears the scratch directory, once the main process has written the result."""
+        self.accelerator.wait_for_everyone()
         self.scratch.close(remove=self._work is None)
 
     def _cer(self, dataset: SpeechDataset) -> float:
@@ -146,21 +148,28 @@ class Trainer:
         return Splicer(dataset, borders, schedule, self.params.seed).batch
 
     def _open_scratch(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> Scratch:
-        """Opens the directory named by all that the result depends on: plan, params, model, data,
-        code, versions."""
-        from accelerate.utils import broadcast_object_list
-
-        options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
-        decode = self.params.decode
-        texts = [repr(self.plan), repr(options), str(decode.batch_size), str(decode.max_tokens)]
-        texts += [str(self.params.seed), frozen, repr(self.nano.config["frontend_conf"])]
-        texts += [parts.weights_sha256(trained), *map(version, VERSIONS)]
-        texts += self._inputs.prints()
-        key = fingerprint(texts, [])
+        """Opens the directory named by all that the result depends on."""
+        depends_on = self._depends_on(trained, frozen)
+        check_same(depends_on, self.accelerator)
+        key = fingerprint([f"{name} {value}" for name, value in depends_on.items()], [])
         root, spare = (SCRATCH, OWN_SCRATCH) if self._work is None else (self._work, None)
         scratch = Scratch(root, self.plan.name, key, self.is_main, spare)
-        [scratch.directory] = broadcast_object_list([scratch.directory])
+        main: Path = of_main(lambda: scratch.directory, self.accelerator)
+        if main.exists():  # on this machine's disks, too
+            scratch.directory = main
         return scratch
+
+    def _depends_on(self, trained: Mapping[str, torch.nn.Parameter], frozen: str) -> dict[str, str]:
+        """Returns plan, params, model, data, code and versions, by what they are called."""
+        options = {name: getattr(self.params.train, name) for name in COMMON_OPTIONS}
+        decode = self.params.decode
+        numbers = (self.params.seed, decode.batch_size, decode.max_tokens)
+        return {
+            "params.yaml": repr((self.plan, options, numbers, self.nano.config["frontend_conf"])),
+            "models": frozen + parts.weights_sha256(trained),
+            **{name: version(name) for name in VERSIONS},
+            **self._inputs.prints(),
+        }
 
     def _announce(
         self,

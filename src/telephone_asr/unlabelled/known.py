@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from telephone_asr.sameness import ALIKE, FEWEST, HOP, KEY_LAG, MAX_DIFFERENT, RATE_HZ, alike, words
+from telephone_asr.sameness import ALIKE, HOP, RATE_HZ, alike, same_words, word_keys, words
 from telephone_asr.shards import SoundIndex, sound_index
 
 PIECE_S = 50  # of an utterance whose words are taken at a time: they tell of no more than a minute
@@ -37,7 +37,7 @@ class KnownSounds:
             for first in range(0, len(samples), PIECE_S * rate_hz):
                 own = words(samples[first : first + PIECE_S * rate_hz], rate_hz)
                 self._pieces.append((key, first / rate_hz, own))
-        keys, places = zip(*(_keys(own) for _, _, own in self._pieces), strict=True)
+        keys, places = zip(*(word_keys(own) for _, _, own in self._pieces), strict=True)
         owners = [np.full(len(at), number) for number, at in enumerate(places)]
         self._keys = np.concatenate(keys)
         order = np.argsort(self._keys, kind="stable")
@@ -49,7 +49,7 @@ class KnownSounds:
         where they have none's. own: their words."""
         for number, offset in self._candidates(own):
             name, start_s, other = self._pieces[number]
-            span = _shared(own, other, offset)
+            span = same_words(own, other, offset)
             if span is None:
                 continue
             known, known_hz = self._sounds.read(name)
@@ -61,7 +61,7 @@ class KnownSounds:
 
     def _candidates(self, own: np.ndarray) -> Iterator[tuple[int, int]]:
         """Yields pieces that share keys with the words, and by how much they begin later."""
-        keys, at = _keys(own)
+        keys, at = word_keys(own)
         first = np.searchsorted(self._keys, keys, side="left")
         counts = np.searchsorted(self._keys, keys, side="right") - first
         rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
@@ -73,28 +73,6 @@ class KnownSounds:
             tried[number] = tried.get(number, 0) + 1
             if tried[number] <= OFFSETS:
                 yield number, offset
-
-
-def _keys(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the keys that words give, two of them each, and where."""
-    first, second = own[:-KEY_LAG].astype(np.uint32), own[KEY_LAG:]
-    at = np.flatnonzero((first != 0) & (second != 0))
-    return first[at] << 16 | second[at], at.astype(np.int32)
-
-
-def _shared(a: np.ndarray, b: np.ndarray, offset: int) -> tuple[int, int] | None:
-    """Returns first word in `a`, and how many, of what two sounds have in common where b begins
-    `offset` words later; None where their words are not nearly the same there."""
-    first = max(0, offset)
-    n = min(len(a) - first, len(b) - (first - offset))
-    if n <= 0:
-        return None
-    one, other = a[first : first + n], b[first - offset : first - offset + n]
-    both = (one != 0) & (other != 0)
-    if np.count_nonzero(both) < FEWEST:
-        return None
-    different = np.bitwise_count(one[both] ^ other[both]).mean() / 16
-    return (first, n) if different <= MAX_DIFFERENT else None
 
 
 def _cut(samples: np.ndarray, rate_hz: int, start_s: float, n_words: int) -> np.ndarray:

@@ -14,18 +14,12 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from telephone_asr.decoding.confidence import (
-    ctc_greedy_probabilities,
-    ctc_score,
-    token_probabilities,
-)
-from telephone_asr.decoding.spotting import likely
+from telephone_asr.decoding.confidence import ctc_greedy, ctc_score, token_probabilities
+from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.utterances import recognise_utterances
-from telephone_asr.manifests.hotwords import with_hotwords
 from telephone_asr.manifests.text import syllables
 from telephone_asr.measures import measure
 from telephone_asr.model.frontend import Frontend
-from telephone_asr.model.fun_asr_nano import Rows, ctc_log_probs
 from telephone_asr.scoring.cer import count_errors, units
 from telephone_asr.scoring.cut_off import CutOff
 from telephone_asr.scoring.normalise import normalise_for_scoring
@@ -69,10 +63,11 @@ def label_turns(
     An utterance's text is its reference; "" where nobody wrote it down."""
     heard: dict[int, dict] = {}
 
-    def look(indices: Sequence[int], texts: Sequence[str], encoded: Rows) -> None:
-        words = likely(nano, encoded, [decode.hotwords] * len(texts), decode.hotword_floor)
-        sure = _confidences(nano, [with_hotwords(prompt, own) for own in words], texts, encoded)
-        by_ctc = _by_ctc(nano, [utterances[i].text for i in indices], encoded)
+    def look(
+        indices: Sequence[int], prompts: Sequence[str], texts: Sequence[str], encoded: Encoded
+    ) -> None:
+        sure = _confidences(encoded, prompts, texts)
+        by_ctc = _by_ctc(encoded, [utterances[i].text for i in indices])
         for i, confidence, own in zip(indices, sure, by_ctc, strict=True):
             heard[i] = {"confidence": confidence, **own}
 
@@ -98,31 +93,29 @@ def _texts(
     )
 
 
-def _confidences(
-    nano: FunASRNano, prompts: Sequence[str], texts: Sequence[str], encoded: Rows
-) -> list[float]:
+def _confidences(encoded: Encoded, prompts: Sequence[str], texts: Sequence[str]) -> list[float]:
     """Returns the mean token probability of each text; 0 of an empty one."""
     sure = [0.0] * len(texts)
     written = [i for i, text in enumerate(texts) if text]
     for first in range(0, len(written), SURE_AT_ONCE):
         own = written[first : first + SURE_AT_ONCE]
         asked, said = ([of[i] for i in own] for of in (prompts, texts))
-        rows = encoded[0][own], encoded[1][own]
-        found = token_probabilities(nano, asked, said, rows)
+        rows = encoded.rows[own], encoded.lengths[own]
+        found = token_probabilities(encoded.nano, asked, said, rows)
         for i, one in zip(own, found, strict=True):
             sure[i] = round(float(one.mean()), 4)
     return sure
 
 
-def _by_ctc(nano: FunASRNano, said: Sequence[str], encoded: Rows) -> Iterator[dict]:
+def _by_ctc(encoded: Encoded, said: Sequence[str]) -> Iterator[dict]:
     """Yields the CTC branch's part of each label. said: what was, "" where nobody knows."""
+    nano = encoded.nano
     if not nano.has_ctc:
         yield from ({"ctc_text": None, "ctc_confidence": None} for _ in said)
         return
-    log_probs = ctc_log_probs(nano, *encoded)
-    for row, length, reference in zip(log_probs, encoded[1].tolist(), said, strict=True):
-        own = row[:length].float().cpu()
-        text, sure = ctc_greedy_probabilities(nano, own)
+    for log_probs, reference in zip(encoded.log_probs, said, strict=True):
+        own = log_probs.float().cpu()
+        text, sure = ctc_greedy(nano, own)
         confidence = round(sum(sure) / len(sure), 4) if sure else 0.0
         score = ctc_score(nano, own, reference)
         yield {

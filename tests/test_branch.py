@@ -1,0 +1,109 @@
+"""What the CTC branch has to say: what nobody believes is not written, what is short is its own."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from telephone_asr.decoding.branch import believed, settled
+from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.decoding.recognise import transcribe
+from telephone_asr.model.fun_asr_nano import ctc_tokens, encode
+from telephone_asr.params import Branch, Doubt, Short
+
+
+@pytest.fixture
+def heard(fitted, make_inputs):
+    """Prompts and texts of the utterances, and what the encoder makes of them."""
+    inputs = make_inputs(fitted)
+    texts = transcribe(fitted, inputs, 4, 12)
+    batch = inputs.batch(range(len(inputs)))
+    with torch.inference_mode():
+        return batch.prompts, texts, Encoded(fitted, *encode(fitted, batch.inputs, batch.lengths))
+
+
+@pytest.fixture
+def means(fitted, heard) -> list[float]:
+    """The language model's mean probabilities of the texts' tokens."""
+    prompts, texts, encoded = heard
+    likely = token_probabilities(fitted, prompts, texts, (encoded.rows, encoded.lengths))
+    return [float(np.exp(np.log(one.numpy()).mean())) for one in likely]
+
+
+@pytest.fixture
+def limit(means) -> float:
+    """One that parts the texts, with none so near that rounding decides."""
+    ordered = sorted(means)
+    gap = max(range(1, len(ordered)), key=lambda i: ordered[i] - ordered[i - 1])
+    return (ordered[gap] + ordered[gap - 1]) / 2
+
+
+def test_a_text_is_not_written_where_both_judges_doubt_it(fitted, heard, means, limit):
+    """The branch of this model has learnt nothing: it doubts everything."""
+    prompts, texts, encoded = heard
+    found = believed(encoded, prompts, texts, Doubt(ctc=1.0, llm=limit))
+    assert found == [text if one >= limit else "" for text, one in zip(texts, means, strict=True)]
+    assert 0 < sum(map(bool, found)) < len(texts)
+    assert believed(encoded, prompts, texts, Doubt(ctc=0.0, llm=1.0)) == texts
+    assert believed(encoded, prompts, texts, Doubt(ctc=1.0, llm=0.0)) == texts
+
+
+def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):
+    limits = Doubt(ctc=0.9, llm=limit)
+    inputs = make_inputs(fitted)
+    alone = transcribe(fitted, inputs, 1, 12, branch=Branch(limits, None))
+    assert transcribe(fitted, inputs, 5, 12, branch=Branch(limits, None)) == alone
+    assert alone != transcribe(fitted, inputs, 5, 12)
+
+
+def test_the_longest_of_a_batch_may_be_without_a_text(fitted, heard):
+    prompts, texts, encoded = heard
+    some = list(texts)
+    for i in (encoded.lengths == encoded.lengths.max()).nonzero()[:, 0].tolist():
+        some[i] = ""
+    assert any(some)
+    assert believed(encoded, prompts, some, Doubt(ctc=0.0, llm=1.0)) == some
+
+
+def heard_as(encoded: Encoded, texts: list[str], likely: list[float]) -> Encoded:
+    """Returns a batch of which the branch has these texts, each character so likely."""
+    blank, spelt = encoded.nano.model.blank_id, []
+    for text, own in zip(texts, likely, strict=True):
+        rows = [[blank]]
+        for token in ctc_tokens(encoded.nano, text):
+            rows += [[token], [blank]]
+        probabilities = torch.full((len(rows), encoded.log_probs[0].shape[1]), 1e-9)
+        probabilities[:, blank] = 1 - own
+        probabilities[range(len(rows)), [row[0] for row in rows]] = own
+        spelt.append(probabilities.log())
+    batch = replace(encoded)
+    batch.__dict__["log_probs"] = spelt
+    return batch
+
+
+def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, heard, corpus):
+    prompts, texts, encoded = heard
+    long = next(example.text for example in corpus.examples if len(example.text) > 3)
+    own = [long[0], long[:3], long, long[:2], "", *[long] * (len(texts) - 5)]
+    batch = heard_as(encoded, own, [0.9, 0.8, 0.9, 0.6, 0.9, *[0.9] * (len(texts) - 5)])
+    assert [ctc_greedy(fitted, log_probs)[0] for log_probs in batch.log_probs] == own
+    branch = Branch(None, Short(characters=3, ctc=0.7))
+    none: list[list[str]] = [[]] * len(texts)
+    assert settled(batch, prompts, texts, none, branch) == [*own[:2], *texts[2:]]
+    # Hotwords are for the language model to write.
+    assert settled(batch, prompts, texts, [["王伟"], *none[1:]], branch)[0] == texts[0]
+
+
+def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
+    prompts, texts, encoded = heard
+    everything = Doubt(ctc=1.0, llm=1.0)
+    assert believed(encoded, prompts, [""] * len(texts), everything) == [""] * len(texts)
+    without = replace(fitted)
+    without.model = copy.copy(fitted.model)
+    without.model.ctc_decoder = None
+    branch = Branch(everything, Short(characters=9, ctc=0.0))
+    none: list[list[str]] = [[]] * len(texts)
+    assert settled(replace(encoded, nano=without), prompts, texts, none, branch) == texts
