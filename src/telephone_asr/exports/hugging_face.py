@@ -207,7 +207,7 @@ def load(directory: Path, max_tokens: int, all_rows: bool = False) -> Recognise:
     @torch.inference_mode()
     def recognise(call: Call) -> str:
         inputs = processor.apply_transcription_request(
-            resampled(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
+            sound(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
         )
         if all_rows:
             tokens = model.generate(**inputs, max_new_tokens=max_tokens)
@@ -237,10 +237,12 @@ def speech_rows(model: Any, inputs: Any) -> torch.Tensor:
     return torch.cat([before, rows, after])[None]
 
 
-def resampled(call: Call, rate_hz: int) -> np.ndarray:
-    """Returns the samples at the rate that the port insists on, resampled as FunASR does it."""
+def sound(call: Call, rate_hz: int) -> np.ndarray:
+    """Returns the samples at the rate that the port insists on, resampled as FunASR does it, in
+    steps of 16 bits: it takes them as they are, and its logarithm has a floor of 1.2e-7, which
+    between -1 and 1 lies above what is quiet."""
     import torch
     from torchaudio.functional import resample
 
-    samples = torch.from_numpy(call.samples.astype(np.float32) / 32768)
+    samples = torch.from_numpy(call.samples.astype(np.float32))
     return resample(samples, call.rate_hz, rate_hz).numpy()
