@@ -67,9 +67,9 @@ def write(nano: FunASRNano, directory: Path) -> None:
 
     check(nano)
     tokenizer, frontend = nano.tokenizer, nano.config["frontend_conf"]
-    if tokenizer.convert_tokens_to_ids(AUDIO) in (None, tokenizer.unk_token_id):
-        tokenizer.add_special_tokens({"additional_special_tokens": [AUDIO]})
-    token = tokenizer.convert_tokens_to_ids(AUDIO)
+    # A tokenizer that is not Qwen's has no such token, and the model no row for one more.
+    audio = AUDIO if AUDIO in tokenizer.get_vocab() else tokenizer.pad_token
+    token = tokenizer.convert_tokens_to_ids(audio)
     with torch.device("meta"):
         model = FunAsrNanoForConditionalGeneration(_config(nano, token))
     weights = dict(_weights(nano))
@@ -92,14 +92,14 @@ def write(nano: FunASRNano, directory: Path) -> None:
         window=frontend["window"],
     )
     FunAsrNanoProcessor(
-        features, tokenizer, chat_template=_template(nano), audio_token=AUDIO
+        features, tokenizer, chat_template=_template(nano, audio), audio_token=audio
     ).save_pretrained(directory)
 
 
-def _template(nano: FunASRNano) -> str:
+def _template(nano: FunASRNano, audio: str) -> str:
     system = SYSTEM if nano.config["dataset_conf"].get("sys_prompt", True) else ""
     verbatim = "" if nano.config.get("itn", True) else PROMPT_VERBATIM[len(PROMPT) - 1 : -1]
-    values = {"SYSTEM": system, "VERBATIM": verbatim, "AUDIO": AUDIO}
+    values = {"SYSTEM": system, "VERBATIM": verbatim, "AUDIO": audio}
     values |= {"BEFORE": BEFORE, "AFTER": f"{AFTER}\n", "NEWLINE": "\n"}
     heads = (f"{{%- set {name} = {json.dumps(value)} -%}}\n" for name, value in values.items())
     return "".join([*heads, TEMPLATE])
@@ -207,7 +207,7 @@ def load(directory: Path, max_tokens: int, all_rows: bool = False) -> Recognise:
     @torch.inference_mode()
     def recognise(call: Call) -> str:
         inputs = processor.apply_transcription_request(
-            resampled(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
+            sound(call, rate_hz), prompt=PROMPT_VERBATIM if call.verbatim else PROMPT
         )
         if all_rows:
             tokens = model.generate(**inputs, max_new_tokens=max_tokens)
@@ -237,10 +237,12 @@ def speech_rows(model: Any, inputs: Any) -> torch.Tensor:
     return torch.cat([before, rows, after])[None]
 
 
-def resampled(call: Call, rate_hz: int) -> np.ndarray:
-    """Returns the samples at the rate that the port insists on, resampled as FunASR does it."""
+def sound(call: Call, rate_hz: int) -> np.ndarray:
+    """Returns the samples at the rate that the port insists on, resampled as FunASR does it, in
+    steps of 16 bits: it takes them as they are, and its logarithm has a floor of 1.2e-7, which
+    between -1 and 1 lies above what is quiet."""
     import torch
     from torchaudio.functional import resample
 
-    samples = torch.from_numpy(call.samples.astype(np.float32) / 32768)
+    samples = torch.from_numpy(call.samples.astype(np.float32))
     return resample(samples, call.rate_hz, rate_hz).numpy()
