@@ -27,6 +27,7 @@ WORDS = {
     "unlabelled": "calls without text",
     "training": "steps, states",
     "decoding": "sound to text",
+    "exports": "other runtimes",
     "dataset": "batches of features",
     "model": "Fun-ASR-Nano",
     "scoring": "CER, gate",

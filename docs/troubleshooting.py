@@ -69,9 +69,10 @@ GROUPS = {
     "Export, scores and review": (
         "[scoring.md](scoring.md), [review.md](review.md), [deploy.md](deploy.md).",
         (
-            *("scoring", "report", "decoding", "stages.export", "stages.evaluate"),
-            *("stages.report", "commands.evaluate", "commands.score", "commands.gate"),
-            *("commands.review", "commands.revisions", "commands.package", "commands.left_out"),
+            *("scoring", "report", "decoding", "exports", "stages.export", "stages.evaluate"),
+            *("stages.export_formats", "stages.report", "commands.evaluate", "commands.score"),
+            *("commands.gate", "commands.review", "commands.revisions", "commands.package"),
+            "commands.left_out",
         ),
     ),
     "Whole calls": (

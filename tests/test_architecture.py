@@ -18,7 +18,7 @@ LAYERS = (
     ("corpora", "scoring", "manifests", "model"),
     ("params",),
     ("processes",),
-    ("dataset", "decoding"),
+    ("dataset", "decoding", "exports"),
     ("training", "report", "calls", "unlabelled"),
     ("stages", "commands"),
     ("cli",),

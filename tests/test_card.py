@@ -71,6 +71,17 @@ def test_nothing_of_callers_and_machines_is_in_it():
     assert "license: other" in text
 
 
+def test_other_runtimes_are_told_of_where_one_was_asked_for():
+    assert "## Other runtimes" not in model_card(facts())
+    one = {"cer": 0.3, "utterances": 60, "share_different": 0.25, "real_time_factor": 0.02}
+    text = model_card(
+        replace(
+            facts(), formats=dict.fromkeys(("funasr", "sherpa_onnx"), one | {"megabytes": 10.4})
+        )
+    )
+    assert "| `sherpa_onnx` | 30.0 | 25.0 | 0.020 | 10 |" in text
+
+
 def test_the_base_s_licence_is_read_and_copied(tmp_path):
     assert package.read_licence(tmp_path) is None
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\ntags: [asr]\n---\n# A model\n")
@@ -92,6 +103,10 @@ stages:
     deps: [models/final]
     params: [seed]
     outs: [score.txt]
+  export_formats:
+    cmd: cp models/final/model.pt formats.txt
+    deps: [models/final]
+    outs: [formats.txt]
 """
 
 

@@ -276,8 +276,10 @@ class Decode:
 
 @section
 class Export:
-    """The most that FunASR's texts of models/final may differ from ours; see stages/export.py."""
+    """What the model that ships is written as, and the most that FunASR's texts of models/final may
+    differ from ours; see stages/export.py and stages/export_formats.py."""
 
+    formats: tuple[Literal["funasr", "transformers", "sherpa_onnx", "sherpa_onnx_int8"], ...]
     max_different_share: Share  # of the texts compared
     max_cer_difference: Share  # absolute
 

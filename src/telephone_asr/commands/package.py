@@ -67,6 +67,7 @@ def check_one_run() -> None:
         "--dry",
         "--allow-missing",
         f"evaluate@{FINAL}",
+        "export_formats",
     ]
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if UP_TO_DATE not in done.stdout:
@@ -100,7 +101,14 @@ def read_facts(name: str) -> Facts:
         base_licence=read_licence(base_directory(params.base)),
         licences={one: line for one, line in licences.items() if line},
         commit=git.stdout.strip() or "unknown",
+        formats=read_formats(),
     )
+
+
+def read_formats() -> dict[str, dict]:
+    """Reads what each runtime made of the model; empty where none was asked for."""
+    measured = _json(METRICS / "export_formats.json")
+    return {name: one for name, one in measured.items() if isinstance(one, dict)}
 
 
 def base_directory(base: Base) -> Path | None:

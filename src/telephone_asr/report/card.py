@@ -4,7 +4,7 @@ nothing that anybody said or is called."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.names import BASE, FINAL, TELEPHONE, TEST_SETS
@@ -60,6 +60,7 @@ class Facts:
     base_licence: str | None  # as Hugging Face names it; None: nobody says
     licences: Mapping[str, str]  # corpus.wideband and corpus.calls: of their directories
     commit: str
+    formats: Mapping[str, dict] = field(default_factory=dict)  # metrics/export_formats.json
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -101,11 +102,14 @@ def model_card(facts: Facts) -> str:
         "Data": _data(facts),
         "Training": _training(facts),
         "Use": [USE.format(name=facts.name)],
+        "Other runtimes": _formats(facts),
         "Limits": _limits(facts),
         "How to cite": [CITATION.format(commit=facts.commit)],
     }
     parts = [f"# {facts.name}", *_lead(facts)]
     for title, blocks in sections.items():
+        if not any(blocks):
+            continue
         parts += [f"## {title}", *(_written(one) for one in blocks if one)]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -241,6 +245,29 @@ def _training(facts: Facts) -> list[str | Table | None]:
         else "",
     ]
     return [tables.training_table(facts.checkpoints), tables.idle_note(facts.checkpoints), *said]
+
+
+def _formats(facts: Facts) -> list[str | Table | None]:
+    """Says what other runtimes write with what was exported for them."""
+    if len(facts.formats) < 2:
+        return []
+    rows = [
+        [
+            f"`{name}`",
+            percent(one["cer"]),
+            percent(one["share_different"]),
+            f"{one['real_time_factor']:.3f}",
+            f"{one['megabytes']:,.0f}",
+        ]
+        for name, one in facts.formats.items()
+    ]
+    heads = ["format", "CER, %", "other texts than FunASR's, %", "real-time factor", "MB"]
+    utterances = next(iter(facts.formats.values()))["utterances"]
+    caption = (
+        f"{utterances} test utterances, calls first, without dither, on one CPU; made by "
+        "`export.formats`, and not in this directory"
+    )
+    return [Table(heads, rows, caption)]
 
 
 def _limits(facts: Facts) -> list[str | Table | None]:

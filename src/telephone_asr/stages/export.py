@@ -118,19 +118,8 @@ def funasr_texts(
     dither: float,
 ) -> list[str]:
     """Returns texts in the order of the examples, from funasr.AutoModel on sound files, as a user
-    gets them. AutoModel seeds its noise when it is made."""
-    import torch
-    from funasr import AutoModel
-
-    recogniser = AutoModel(
-        model=str(model),
-        frontend_conf={"dither": dither},
-        disable_update=True,
-        disable_pbar=True,
-        device="cpu",
-        log_level="ERROR",
-        ncpu=torch.get_num_threads(),  # left to itself it sets four for the whole process
-    )
+    gets them."""
+    recogniser = load_funasr(model, dither)
     texts = []
     with tempfile.TemporaryDirectory() as folder:
         for example in examples:
@@ -142,6 +131,22 @@ def funasr_texts(
                 options["itn"] = example.prompt == PROMPT
             texts.append(recogniser.generate(str(path), **options)[0]["text"].strip())
     return texts
+
+
+def load_funasr(model: Path, dither: float) -> Any:
+    """Returns funasr.AutoModel of a directory. It seeds its noise when it is made."""
+    import torch
+    from funasr import AutoModel
+
+    return AutoModel(
+        model=str(model),
+        frontend_conf={"dither": dither},
+        disable_update=True,
+        disable_pbar=True,
+        device="cpu",
+        log_level="ERROR",
+        ncpu=torch.get_num_threads(),  # left to itself it sets four for the whole process
+    )
 
 
 if __name__ == "__main__":
