@@ -465,6 +465,9 @@ def slurm(first: Host, second: Host) -> None:
     first.run(*job, **configuration)
     wait_for_state(first)
     second.kill()
+    # Back before Slurm has noticed, the node would not be told of the work that it had.
+    while "down" not in first.run("sinfo", "-h", "-n", "second", "-o", "%T", **configuration):
+        time.sleep(1)
     second.boot()
     daemons(second, **configuration)
     wait_for(first.repository, "models/encoder/checkpoint.json")
