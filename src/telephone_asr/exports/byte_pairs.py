@@ -31,10 +31,11 @@ def read_byte_pairs(directory: Path) -> BytePairs:
     content = json.loads(plain_tokenizer(directory).to_str())
     model, added = content["model"], {t["content"]: t["id"] for t in content["added_tokens"]}
     if model["type"] == "BPE":
-        merges = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
-        return BytePairs(model["vocab"], merges, added, content)
+        pairs = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
+        return BytePairs(model["vocab"], pairs, added, content)
     letters = byte_letters()
-    vocabulary, merges = {}, {}
+    vocabulary: dict[str, int] = {}
+    merges: dict[tuple[str, str], None] = {}  # each once
     for token, i in model["vocab"].items():
         pieces = [letters[byte] for byte in token.encode()]
         if token in added:

@@ -38,6 +38,7 @@ class EncoderAdaptor(nn.Module):
         self.low_rate = nano.model.use_low_frame_rate
         frontend = nano.config["frontend_conf"]
         self.stacked, self.step = frontend["lfr_m"], frontend["lfr_n"]
+        self.weights: torch.Tensor
         weights, offset = full_band(frontend["n_mels"], frontend["fs"])
         self.register_buffer("weights", weights)
         self.offset = offset
@@ -48,7 +49,8 @@ class EncoderAdaptor(nn.Module):
         adapted = self.adapt(encoded)
         if not self.low_rate:
             return adapted
-        return adapted[:, : low_rate_tokens(encoded.shape[1])]
+        count: Any = encoded.shape[1]
+        return adapted[:, : low_rate_tokens(count)]
 
     def stack(self, frames: torch.Tensor) -> torch.Tensor:
         """Stacks frames as FunASR does it (LFR), without sherpa-onnx's first and last one."""

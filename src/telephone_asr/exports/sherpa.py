@@ -76,7 +76,7 @@ def _save(module: Any, inputs: tuple, shapes: tuple, path: Path, metadata: dict[
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of its own names and versions
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             module.eval(), inputs, dynamic_shapes=shapes, dynamo=True, verbose=False
         )
     program.model.metadata_props.update({key: str(value) for key, value in metadata.items()})
