@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ CHANGES = {
     "train.encoder.epochs": "4",
     "train.evaluations": "4",
     "corpus.shard_size": "10",
+    "decode.max_tokens": "1",  # so raw a model only gets worse with more, and its base is the best
 }
 BOOT = """
 hostname {name} && mount --bind {disk} /mnt && mount --bind {shared} /mnt/shared &&
@@ -202,20 +204,19 @@ def prepare(host: Host) -> None:
 # --- Training
 
 
-def train(host: Host, rank: int, part: str = "encoder", **environment: str) -> Running:
-    """Starts a part's training on a machine, by accelerate's launcher."""
+def train(host: Host, rank: int) -> Running:
+    """Starts stage 1 on a machine, by accelerate's launcher."""
     return host.start(
         *(PYTHON, "-m", "accelerate.commands.launch", "--multi_gpu", "--quiet"),
         *("--num_machines", 2, "--num_processes", 2, "--machine_rank", rank),
         *("--main_process_ip", ADDRESS["first"], "--main_process_port", 29500),
-        *("-m", "telephone_asr.stages.train", part),
-        **environment,
+        *("-m", "telephone_asr.stages.train", "encoder"),
     )
 
 
-def both(first: Host, second: Host, part: str = "encoder") -> list[tuple[int, str]]:
-    """Trains a part on both, to the end of both."""
-    return [one.end() for one in [train(first, 0, part), train(second, 1, part)]]
+def both(first: Host, second: Host) -> list[tuple[int, str]]:
+    """Trains on both, to the end of both."""
+    return [one.end() for one in [train(first, 0), train(second, 1)]]
 
 
 def checked(ends: list[tuple[int, str]]) -> list[str]:
@@ -225,21 +226,25 @@ def checked(ends: list[tuple[int, str]]) -> list[str]:
     return [said for _, said in ends]
 
 
-def made(host: Host, part: str = "encoder") -> str:
-    """The hash of a checkpoint's files; none where there is none."""
-    return hash_of(host.repository / "models" / part)
-
-
-def hash_of(directory: Path) -> str:
-    files = sorted(path for path in directory.glob("**/*") if path.is_file())
-    if not files:
+def made(host: Host) -> str:
+    """The hash of the checkpoint and of its curves, in which the loss tells of all weights."""
+    note = host.repository / "models/encoder/checkpoint.json"
+    if not note.exists():
         return "nothing"
+    facts = json.loads(note.read_text())
+    assert facts["step"] or facts["averaged"] > 1, "the best is the base: its bytes say nothing"
+    return hash_of(note.parent, host.repository / "metrics/train/encoder")
+
+
+def hash_of(*directories: Path) -> str:
+    files = sorted(p for place in directories for p in place.glob("**/*") if p.is_file())
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def forget(*hosts: Host, part: str = "encoder") -> None:
+def forget(*hosts: Host) -> None:
     for host in hosts:
-        shutil.rmtree(host.repository / "models" / part, ignore_errors=True)
+        for name in ("models/encoder", "metrics/train/encoder"):
+            shutil.rmtree(host.repository / name, ignore_errors=True)
 
 
 def wait_for_state(host: Host) -> None:
@@ -451,12 +456,23 @@ def slurm(first: Host, second: Host) -> None:
     configuration = {"SLURM_CONF": "/mnt/slurm/slurm.conf"}
     daemons(first, "slurmctld", **configuration)
     daemons(second, **configuration)
-    first.run("sbatch", "--wait", "slurm/train.sbatch", "encoder", **configuration)
-    (log,) = first.repository.glob("slurm-*.log")
-    row(
-        "slurm/train.sbatch on two nodes",
-        f"the checkpoint {made(first)}: {last_words(log.read_text())}",
-    )
+    job = ("sbatch", "slurm/train.sbatch", "encoder")
+    first.run(*job, **configuration)
+    wait_for(first.repository, "models/encoder/checkpoint.json")
+    whole = made(first)
+    row("slurm/train.sbatch on two nodes", f"the checkpoint {whole}")
+    forget(first)
+    first.run(*job, **configuration)
+    wait_for_state(first)
+    second.kill()
+    # Back before Slurm has noticed, the node would not be told of the work that it had.
+    while "down" not in first.run("sinfo", "-h", "-n", "second", "-o", "%T", **configuration):
+        time.sleep(1)
+    second.boot()
+    daemons(second, **configuration)
+    wait_for(first.repository, "models/encoder/checkpoint.json")
+    said = (first.repository / "slurm-2.log").read_text()
+    row("kill -9 of all on the second node", f"Slurm: {goes_on(said)}; {same(made(first), whole)}")
 
 
 def daemons(host: Host, *more: str, **environment: str) -> None:

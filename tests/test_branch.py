@@ -93,8 +93,11 @@ def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, hea
     branch = Branch(None, Short(characters=3, ctc=0.7))
     none: list[list[str]] = [[]] * len(texts)
     assert settled(batch, prompts, texts, none, branch) == [*own[:2], *texts[2:]]
-    # Hotwords are for the language model to write.
-    assert settled(batch, prompts, texts, [["王伟"], *none[1:]], branch)[0] == texts[0]
+    # Hotwords are the language model's to write.
+    written = [[texts[0][:2], "王伟"], *none[1:]]
+    assert settled(batch, prompts, texts, written, branch)[0] == texts[0]
+    unwritten = [["王伟"], *none[1:]]
+    assert settled(batch, prompts, texts, unwritten, branch)[0] == own[0]
 
 
 def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):

@@ -195,7 +195,7 @@ def test_what_a_list_names_still_is_left_out_and_counted_without_its_name(reposi
     for name in ("encoder", "adaptor", "lora"):
         assert f"models/{name}: trained on {learnt}" in said
     assert "models/base: not trained on any of them" in said
-    assert said[-1] == "models/final: made of all of these, so trained on them too"
+    assert said[-1] == "models/final: made of these checkpoints, so trained on them too"
     add_forgotten(FORGOTTEN, [line_of("id", "w3"), line_of("speaker", "call-5")])
     run_stage(repository, "corpus")
     assert Path("import/calls/calls.jsonl").read_bytes() == backup

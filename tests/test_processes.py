@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from repository_fixtures import run_stage, stage_command, write_params
-from telephone_asr.processes import merged
+from repository_fixtures import ROOT, run_stage, stage_command, write_params
+from telephone_asr.errors import InputError
+from telephone_asr.params import load_params
+from telephone_asr.processes import check_shared_out, merged
 from telephone_asr.scoring.cut_off import CutOff
 
 STEPS = 50
@@ -132,6 +134,13 @@ def test_batches_are_a_multiple_of_the_processes(trained):
     done = train(trained, batches_per_step=3, processes=2)
     assert done.returncode == 1
     assert "train.batches_per_step: expected a multiple of train.processes (2)" in done.stderr
+
+
+def test_a_launcher_starts_as_many_as_a_step_has_batches_for():
+    train = load_params(ROOT / "params.yaml", ["train.batches_per_step=3"]).train
+    check_shared_out(train, 3)
+    with pytest.raises(InputError, match=r"expected a multiple of 2, .* got 3"):
+        check_shared_out(train, 2)
 
 
 @pytest.mark.parametrize("stage", ["encoder", "adaptor", "lora"])

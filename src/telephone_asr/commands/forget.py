@@ -108,7 +108,8 @@ def forget(ids: Sequence[str], speakers: Sequence[str], yes: bool) -> Iterator[s
                 "the command again."
             ) from None
     yield from _shown(traces, yes)
-    yield f"{FORGOTTEN}: {len(lines)} hashes{'' if yes else ' to be added'}"
+    hashes = "1 hash" if len(lines) == 1 else f"{len(lines)} hashes"
+    yield f"{FORGOTTEN}: {hashes}{'' if yes else ' to be added'}"
     yield from _same_sounds(traces.ids)
     yield from trained_on(params, traces.ids)
     yield from _in_history(traces.ids)
@@ -220,7 +221,8 @@ def trained_on(params: Params, ids: set[str]) -> Iterator[str]:
             yield f"{MODELS / name}{_version(name)}: its best step chosen by {', '.join(chosen)}"
         else:
             yield f"{MODELS / name}: not trained on any of them"
-    yield f"{MODELS / FINAL}: made of all of these" + (", so trained on them too" if learnt else "")
+    also = "trained on them too" if learnt else "not trained on any of them either"
+    yield f"{MODELS / FINAL}: made of these checkpoints, so {also}"
 
 
 def _sets(source: str, ids: set[str]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ here the branch is the first of the two judges.)
 
 **Short turns.** The language model is given a row for each half second, and has to tell one
 syllable from another by that; the branch has a row for each 60 ms. So what the branch hears as a
-few characters, and is sure of, is written as it has it, unless there are hotwords in the prompt.
+few characters, and is sure of, is written as it has it, unless the language model wrote a hotword.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def settled(
         settled = believed(encoded, prompts, settled, branch.doubt)
     if branch.short:
         for i, own in enumerate(_short(encoded, branch.short)):
-            if own and not listed[i]:
+            if own and not any(word in texts[i] for word in listed[i]):
                 settled[i] = own
     return settled
 

@@ -31,11 +31,11 @@ def read_byte_pairs(directory: Path) -> BytePairs:
     content = json.loads(plain_tokenizer(directory).to_str())
     model, added = content["model"], {t["content"]: t["id"] for t in content["added_tokens"]}
     if model["type"] == "BPE":
-        pairs = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
-        return BytePairs(model["vocab"], pairs, added, content)
+        merges = [tuple(m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
+        return BytePairs(model["vocab"], merges, added, content)
     letters = byte_letters()
     vocabulary: dict[str, int] = {}
-    merges: dict[tuple[str, str], None] = {}  # each once
+    pairs: dict[tuple[str, str], None] = {}
     for token, i in model["vocab"].items():
         pieces = [letters[byte] for byte in token.encode()]
         if token in added:
@@ -43,8 +43,8 @@ def read_byte_pairs(directory: Path) -> BytePairs:
         vocabulary["".join(pieces)] = i
         # A character's first byte is never one of its later ones: what is joined within characters
         # never reaches from one into the next.
-        merges |= {("".join(pieces[:n]), pieces[n]): None for n in range(1, len(pieces))}
-    return BytePairs(vocabulary, sorted(merges, key=lambda m: len(m[0])), added, content)
+        pairs |= {("".join(pieces[:n]), pieces[n]): None for n in range(1, len(pieces))}
+    return BytePairs(vocabulary, sorted(pairs, key=lambda m: len(m[0])), added, content)
 
 
 def byte_letters() -> list[str]:

@@ -230,7 +230,7 @@ def speech_rows(model: Any, inputs: Any) -> torch.Tensor:
 
     features = inputs["input_features"], inputs["input_features_mask"]
     rows = model.get_audio_features(*features).pooler_output
-    rows = rows[: low_rate_tokens(torch.tensor(len(rows)))]
+    rows = rows[: low_rate_tokens(len(rows))]
     ids = inputs["input_ids"][0]
     places = (ids == model.config.audio_token_id).nonzero().flatten()
     before, after = model.get_input_embeddings()(ids).tensor_split([places[0], places[-1] + 1])[::2]

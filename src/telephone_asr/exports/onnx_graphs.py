@@ -32,13 +32,14 @@ class EncoderAdaptor(nn.Module):
     """Maps frames (1, T, 80), as sherpa-onnx computes them, to speech tokens (1, S, D): as many
     as the language model is to be given."""
 
+    weights: torch.Tensor
+
     def __init__(self, nano: FunASRNano):
         super().__init__()
         self.encoder, self.adaptor = nano.model.audio_encoder, nano.model.audio_adaptor
         self.low_rate = nano.model.use_low_frame_rate
         frontend = nano.config["frontend_conf"]
         self.stacked, self.step = frontend["lfr_m"], frontend["lfr_n"]
-        self.weights: torch.Tensor
         weights, offset = full_band(frontend["n_mels"], frontend["fs"])
         self.register_buffer("weights", weights)
         self.offset = offset
@@ -49,8 +50,7 @@ class EncoderAdaptor(nn.Module):
         adapted = self.adapt(encoded)
         if not self.low_rate:
             return adapted
-        count: Any = encoded.shape[1]
-        return adapted[:, : low_rate_tokens(count)]
+        return adapted[:, : low_rate_tokens(encoded.shape[1])]
 
     def stack(self, frames: torch.Tensor) -> torch.Tensor:
         """Stacks frames as FunASR does it (LFR), without sherpa-onnx's first and last one."""

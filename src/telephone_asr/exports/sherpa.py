@@ -76,9 +76,10 @@ def _save(module: Any, inputs: tuple, shapes: tuple, path: Path, metadata: dict[
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of its own names and versions
-        program: Any = torch.onnx.export(
+        program = torch.onnx.export(
             module.eval(), inputs, dynamic_shapes=shapes, dynamo=True, verbose=False
         )
+    assert program is not None  # without `f`, which writes to a file at once
     program.model.metadata_props.update({key: str(value) for key, value in metadata.items()})
     program.save(path)  # beside it path.data, where it is large
     outside = path.with_name(f"{path.name}.data")

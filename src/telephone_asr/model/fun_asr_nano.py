@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from telephone_asr.model.prefix import read_prefix, shared_prefix
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
 
+Count = TypeVar("Count", int, torch.Tensor)
 Rows = tuple[torch.Tensor, torch.Tensor]  # (B, T, D), padded, and T of each
 SYSTEM = "You are a helpful assistant."
 IGNORED = -100
@@ -62,7 +63,7 @@ def chat_tokens(tokenizer: Any, prompt: str, config: dict[str, Any]) -> tuple[li
     return tokenizer.encode(before), tokenizer.encode(after)
 
 
-def low_rate_tokens(frames: torch.Tensor) -> torch.Tensor:
+def low_rate_tokens(frames: Count) -> Count:
     """Returns how many of the adaptor's rows the language model gets under `use_low_frame_rate`.
 
     An eighth of the encoder's rows (FunASR's `fake_token_len`): the adaptor has to bring all it
