@@ -188,3 +188,12 @@ def trained_repository(made_once, data_repository) -> Path:
             run_stage(path, "evaluate", checkpoint)
 
     return made_once("trained", make) / "repository"
+
+
+@pytest.fixture
+def trained(trained_repository, tmp_path, monkeypatch) -> Path:
+    """A copy of it, to be changed, as the working directory."""
+    path = tmp_path / "trained"
+    shutil.copytree(trained_repository, path)
+    monkeypatch.chdir(path)
+    return path

@@ -1,7 +1,6 @@
 """Other runtimes' formats: what each runtime itself writes, beside FunASR's texts and ours."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -25,14 +24,6 @@ MAX_TOKENS = 12
 @pytest.fixture
 def calls(utterances) -> list[Call]:
     return [Call(u.samples, u.sample_rate_hz, verbatim=True) for u in utterances]
-
-
-@pytest.fixture
-def trained(trained_repository, tmp_path, monkeypatch) -> Path:
-    path = tmp_path / "trained"
-    shutil.copytree(trained_repository, path)
-    monkeypatch.chdir(path)
-    return path
 
 
 def plain(text: str) -> str:

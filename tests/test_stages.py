@@ -706,14 +706,6 @@ def test_export_fails_beyond_the_limits_and_not_before(trained, monkeypatch, sha
     assert found["equal"] == found["utterances"] - 1
 
 
-@pytest.fixture
-def trained(trained_repository, tmp_path, monkeypatch) -> Path:
-    path = tmp_path / "trained"
-    shutil.copytree(trained_repository, path)
-    monkeypatch.chdir(path)
-    return path
-
-
 @pytest.mark.parametrize("stage", ["encoder", "lora"])
 def test_a_stage_that_is_interrupted_and_run_again_writes_the_same_bytes(
     trained, trained_repository, monkeypatch, stage
