@@ -89,7 +89,7 @@ def _short(encoded: Encoded, limits: Short) -> list[str]:
     """Returns the branch's text of each of a batch where it is short and sure, else nothing."""
     texts = []
     for log_probs in encoded.log_probs:
-        text, likely = ctc_greedy(encoded.nano, log_probs.float().cpu())
+        text, likely = ctc_greedy(encoded.nano, log_probs)
         short = len("".join(text.split())) <= limits.characters
         sure = bool(likely) and sum(likely) / len(likely) > limits.ctc
         texts.append(text if short and sure else "")
