@@ -9,8 +9,8 @@ check is a process of its own with a time limit; one that fails says so in its r
 go on. DIR/gpu.json is written after each, DIR/gpu.md and DIR/rates.yaml (for `telephone-asr
 doctor`) at the end. `--small` is the same with a small model, on a CPU too, to see that it runs.
 
-It needs PyTorch, Transformers, PEFT and accelerate, and no torchaudio. Where the rest is missing
-and there is no network, bring it as a folder of wheels (43 MB), made elsewhere for that machine's
+It needs PyTorch, torchaudio, Transformers, PEFT and accelerate. Where the rest is missing
+and there is no network, bring it as a folder of wheels (47 MB), made elsewhere for that machine's
 Python, here 3.12 on x86-64 Linux:
 
     pip download --no-deps --only-binary=:all: -c constraints.txt -r bench/gpu_wheels.txt \\

@@ -70,7 +70,7 @@ import contextlib, json
 from telephone_asr.training import curves
 
 @contextlib.contextmanager
-def losses(directory, writes):
+def losses(directory, writes, *_):
     rows = []
     yield rows.append
     if writes:
@@ -213,8 +213,10 @@ class Repository:
             manifest = path / "data" / "manifests" / source / f"{split}.jsonl"
             full_model.write_manifest(manifest, chosen, source, rate_hz)
         silence = np.zeros(rate_hz, dtype=np.int16)
-        nobody = Utterance("silence-0", silence, rate_hz, "", "", custom={"kind": "silence"})
-        write_shards(path / "data" / "no_speech" / "test", [nobody], 1)
+        for split in ("train", "test"):
+            kind = {"kind": "silence"}
+            nobody = Utterance(f"silence-{split}", silence, rate_hz, "", "", custom=kind)
+            write_shards(path / "data" / "no_speech" / split, [nobody], 1)
         (path / "models").mkdir()
         for directory in models.iterdir():
             (path / "models" / directory.name).symlink_to(directory)

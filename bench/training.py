@@ -88,6 +88,7 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     from accelerate.state import AcceleratorState
 
     from telephone_asr.model import parts
+    from telephone_asr.model.devices import frozen_llm_in_bf16
     from telephone_asr.params import load_params
     from telephone_asr.scratch import Scratch
     from telephone_asr.training import loop
@@ -109,18 +110,19 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
             place = run.root / "frozen" / f"{run.stage}-{run.precision}-{os.getpid()}"
             inputs.precompute(nano, LEVELS[run.stage], 80 * ROWS, place)
     frozen_s = time.perf_counter() - started
-    measured = Steps(run.device)
     loop.SAVE_EVERY_S = 3600.0  # neither side saves while it is measured
-    objective = _heard(nano, inputs.input_stage, run.ctc_weight, measured)
     scratch = Scratch(run.root / "scratch", f"{run.stage}-{os.getpid()}", "0" * 16)
     plan = Plan(run.stage, (), (), inputs.input_stage, LR, 0, 1, 0, 1.0, run.ctc_weight)
     options = load_params(HERE.parent / "params.yaml").train
     options = replace(options, evaluations=1, workers=run.workers, batches_per_step=1, average=1)
-    with measured.watching(profile):
-        loop.train(
-            *(objective, trained, lambda n: inputs.batch(run.batches[n]), len(run.batches), [0]),
-            *(lambda: 0.0, plan, options, scratch, lambda row: None, accelerator),
-        )
+    with frozen_llm_in_bf16(nano, run.precision):
+        measured = Steps(run.device)
+        objective = _heard(nano, inputs.input_stage, run.ctc_weight, measured)
+        with measured.watching(profile):
+            loop.train(
+                *(objective, trained, lambda n: inputs.batch(run.batches[n]), len(run.batches)),
+                *([0], lambda: 0.0, plan, options, scratch, lambda row: None, accelerator),
+            )
     scratch.close(remove=True)
     losses = [float(loss) for loss in objective.losses[1:]]  # the first only tries the memory out
     found = measured.result(trained.values()) | {"losses": losses}

@@ -3,8 +3,11 @@ minutes)."""
 
 import importlib
 import json
+import os
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from types import ModuleType
 
@@ -61,6 +64,51 @@ def test_a_check_that_fails_or_hangs_says_so_and_the_others_go_on(gpu, tmp_path,
 def test_without_wheels_in_the_folder_it_says_so(gpu, tmp_path):
     with pytest.raises(SystemExit, match="holds no wheels"):
         gpu.install(tmp_path, tmp_path / "site")
+
+
+# There, and what every version of them brings.
+GIVEN = {"accelerate", "peft", "torch", "torchaudio", "transformers"}
+GIVEN |= {"jinja2", "numpy", "safetensors", "tokenizers", "tqdm", "typing-extensions"}
+NEEDED = "gpu_checks telephone_asr.stages.train telephone_asr.stages.evaluate"
+BLOCKED = """
+import importlib, sys
+from importlib.machinery import ModuleSpec
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name in {missing} else None
+
+    def create_module(self, spec):
+        raise ModuleNotFoundError(f"No module named {{spec.name!r}}", name=spec.name)
+
+    exec_module = None
+
+sys.meta_path.insert(0, Missing())
+from telephone_asr.model.layout import import_funasr
+import_funasr()
+for name in "{names}".split():
+    importlib.import_module(name)
+from telephone_asr.training import loop, objective, trainer
+from telephone_asr.dataset import speech
+"""
+
+
+def normal(requirement: str) -> str:
+    return re.sub("[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def test_its_wheels_are_all_that_is_missing_where_pytorch_is(gpu):
+    """Of what this project depends on: a first try on a GPU is too late to find out."""
+    lines = (ROOT / "bench" / "gpu_wheels.txt").read_text(encoding="utf-8").splitlines()
+    there = GIVEN | {normal(line) for line in lines if not line.startswith("#")}
+    own = {normal(line) for line in requires("telephone-asr") or [] if "extra ==" not in line}
+    assert own - there > {"dvc", "lhotse"}
+    modules = packages_distributions().items()
+    missing = {name for name, found in modules if set(map(normal, found)) <= own - there}
+    code = BLOCKED.format(missing=missing, names=NEEDED)
+    environment = gpu.environment([])
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, text=True)
+    assert done.returncode == 0
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import torch
 from telephone_asr.decoding.alignment import character_borders
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.errors import InputError
-from telephone_asr.model.devices import allow_tf32, enough_memory
+from telephone_asr.model import parts
+from telephone_asr.model.devices import allow_tf32, enough_memory, frozen_llm_in_bf16
 
 SAID = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has a total ..."),
@@ -64,6 +65,35 @@ def test_decoding_frozen_parts_and_borders_say_what_to_lower(full, make_inputs, 
         inputs.precompute(full, "encoded", 120, tmp_path)
     with pytest.raises(InputError, match=r"borders .*lower train\.max_batch_rows"):
         character_borders(full, make_inputs(full), 120)
+
+
+def test_frozen_weights_that_are_bf16_numbers_are_kept_as_such_and_come_back_the_same(nano):
+    trained = parts.add_lora(nano, parts.LoraSize(r=4, alpha=8, dropout=0.0), seed=0)
+    before = parts.frozen_sha256(nano)
+    with frozen_llm_in_bf16(nano, "bf16"):
+        own = [(n, p.dtype) for n, p in nano.model.llm.named_parameters() if "lora_" not in n]
+        assert {dtype for _, dtype in own} == {torch.bfloat16}
+        assert {p.dtype for p in trained.values()} == {torch.float32}
+        assert {p.dtype for p in nano.model.audio_encoder.parameters()} == {torch.float32}
+    assert {p.dtype for p in nano.model.parameters()} == {torch.float32}
+    assert parts.frozen_sha256(nano) == before
+
+
+@pytest.mark.parametrize("why", ["fp32", "trains whole", "other numbers"])
+def test_other_weights_stay_in_fp32(nano, why):
+    parts.choose_trained(nano, ("llm.",) if why == "trains whole" else ("audio_adaptor.",))
+    if why == "other numbers":
+        next(nano.model.llm.parameters()).data[0] = 1 + 2**-12
+    with frozen_llm_in_bf16(nano, "fp32" if why == "fp32" else "bf16"):
+        assert {p.dtype for p in nano.model.parameters()} == {torch.float32}
+
+
+def test_after_an_error_nothing_asks_for_memory_again(nano):
+    """On a GPU, what ran out at a batch ran out again, and that was what was said."""
+    parts.choose_trained(nano, ("audio_adaptor.",))
+    with pytest.raises(InputError, match="a batch"), frozen_llm_in_bf16(nano, "bf16"):
+        raise InputError("memory ran out at a batch")
+    assert {p.dtype for p in nano.model.llm.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize(("config", "allowed"), [({}, True), ({"enable_tf32": False}, False)])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from telephone_asr.model.fun_asr_nano import (
     Rows,
     adapt,
     ctc_tokens,
-    prompt_embeddings,
+    predictions,
     transcript_tokens,
 )
 
@@ -26,26 +26,14 @@ def token_probabilities(
 ) -> list[torch.Tensor]:
     """Returns how likely the language model writes each token of texts that are not empty, the end
     of turn not counted: (tokens,) each. encoded: what the encoder made of the speech."""
-    llm = nano.model.llm
-    embed = llm.get_input_embeddings()
     rows, lengths = encoded
     adapted = adapt(nano, rows[:, : int(lengths.max())], lengths)
-    heads, device = prompt_embeddings(nano, prompts, *adapted), rows.device
-    tokens = [torch.tensor(t, device=device)[:-1] for t in transcript_tokens(nano, texts)]
-    read = [torch.cat([head, embed(own)]) for head, own in zip(heads, tokens, strict=True)]
-    inputs = pad_sequence(read, batch_first=True)
-    sizes = torch.tensor([len(one) for one in read], device=device)
-    mask = torch.arange(inputs.shape[1], device=device)[None] < sizes[:, None]
-    hidden = llm.get_decoder()(inputs_embeds=inputs, attention_mask=mask.long()).last_hidden_state
-    # The row before a token predicts it.
-    predicting = [
-        row[len(head) - 1 : len(head) - 1 + len(own)]
-        for row, head, own in zip(hidden, heads, tokens, strict=True)
-    ]
-    logits = llm.get_output_embeddings()(torch.cat(predicting)).float()
-    chosen = logits.gather(1, torch.cat(tokens)[:, None])[:, 0]
+    tokens = transcript_tokens(nano, texts)
+    logits = predictions(nano, prompts, tokens, *adapted).float()
+    written = torch.tensor(list(chain(*tokens)), device=logits.device)
+    chosen = logits.gather(1, written[:, None])[:, 0]
     likely = (chosen - logits.logsumexp(dim=-1)).exp().cpu()
-    return list(likely.split([len(own) for own in tokens]))
+    return [own[:-1] for own in likely.split([len(own) for own in tokens])]
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Count = TypeVar("Count", int, torch.Tensor)
 Rows = tuple[torch.Tensor, torch.Tensor]  # (B, T, D), padded, and T of each
 SYSTEM = "You are a helpful assistant."
-IGNORED = -100
+PADDED, SPEECH = -1, -2  # in place of a token
 KEPT_PREFIXES = 8  # a prompt with hotwords seldom comes again, and megabytes are kept of each
 SILENCE = "/sil"
 NO_WORDS = r"[^\w\s\u3000\u4e00-\u9fff]+"  # FunASR's, in FunASRNano.inference_llm
@@ -154,37 +154,66 @@ def transcript_loss(
 
     Args:
         total: the tokens to divide the sum by, those of all batches of a step; None: of this one.
+        prefixes: as of `predictions`.
+    """
+    tokens = transcript_tokens(nano, texts)
+    logits = predictions(nano, prompts, tokens, adapted, lengths, prefixes)
+    targets = torch.tensor(list(chain(*tokens)), device=logits.device)
+    loss = F.cross_entropy(logits.float(), targets, reduction="sum")
+    return loss / (len(targets) if total is None else total)
+
+
+def predictions(
+    nano: FunASRNano,
+    prompts: Sequence[str],
+    tokens: Sequence[Sequence[int]],
+    adapted: torch.Tensor,
+    lengths: torch.Tensor,
+    prefixes: dict[tuple[int, ...], Any] | None = None,
+) -> torch.Tensor:
+    """Returns the logits of each token of each transcript, from the speech and the tokens before
+    it: (all their tokens, vocabulary).
+
+    A batch is laid out on the processor and read by a few kernels: a GPU waits for the processor to
+    start them, and a large vocabulary's gradient is summed up once.
+
+    Args:
+        adapted: (B, S, D), S of each in `lengths`.
         prefixes: where the beginnings of prompts are kept from batch to batch. Only for a language
             model that does not train; without it they are read once a batch.
     """
-    llm = nano.model.llm
-    embed = llm.get_input_embeddings()
-    tokens = shared_prefix(
-        [chat_tokens(nano.tokenizer, p, nano.config)[0] for p in dict.fromkeys(prompts)]
-    )
-    prefix = _prefix(llm, tokens, prefixes)
-    heads = prompt_embeddings(nano, prompts, adapted, lengths, len(tokens))
-    tokenised = transcript_tokens(nano, texts)
-    targets = [torch.tensor(tokens, device=adapted.device) for tokens in tokenised]
-    # The last token is predicted and predicts nothing.
-    rows = [torch.cat([head, embed(t[:-1])]) for head, t in zip(heads, targets, strict=True)]
-    sizes = torch.tensor([len(row) for row in rows], device=adapted.device)
-    inputs = pad_sequence(rows, batch_first=True)
-    mask = torch.arange(inputs.shape[1], device=inputs.device)[None] < sizes[:, None]
-    mask = F.pad(mask, (len(tokens), 0), value=True)
-    hidden = llm.get_decoder()(
-        inputs_embeds=inputs, attention_mask=mask.long(), past_key_values=prefix
+    llm, device = nano.model.llm, adapted.device
+    embed, decoder = llm.get_input_embeddings(), llm.get_decoder()
+    around = {p: chat_tokens(nano.tokenizer, p, nano.config) for p in dict.fromkeys(prompts)}
+    common: list[int] = []
+    # Where it trains, a GPU needs more time to start another pass than to read so many rows more.
+    if prefixes is not None or device.type == "cpu":
+        common = shared_prefix([before for before, _ in around.values()])
+    rows, first = [], []
+    for prompt, length, own in zip(prompts, lengths.tolist(), tokens, strict=True):
+        before, after = around[prompt]
+        row = [*before[len(common) :], *[SPEECH] * length, *after]
+        first.append(len(row) - 1)  # the row before a token predicts it
+        rows.append(torch.tensor([*row, *own[:-1]]))  # the last predicts nothing
+    asked = pad_sequence(rows, batch_first=True, padding_value=PADDED)
+    width = asked.shape[1]
+    heard = (torch.arange(adapted.shape[1]) < lengths.cpu()[:, None]).flatten().nonzero()[:, 0]
+    speech = adapted.flatten(0, 1)[heard.to(device)].to(embed.weight.dtype)
+    places = (asked == SPEECH).flatten().nonzero()[:, 0].to(device)
+    embedded = embed(asked.clamp(min=0).to(device))
+    inputs = embedded.flatten(0, 1).index_copy(0, places, speech).view_as(embedded)
+    seen = F.pad((asked != PADDED).long(), (len(common), 0), value=1)
+    hidden = decoder(
+        inputs_embeds=inputs,
+        attention_mask=seen.to(device),
+        past_key_values=_prefix(llm, common, prefixes) if common else None,
+        use_cache=bool(common),
     ).last_hidden_state
-    # The token before a target predicts it: its positions are one to the left.
-    predicting = torch.cat(
-        [
-            hidden[i, len(head) - 1 : len(head) - 1 + len(target)]
-            for i, (head, target) in enumerate(zip(heads, targets, strict=True))
-        ]
-    )
-    logits = llm.get_output_embeddings()(predicting)
-    loss = F.cross_entropy(logits.float(), torch.cat(targets), reduction="sum")
-    return loss / (len(predicting) if total is None else total)
+    predicting = [
+        torch.arange(n * width + begin, n * width + begin + len(own))
+        for n, (begin, own) in enumerate(zip(first, tokens, strict=True))
+    ]
+    return llm.get_output_embeddings()(hidden.flatten(0, 1)[torch.cat(predicting).to(device)])
 
 
 def _prefix(llm: Any, tokens: list[int], prefixes: dict[tuple[int, ...], Any] | None) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.model import parts
-from telephone_asr.model.devices import allow_tf32
+from telephone_asr.model.devices import allow_tf32, frozen_llm_in_bf16
 from telephone_asr.params import Params
 from telephone_asr.paths import METRICS, OWN_SCRATCH, SCRATCH
 from telephone_asr.processes import accelerator, check_same, check_shared_out, of_main, put_together
@@ -77,7 +77,10 @@ class Trainer:
         tokens = [example.text_length for example in train_set.examples]
         largest = batching.largest(schedule, train_set.lengths, tokens)
         place, run = METRICS / "train" / plan.curves, self.scratch.directory.name
-        with curves(place, self.is_main, options.track, run, plan.settings) as on_row:
+        with (
+            curves(place, self.is_main, options.track, run, plan.settings) as on_row,
+            frozen_llm_in_bf16(nano, options.precision),
+        ):
             result = loop.train(
                 Objective(
                     *(nano, train_set.input_stage),
