@@ -31,6 +31,7 @@ from pathlib import Path
 import variants
 from telephone_asr.corpora import conversations, spoken
 from telephone_asr.dataset.speech import SpeechDataset
+from telephone_asr.decoding.limits import find_limits
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.model import parts
@@ -171,9 +172,9 @@ def test_errors() -> list[ErrorRate]:
     frontend = Frontend(nano.config["frontend_conf"])
     sounds = {"telecall": sound_index(TELECALL)}
     dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
-    decode = params.decode
+    decode, limits = params.decode, find_limits(nano, params)
     sizes = decode.batch_size, decode.max_tokens
-    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=decode.branch)
+    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=limits)
     return score([example.text for example in examples], texts, **vars(params.scoring))
 
 

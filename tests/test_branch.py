@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from telephone_asr.decoding.branch import believed, settled
+from telephone_asr.decoding.branch import Limits, beliefs, settled
 from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.model.fun_asr_nano import ctc_tokens, encode
-from telephone_asr.params import Branch, Doubt, Short
+from telephone_asr.params import Short
 
 
 @pytest.fixture
@@ -34,38 +34,49 @@ def means(fitted, heard) -> list[float]:
 
 
 @pytest.fixture
-def limit(means) -> float:
+def limit(heard) -> float:
     """One that parts the texts, with none so near that rounding decides."""
-    ordered = sorted(means)
+    prompts, texts, encoded = heard
+    ordered = sorted(beliefs(encoded, prompts, texts))
     gap = max(range(1, len(ordered)), key=lambda i: ordered[i] - ordered[i - 1])
     return (ordered[gap] + ordered[gap - 1]) / 2
 
 
-def test_a_text_is_not_written_where_both_judges_doubt_it(fitted, heard, means, limit):
-    """The branch of this model has learnt nothing: it doubts everything."""
+def nobody(texts: list[str]) -> list[list[str]]:
+    return [[]] * len(texts)
+
+
+def test_a_text_is_not_written_where_both_judges_together_doubt_it(heard, limit):
     prompts, texts, encoded = heard
-    found = believed(encoded, prompts, texts, Doubt(ctc=1.0, llm=limit))
-    assert found == [text if one >= limit else "" for text, one in zip(texts, means, strict=True)]
+    found = settled(encoded, prompts, texts, nobody(texts), Limits(limit, None))
+    sure = beliefs(encoded, prompts, texts)
+    assert found == [text if one >= limit else "" for text, one in zip(texts, sure, strict=True)]
     assert 0 < sum(map(bool, found)) < len(texts)
-    assert believed(encoded, prompts, texts, Doubt(ctc=0.0, llm=1.0)) == texts
-    assert believed(encoded, prompts, texts, Doubt(ctc=1.0, llm=0.0)) == texts
+    for doubt in (0.0, None):
+        assert settled(encoded, prompts, texts, nobody(texts), Limits(doubt, None)) == texts
+
+
+def test_the_branch_is_half_of_what_is_believed(heard, means):
+    prompts, texts, encoded = heard
+    batch = heard_as(encoded, texts, [0.9] * len(texts))
+    expected = [(0.9 + one) / 2 for one in means]
+    assert beliefs(batch, prompts, texts) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):
-    limits = Doubt(ctc=0.9, llm=limit)
     inputs = make_inputs(fitted)
-    alone = transcribe(fitted, inputs, 1, 12, branch=Branch(limits, None))
-    assert transcribe(fitted, inputs, 5, 12, branch=Branch(limits, None)) == alone
+    alone = transcribe(fitted, inputs, 1, 12, branch=Limits(limit, None))
+    assert transcribe(fitted, inputs, 5, 12, branch=Limits(limit, None)) == alone
     assert alone != transcribe(fitted, inputs, 5, 12)
 
 
-def test_the_longest_of_a_batch_may_be_without_a_text(fitted, heard):
+def test_the_longest_of_a_batch_may_be_without_a_text(heard):
     prompts, texts, encoded = heard
     some = list(texts)
     for i in (encoded.lengths == encoded.lengths.max()).nonzero()[:, 0].tolist():
         some[i] = ""
     assert any(some)
-    assert believed(encoded, prompts, some, Doubt(ctc=0.0, llm=1.0)) == some
+    assert settled(encoded, prompts, some, nobody(some), Limits(0.0, None)) == some
 
 
 def heard_as(encoded: Encoded, texts: list[str], likely: list[float]) -> Encoded:
@@ -90,9 +101,13 @@ def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, hea
     own = [long[0], long[:3], long, long[:2], "", *[long] * (len(texts) - 5)]
     batch = heard_as(encoded, own, [0.9, 0.8, 0.9, 0.6, 0.9, *[0.9] * (len(texts) - 5)])
     assert [ctc_greedy(fitted, log_probs)[0] for log_probs in batch.log_probs] == own
-    branch = Branch(None, Short(characters=3, ctc=0.7))
-    none: list[list[str]] = [[]] * len(texts)
+    branch = Limits(None, Short(characters=3, ctc=0.7))
+    none = nobody(texts)
     assert settled(batch, prompts, texts, none, branch) == [*own[:2], *texts[2:]]
+    # Where the language model writes nothing, nobody spoke; what it wrote and is doubted, somebody.
+    assert settled(batch, prompts, ["", *texts[1:]], none, branch) == ["", own[1], *texts[2:]]
+    doubted = replace(branch, doubt=1.0)
+    assert settled(batch, prompts, texts, none, doubted)[:3] == [*own[:2], ""]
     # Hotwords are the language model's to write.
     written = [[texts[0][:2], "王伟"], *none[1:]]
     assert settled(batch, prompts, texts, written, branch)[0] == texts[0]
@@ -102,11 +117,11 @@ def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, hea
 
 def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
     prompts, texts, encoded = heard
-    everything = Doubt(ctc=1.0, llm=1.0)
-    assert believed(encoded, prompts, [""] * len(texts), everything) == [""] * len(texts)
+    everything = Limits(1.0, Short(characters=9, ctc=0.0))
+    nothing = [""] * len(texts)
+    assert settled(encoded, prompts, nothing, nobody(texts), everything) == nothing
     without = replace(fitted)
     without.model = copy.copy(fitted.model)
     without.model.ctc_decoder = None
-    branch = Branch(everything, Short(characters=9, ctc=0.0))
-    none: list[list[str]] = [[]] * len(texts)
-    assert settled(replace(encoded, nano=without), prompts, texts, none, branch) == texts
+    alone = replace(encoded, nano=without)
+    assert settled(alone, prompts, texts, nobody(texts), everything) == texts

@@ -9,13 +9,13 @@ from omegaconf import OmegaConf
 
 from model_fixtures import make_checkpoint
 from speech_fixtures import CALL_RATE_HZ, FS, write_wav
-from telephone_asr.decoding.branch import as_config, from_config
+from telephone_asr.decoding.branch import Limits, as_config, from_config
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
 from telephone_asr.model import fun_asr_nano, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import file_sha256, load, read_weights
-from telephone_asr.params import Branch, Doubt, Short
+from telephone_asr.params import Short
 from telephone_asr.stages.export import funasr_texts
 
 MAX_TOKENS = 12
@@ -129,7 +129,7 @@ def test_the_front_end_is_that_of_the_training(models, tmp_path, fs, checkpoint)
 def test_funasr_asks_as_the_model_was_adapted(fitted, utterances, tmp_path, verbatim, prompt):
     from funasr import AutoModel
 
-    branch = Branch(Doubt(ctc=0.3, llm=0.8), Short(characters=3, ctc=0.7))
+    branch = Limits(0.47, Short(characters=3, ctc=0.7))
     export(fitted, tmp_path / "final", verbatim, as_config(branch))
     assert from_config(load(tmp_path / "final").config) == branch
     options = {"disable_update": True, "device": "cpu", "ncpu": torch.get_num_threads()}

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from speech_fixtures import TEXTS
+from telephone_asr.decoding.branch import Limits
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import recognise, transcribe
 from telephone_asr.decoding.spotting import FLOOR, Lists, likelihoods, likely
 from telephone_asr.model.fun_asr_nano import ctc_log_probs, ctc_tokens, encode
-from telephone_asr.params import Branch, Doubt
 
 BLANK = 0
 
@@ -124,7 +124,7 @@ def test_the_branch_hears_each_batch_once_for_whoever_asks(fitted, make_inputs):
         12,
         hotwords=listed,
         look=look,
-        branch=Branch(Doubt(ctc=1.0, llm=0.0), None),
+        branch=Limits(0.0, None),
     )
     assert len(heard) == 3
     assert sorted(shown) == list(enumerate(inputs.lengths))

@@ -275,13 +275,17 @@ def test_a_model_is_asked_as_it_was_adapted(
 def test_the_ctc_branch_says_what_params_had_it_say(call, fitted_directory, tmp_path, capsys):
     directory = Path(shutil.copytree(fitted_directory, tmp_path / "model"))
     with (directory / "config.yaml").open("a", encoding="utf-8") as config:
-        config.write("branch_conf: {doubt: {ctc: 1.0, llm: 1.0}}\n")
+        config.write("branch_conf: {doubt: 1.0}\n")
     assert telephone_asr.transcribe(call[0], fitted_directory).turns
     assert not telephone_asr.transcribe(call[0], directory).turns  # it has learnt nothing
     assert "no key" not in capsys.readouterr().err
-    text = (directory / "config.yaml").read_text(encoding="utf-8").replace(", llm: 1.0", "")
+    text = (
+        (directory / "config.yaml")
+        .read_text(encoding="utf-8")
+        .replace("doubt: 1.0", "short: {ctc: 1.0}")
+    )
     (directory / "config.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"branch_conf\.doubt: expected ctc and llm"):
+    with pytest.raises(InputError, match=r"branch_conf\.short: expected characters and ctc"):
         telephone_asr.transcribe(call[0], directory)
 
 

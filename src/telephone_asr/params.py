@@ -243,14 +243,6 @@ class Train:
 
 
 @section
-class Doubt:
-    """Mean probabilities of a text's tokens, below both of which it is not written."""
-
-    ctc: Share  # by the CTC branch
-    llm: Share  # by the language model
-
-
-@section
 class Short:
     """Which texts of the CTC branch are taken instead of the language model's."""
 
@@ -260,7 +252,7 @@ class Short:
 
 @section
 class Branch:
-    doubt: Doubt | None
+    doubt: Share | None  # of what is right in validation calls, that it may cost
     short: Short | None
 
 

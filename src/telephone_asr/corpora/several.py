@@ -27,7 +27,16 @@ SEVERAL = "several"  # the kind of such a file
 ACCOUNT = "corpora.json"  # of a directory of shards or manifests: the list, as it was imported
 NO_LICENCE = "not stated"
 # What metrics, and data/manifests, have beside test sets.
-RESERVED = {*TEST_SETS, "calls", "short_turns", "no_speech", "hotwords", "timestamps", OWN}
+RESERVED = {
+    *TEST_SETS,
+    "calls",
+    "short_turns",
+    "no_speech",
+    "hotwords",
+    "timestamps",
+    "branch",
+    OWN,
+}
 
 
 def _name(text: str) -> str:

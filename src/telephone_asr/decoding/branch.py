@@ -3,18 +3,21 @@
 **Doubt.** The language model goes on writing where it hears nothing, and is unsure of it; the CTC
 branch, which hears the sound alone, does not find it there. Either doubts what is said
 indistinctly, too; both seldom do, and what both doubt is taken for sound in which nobody speaks.
+How sure a model is of speech is its own: `decoding.limits` finds the limit.
 (Whisper leaves out what its probability of silence and its mean token probability speak against,
 A. Radford et al., "Robust speech recognition via large-scale weak supervision", 2022, section 4.5;
 here the branch is the first of the two judges.)
 
 **Short turns.** The language model is given a row for each half second, and has to tell one
 syllable from another by that; the branch has a row for each 60 ms. So what the branch hears as a
-few characters, and is sure of, is written as it has it, unless the language model wrote a hotword.
+few characters, and is sure of, is written as it has it, unless the language model wrote a hotword,
+or nothing: then nobody spoke.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,10 +27,20 @@ from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.errors import InputError
 from telephone_asr.model.fun_asr_nano import ctc_tokens
-from telephone_asr.params import Branch, Doubt, Short
+from telephone_asr.params import Short
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
+
+SECTION = "branch_conf"  # of config.yaml, which goes where the model goes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the branch may change of a model's texts."""
+
+    doubt: float | None  # texts of which both judges are less sure, in the mean, are not written
+    short: Short | None
 
 
 @torch.inference_mode()
@@ -36,7 +49,7 @@ def settled(
     prompts: Sequence[str],
     texts: Sequence[str],
     listed: Sequence[Sequence[str]],
-    branch: Branch,
+    limits: Limits,
 ) -> list[str]:
     """Returns the texts of a batch as they are after the CTC branch was heard; as they came, where
     the model has none.
@@ -46,33 +59,31 @@ def settled(
     settled = list(texts)
     if not encoded.nano.has_ctc:
         return settled
-    if branch.doubt:
-        settled = believed(encoded, prompts, settled, branch.doubt)
-    if branch.short:
-        for i, own in enumerate(_short(encoded, branch.short)):
-            if own and not any(word in texts[i] for word in listed[i]):
-                settled[i] = own
-    return settled
+    if limits.doubt is not None:
+        sure = beliefs(encoded, prompts, texts)
+        settled = [
+            text if one >= limits.doubt else "" for text, one in zip(texts, sure, strict=True)
+        ]
+    own = short_texts(encoded, texts, listed, limits.short)
+    return [short or text for short, text in zip(own, settled, strict=True)]
 
 
-def believed(
-    encoded: Encoded, prompts: Sequence[str], texts: Sequence[str], limits: Doubt
-) -> list[str]:
-    """Returns the texts of a batch, empty where both judges are below their limits."""
-    nano, believed = encoded.nano, list(texts)
-    asked = [
-        i
-        for i, (log_probs, text) in enumerate(zip(encoded.log_probs, texts, strict=True))
-        if text and _by_branch(nano, log_probs.float().cpu(), text) < limits.ctc
-    ]
-    if asked:
-        again = encoded.rows[asked], encoded.lengths[asked]
-        own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
-        likely = token_probabilities(nano, own_prompts, own_texts, again)
-        for i, one in zip(asked, likely, strict=True):
-            if float(one.log().mean().exp()) < limits.llm:
-                believed[i] = ""
-    return believed
+@torch.inference_mode()
+def beliefs(encoded: Encoded, prompts: Sequence[str], texts: Sequence[str]) -> list[float]:
+    """Returns how sure both judges are of each text of a batch: the mean of the probabilities that
+    the CTC branch and the language model give its tokens, themselves means over them. 1 of an empty
+    text, which nobody doubts."""
+    nano, sure = encoded.nano, [1.0] * len(texts)
+    asked = [i for i, text in enumerate(texts) if text]
+    if not asked:
+        return sure
+    again = encoded.rows[asked], encoded.lengths[asked]
+    own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
+    likely = token_probabilities(nano, own_prompts, own_texts, again)
+    for i, one in zip(asked, likely, strict=True):
+        by_branch = _by_branch(nano, encoded.log_probs[i].float().cpu(), texts[i])
+        sure[i] = (by_branch + float(one.log().mean().exp())) / 2
+    return sure
 
 
 def _by_branch(nano: FunASRNano, log_probs: torch.Tensor, text: str) -> float:
@@ -85,33 +96,46 @@ def _by_branch(nano: FunASRNano, log_probs: torch.Tensor, text: str) -> float:
     return sum(aligned_probabilities(log_probs, tokens, rows)) / len(tokens)
 
 
-def _short(encoded: Encoded, limits: Short) -> list[str]:
-    """Returns the branch's text of each of a batch where it is short and sure, else nothing."""
-    texts = []
-    for log_probs in encoded.log_probs:
-        text, likely = ctc_greedy(encoded.nano, log_probs)
-        short = len("".join(text.split())) <= limits.characters
-        sure = bool(likely) and sum(likely) / len(likely) > limits.ctc
-        texts.append(text if short and sure else "")
-    return texts
+def short_texts(
+    encoded: Encoded,
+    texts: Sequence[str],
+    listed: Sequence[Sequence[str]],
+    limits: Short | None,
+) -> list[str]:
+    """Returns the branch's text of each of a batch where it is to be written, else nothing."""
+    own = [""] * len(texts)
+    for i, text in enumerate(texts):
+        if limits and text and not any(word in text for word in listed[i]):
+            found, likely = ctc_greedy(encoded.nano, encoded.log_probs[i])
+            short = len("".join(found.split())) <= limits.characters
+            if short and likely and sum(likely) / len(likely) > limits.ctc:
+                own[i] = found
+    return own
 
 
-def as_config(branch: Branch | None) -> dict[str, dict[str, Any]]:
-    """Returns it as a section of config.yaml, which goes where the model goes."""
-    return {name: vars(own) for name, own in vars(branch).items() if own} if branch else {}
+def as_config(limits: Limits | None) -> dict[str, Any]:
+    """Returns it as a section of config.yaml."""
+    if limits is None:
+        return {}
+    own = {"doubt": limits.doubt, "short": limits.short and vars(limits.short)}
+    return {name: value for name, value in own.items() if value is not None}
 
 
-def from_config(config: Mapping[str, Any]) -> Branch | None:
+def from_config(config: Mapping[str, Any]) -> Limits | None:
     """Returns what a model's config.yaml has of `as_config`; None: nothing.
 
-    Raises InputError where a number is missing.
+    Raises InputError where a number is missing, or is none.
     """
-    own = config.get("branch_conf") or {}
-    for name, kind in {"doubt": Doubt, "short": Short}.items():
-        if name in own and set(own[name]) != set(kind.__annotations__):
-            raise InputError(
-                f"config.yaml: branch_conf.{name}: expected {' and '.join(kind.__annotations__)}, "
-                "as decode.branch of params.yaml has them."
-            )
+    own = config.get(SECTION) or {}
     doubt, short = own.get("doubt"), own.get("short")
-    return Branch(doubt and Doubt(**doubt), short and Short(**short)) if own else None
+    if not isinstance(doubt, (int, float, type(None))):
+        raise InputError(
+            f"config.yaml: {SECTION}.doubt: expected a number, a mean of probabilities, got "
+            f"{doubt}: export the model again, or write what metrics/final.json has."
+        )
+    if short and set(short) != set(Short.__annotations__):
+        raise InputError(
+            f"config.yaml: {SECTION}.short: expected {' and '.join(Short.__annotations__)}, "
+            "as decode.branch.short of params.yaml has them."
+        )
+    return Limits(doubt, short and Short(**short)) if own else None

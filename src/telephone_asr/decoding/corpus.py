@@ -17,8 +17,8 @@ from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
+    from telephone_asr.decoding.branch import Limits
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Branch
 
 DEFAULT = Scoring()
 WINDOW = 16  # batches whose sound is in memory, and sorted by length, at a time
@@ -39,7 +39,7 @@ def score_items(
     beams: int = 1,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    branch: Branch | None = None,
+    branch: Limits | None = None,
     english: English = "keep",
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,

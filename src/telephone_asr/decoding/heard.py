@@ -30,7 +30,9 @@ def listen(
     """Returns all texts of a dataset, of which this process decodes its share (rank, of how many),
     and what the encoder made of those of its share that are to be kept, (T, D) by key.
 
-    words: hotwords of each example; None: those of `decode`."""
+    words: hotwords of each example; None: those of `decode`. What the CTC branch has to say is in
+    the model's config."""
+    from telephone_asr.decoding.branch import from_config
     from telephone_asr.decoding.recognise import transcribe
     from telephone_asr.decoding.spotting import Lists
 
@@ -51,7 +53,7 @@ def listen(
         beams=decode.beams,
         hotwords=Lists(words, decode.hotword_floor) if words else None,
         look=look if kept else None,
-        branch=decode.branch,
+        branch=from_config(nano.config),
     )
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 

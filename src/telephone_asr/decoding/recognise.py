@@ -19,7 +19,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from telephone_asr.decoding.branch import settled
+from telephone_asr.decoding.branch import Limits, settled
 from telephone_asr.decoding.confidence import ctc_greedy
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.spotting import Lists, likely
@@ -38,7 +38,6 @@ from telephone_asr.scoring.cut_off import CutOff
 if TYPE_CHECKING:
     from telephone_asr.dataset.speech import InputStage, SpeechDataset
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Branch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +60,7 @@ def recognise(
     share: tuple[int, int] = (0, 1),
     look: Look | None = None,
     hotwords: Lists | None = None,
-    branch: Branch | None = None,
+    branch: Limits | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -107,7 +106,7 @@ def transcribe(
     beams: int = 1,
     hotwords: Lists | None = None,
     look: Look | None = None,
-    branch: Branch | None = None,
+    branch: Limits | None = None,
 ) -> list[str]:
     """Returns the texts of a dataset, in its order, from the language model or the CTC branch.
 
@@ -147,7 +146,7 @@ def _recognise_batch(
     beams: int,
     look: Callable[[Sequence[str], Sequence[str], Encoded], None] | None,
     hotwords: Lists | None,
-    branch: Branch | None,
+    branch: Limits | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)

@@ -11,8 +11,8 @@ from telephone_asr.model.frontend import Frontend, feature_rows
 from telephone_asr.shards import Utterance
 
 if TYPE_CHECKING:
+    from telephone_asr.decoding.branch import Limits
     from telephone_asr.model.pretrained import FunASRNano
-    from telephone_asr.params import Branch
 
 
 def recognise_utterances(
@@ -26,7 +26,7 @@ def recognise_utterances(
     look: Look | None = None,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    branch: Branch | None = None,
+    branch: Limits | None = None,
 ) -> list[str]:
     """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
     lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None

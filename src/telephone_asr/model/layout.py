@@ -65,9 +65,9 @@ CTC_NEEDED = {
 MORE = {
     "ctc_vocab_size": 60515,
     "itn": True,  # asks for digits and punctuation
-    # decode.branch of params.yaml, which `export` writes and FunASR does not read.
+    # What decode.branch of params.yaml comes to: `export` writes it, FunASR does not read it.
     "branch_conf": {
-        "doubt": {"ctc": 0.3, "llm": 0.8},
+        "doubt": 0.47,
         "short": {"characters": 3, "ctc": 0.7},
     },
     "frontend_conf.dither": 1.0,

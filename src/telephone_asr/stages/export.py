@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from telephone_asr.decoding.branch import as_config
+from telephone_asr.decoding.limits import find_limits
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM, Example, read_manifest
 from telephone_asr.model import parts
@@ -38,7 +39,7 @@ def main() -> None:
     last = parts.last_round(MODELS)
     with new_out(FINAL) as new:
         nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=last)
-        export(nano, new, verbatim, as_config(params.decode.branch))
+        export(nano, new, verbatim, as_config(find_limits(nano, params)))
 
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]
