@@ -130,12 +130,12 @@ def from_config(config: Mapping[str, Any]) -> Limits | None:
     doubt, short = own.get("doubt"), own.get("short")
     if not isinstance(doubt, (int, float, type(None))):
         raise InputError(
-            f"config.yaml: {SECTION}.doubt: expected a number, a mean of probabilities, got "
+            f"config.yaml: branch_conf.doubt: expected a number, a mean of probabilities, got "
             f"{doubt}: export the model again, or write what metrics/final.json has."
         )
     if short and set(short) != set(Short.__annotations__):
         raise InputError(
-            f"config.yaml: {SECTION}.short: expected {' and '.join(Short.__annotations__)}, "
+            f"config.yaml: branch_conf.short: expected {' and '.join(Short.__annotations__)}, "
             "as decode.branch.short of params.yaml has them."
         )
     return Limits(doubt, short and Short(**short)) if own else None
