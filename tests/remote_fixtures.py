@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from storage_fixtures import flip
+
 KEY, SECRET = "ACCESSKEY123", "SECRETKEY123"
 USER, PASSWORD = "team", "a-password"
 
@@ -72,6 +74,10 @@ class Server:
                     raise RuntimeError((self.directory / "log").read_text()) from None
                 time.sleep(0.05)
 
+    def flip(self, path: Path) -> None:
+        """Changes a bit of a file that it serves."""
+        flip(path)
+
     def kill(self) -> None:
         """SIGKILL, to those that serve a connection too."""
         if self.process and self.process.poll() is None:
@@ -92,6 +98,18 @@ class S3(Server):
 
     def url(self) -> str:
         return "s3://team/calls"
+
+    def flip(self, path: Path) -> None:
+        """Has somebody upload other bytes in its place: what changes below it, S3 itself sees."""
+        import s3fs
+
+        store = s3fs.S3FileSystem(
+            **{"key": KEY, "secret": SECRET, "endpoint_url": f"http://127.0.0.1:{self.port}"}
+        )
+        data = path.read_bytes()
+        place = f"team/calls/{path.relative_to(self.store)}"
+        store.pipe_file(place, data[:-1] + bytes([data[-1] ^ 1]))
+        assert path.read_bytes() != data
 
     def settings(self, port: int | None = None) -> list[str]:
         return [

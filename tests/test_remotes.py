@@ -155,14 +155,12 @@ def test_a_full_disk(team):
 
 
 def test_flipped_bits(team):
-    if team.server.url().startswith("s3:"):
-        pytest.skip("rclone's server answers no more once its client has refused a damaged object")
     team.dvc("push")
     here, there = objects(team.mine / ".dvc" / "cache"), objects(team.server.store)
     flip(here[0])  # the model, on both sides
-    flip(there[0])
+    team.server.flip(there[0])
     flip(here[1])
-    flip(there[2])
+    team.server.flip(there[2])
     there[3].unlink()
     assert "in sync" in team.dvc("status", "--cloud")
     assert "up to date" in team.dvc("push")
