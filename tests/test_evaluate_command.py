@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -108,6 +109,20 @@ def test_the_rate_and_the_transcripts_of_a_list_of_calls(
         assert isinstance(line["snr_db"], float)
         assert line["codec"] is None
         assert line["lost_packets"] is None
+
+
+def test_the_ctc_branch_has_to_say_what_the_model_was_exported_with(
+    evaluate, folder, lines, fitted_directory
+):
+    """Not what params.yaml asks of the models here."""
+    write_params(folder, {"decode.branch": {"doubt": 0.5, "short": None}})
+    evaluate("--calls", calls(folder, *lines), "--output", folder / "out.jsonl")
+    assert any(texts_of(folder / "out.jsonl"))
+    model = Path(shutil.copytree(fitted_directory, folder / "model"))
+    with (model / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write("branch_conf: {doubt: 1.0}\n")
+    evaluate("--calls", folder / "calls.jsonl", "--output", folder / "out.jsonl", model=model)
+    assert not any(texts_of(folder / "out.jsonl"))
 
 
 def lhotse_manifests(folder: Path, lines: list[dict]) -> Path:

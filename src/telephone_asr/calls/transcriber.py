@@ -15,7 +15,6 @@ from telephone_asr.calls.turns import Call, Turn
 from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.corpora.sound import SoundError
 from telephone_asr.corpora.values import shown
-from telephone_asr.decoding.branch import from_config
 from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.utterances import recognise_utterances
 from telephone_asr.manifests.messages import PROMPT, PROMPT_VERBATIM
@@ -113,7 +112,6 @@ class _Window:
     def __init__(self, nano: FunASRNano, batch_size: int, hotwords: Sequence[str]):
         self._nano, self._batch_size, self._hotwords = nano, batch_size, hotwords
         self._frontend = Frontend(nano.config["frontend_conf"])
-        self._branch = from_config(nano.config)
         self._waiting: list[tuple[_Begun, Piece, Utterance]] = []
         self._seconds = 0.0
 
@@ -135,7 +133,6 @@ class _Window:
             *(self._nano, self._frontend, sounds, prompt, self._batch_size, limit),
             look=self._look,
             hotwords=self._hotwords,
-            branch=self._branch,
         )
         for call, _, _ in self._waiting:
             call.waiting -= 1

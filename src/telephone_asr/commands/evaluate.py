@@ -101,9 +101,11 @@ def evaluate(model: Path, kind: str, path: Path, output: Path | None, params: Pa
         with _written(output) as file:
             evaluate_calls(nano, items, path, file, params)
         return
+    decode = params.decode
     results = score_items(
-        *(nano, items),
-        **vars(params.decode),
+        *(nano, items, decode.batch_size, decode.max_tokens, decode.beams),
+        hotwords=decode.hotwords,
+        hotword_floor=decode.hotword_floor,
         english=params.text.english,
         max_frames=params.filter.max_frames,
         options=params.scoring,

@@ -17,7 +17,6 @@ from telephone_asr.scoring.options import Scoring
 from telephone_asr.shards import Rejected, Utterance
 
 if TYPE_CHECKING:
-    from telephone_asr.decoding.branch import Limits
     from telephone_asr.model.pretrained import FunASRNano
 
 DEFAULT = Scoring()
@@ -39,7 +38,6 @@ def score_items(
     beams: int = 1,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    branch: Limits | None = None,
     english: English = "keep",
     max_frames: int = 12_000,
     options: Scoring = DEFAULT,
@@ -66,7 +64,6 @@ def score_items(
             *(nano, frontend, own, prompt, batch_size, max_tokens, beams),
             hotwords=hotwords,
             hotword_floor=hotword_floor,
-            branch=branch,
         )
         errors = score([utterance.text for utterance in own], texts, **vars(options))
         yield from map(Scored, own, texts, errors)

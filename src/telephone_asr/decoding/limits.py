@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telephone_asr.decoding.branch import Limits, beliefs, short_texts
+from telephone_asr.decoding.branch import SECTION, Limits, as_config, beliefs, short_texts
 from telephone_asr.decoding.heard import dataset_of
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.names import TELEPHONE
 from telephone_asr.paths import MANIFESTS, SHARDS
+from telephone_asr.processes import of_main
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.shards import sound_index
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from telephone_asr.decoding.encoded import Encoded
     from telephone_asr.manifests.messages import Example
     from telephone_asr.model.pretrained import FunASRNano
@@ -47,6 +50,12 @@ def find_limits(nano: FunASRNano, params: Params) -> Limits | None:
             if not written:
                 sure.append((belief, correct))
     return Limits(limit(sure, branch.doubt * right), branch.short)
+
+
+def put_limits(nano: FunASRNano, params: Params, accelerator: Accelerator) -> None:
+    """Puts them into the model's config, where decoding finds them: those of the main process."""
+    limits = of_main(lambda: find_limits(nano, params), accelerator)
+    nano.config[SECTION] = as_config(limits)
 
 
 def limit(sure: Sequence[tuple[float, int]], may_be_lost: float) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from telephone_asr.decoding.branch import from_config
 from telephone_asr.decoding.recognise import Look, recognise
 from telephone_asr.decoding.spotting import FLOOR, Lists
 from telephone_asr.model.frontend import Frontend, feature_rows
 from telephone_asr.shards import Utterance
 
 if TYPE_CHECKING:
-    from telephone_asr.decoding.branch import Limits
     from telephone_asr.model.pretrained import FunASRNano
 
 
@@ -26,9 +26,9 @@ def recognise_utterances(
     look: Look | None = None,
     hotwords: Sequence[str] = (),
     hotword_floor: float | None = FLOOR,
-    branch: Limits | None = None,
 ) -> list[str]:
-    """Returns the texts of utterances that are in memory, in their order, as `recognise` does."""
+    """Returns the texts of utterances that are in memory, in their order, as `recognise` does. What
+    the CTC branch has to say is in the model's config."""
     lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
     return recognise(
         nano,
@@ -40,5 +40,5 @@ def recognise_utterances(
         beams=beams,
         look=look,
         hotwords=lists,
-        branch=branch,
+        branch=from_config(nano.config),
     )

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from telephone_asr import processes
 from telephone_asr.corpora.several import read_account
-from telephone_asr.decoding import branch
+from telephone_asr.decoding.branch import SECTION
 from telephone_asr.decoding.heard import dataset_of, heard_before, listen
-from telephone_asr.decoding.limits import find_limits
+from telephone_asr.decoding.limits import put_limits
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.measures import snr_db
@@ -90,8 +90,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
     if checkpoint != FINAL:  # which has them from `export`
-        limits = processes.of_main(lambda: find_limits(nano, params), accelerator)
-        nano.config[branch.SECTION] = branch.as_config(limits)
+        put_limits(nano, params, accelerator)
     share = accelerator.process_index, accelerator.num_processes
     own = {name: RAW / TESTS / name for name in read_account(MANIFESTS / TESTS)}
     shards = {**{name: SHARDS[name] for name in TEST_SETS}, **own}
@@ -129,7 +128,7 @@ def evaluate(checkpoint: str, params: Params) -> None:
         print(f"{checkpoint} on {name}: CER {metrics[name]['cer']:.4f}{limit * bool(cut_off)}")
     metrics["short_turns"] = {name: slices[name].pop("short_turns") for name in shards}
     metrics["no_speech"] = no_speech.rates(made_up)
-    if (doubt := nano.config.get(branch.SECTION, {}).get("doubt")) is not None:
+    if (doubt := nano.config.get(SECTION, {}).get("doubt")) is not None:
         metrics["branch"] = {"doubt": doubt}
     speakers = [call.speaker for call in calls]
     slices["hotwords"] = {

@@ -33,13 +33,18 @@ CHECKED = 60  # test calls that both decoders transcribe
 
 
 def main() -> None:
+    import torch
+
     params = load_params()
     examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
     verbatim = examples[0].prompt == PROMPT_VERBATIM  # a corpus has one prompt
     last = parts.last_round(MODELS)
     with new_out(FINAL) as new:
         nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=last)
-        export(nano, new, verbatim, as_config(find_limits(nano, params)))
+        nano.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        limits = find_limits(nano, params)  # a thousand utterances are heard
+        nano.model.to("cpu")
+        export(nano, new, verbatim, as_config(limits))
 
     examples += read_manifest(MANIFESTS / "simulated" / "test.jsonl")
     examples = examples[:CHECKED]

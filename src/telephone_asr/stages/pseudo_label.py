@@ -69,6 +69,7 @@ def label(params: Params, round_: int = 0) -> None:
     round_: of self-training, whose turns are labelled by the model of the round before; 0: by stage
     3's, and the validation calls too.
     """
+    from telephone_asr.decoding.limits import put_limits
     from telephone_asr.model import parts
     from telephone_asr.model.devices import allow_tf32
     from telephone_asr.model.pretrained import load
@@ -84,6 +85,7 @@ def label(params: Params, round_: int = 0) -> None:
     nano = parts.load_checkpoint(MODELS, UNMERGED, **vars(params.frontend), round_=before)
     allow_tf32(nano.config)
     nano.model.to(accelerator.device)
+    put_limits(nano, params, accelerator)
     for own in every:
         labelling.label_shards(nano, own, decode, options, scratch.directory, share)
     del nano

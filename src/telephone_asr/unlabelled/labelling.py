@@ -88,8 +88,9 @@ def _texts(
     frontend = Frontend(nano.config["frontend_conf"])
     return recognise_utterances(
         *(nano, frontend, utterances, prompt),
-        **vars(decode),
-        look=look,
+        *(decode.batch_size, decode.max_tokens, decode.beams, look),
+        hotwords=decode.hotwords,
+        hotword_floor=decode.hotword_floor,
     )
 
 
