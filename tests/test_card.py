@@ -71,6 +71,19 @@ def test_nothing_of_callers_and_machines_is_in_it():
     assert "license: other" in text
 
 
+def test_what_the_ctc_branch_had_to_say_in_the_rates_is_said():
+    own = facts()
+    own.metrics["final"]["branch"] = {"doubt": 0.4756}
+    said = (
+        "short turns are the CTC branch's and what it and the language model are less sure of than "
+    )
+    assert f"{said}0.48 is left out" in model_card(own)
+    assert "FunASR writes what the language model says" in model_card(own)
+    del own.metrics["final"]["branch"]
+    none = replace(own, params=smaller(own.params, decode={"branch": None}))
+    assert "branch_conf" not in model_card(none)
+
+
 def test_other_runtimes_are_told_of_where_one_was_asked_for():
     assert "## Other runtimes" not in model_card(facts())
     one = {"cer": 0.3, "utterances": 60, "share_different": 0.25, "real_time_factor": 0.02}

@@ -277,6 +277,7 @@ def _limits(facts: Facts) -> list[str | Table | None]:
         + _wideband(facts),
         "It writes text where nobody speaks, as often as the table above says: a detector of "
         "speech belongs before it (`telephone-asr transcribe` has one).",
+        *_branch(facts),
         "A list of hotwords in the prompt can make other words worse: see the table above.",
         "Intervals hold for speakers and lines like those of the test sets, and for no others.",
         f"FunASR's AutoModel gave the same text as our decoder for {export['equal']} of "
@@ -286,6 +287,20 @@ def _limits(facts: Facts) -> list[str | Table | None]:
         "model on has to keep to all of them.",
     ]
     return ["\n".join(f"- {point}" for point in points)]
+
+
+def _branch(facts: Facts) -> list[str]:
+    branch, said = facts.params.decode.branch, []
+    if branch and branch.short:
+        said.append("short turns are the CTC branch's")
+    if doubt := facts.metrics[FINAL].get("branch", {}).get("doubt"):
+        said.append(f"what it and the language model are less sure of than {doubt:.2f} is left out")
+    if not said:
+        return []
+    return [
+        f"The rates above are as `telephone-asr` writes texts: {' and '.join(said)} (`branch_conf` "
+        "in config.yaml). FunASR writes what the language model says, also where nobody speaks."
+    ]
 
 
 def _wideband(facts: Facts) -> str:
