@@ -129,8 +129,14 @@ def tune(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def tone(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Returns a tone of Chinese exchanges, from anywhere in its cadence."""
-    frequencies_hz, turns_s = list(signals.CHINA.values())[int(rng.integers(len(signals.CHINA)))]
+    """Returns a tone of Chinese exchanges, or of an exchange that does as it likes, from anywhere
+    in its cadence."""
+    if rng.random() < 0.5:
+        tones = list(signals.CHINA.values())
+        frequencies_hz, turns_s = tones[int(rng.integers(len(tones)))]
+    else:
+        frequencies_hz = tuple(rng.uniform(250, 2000, int(rng.integers(1, 4))).tolist())
+        turns_s = tuple(rng.uniform(0.1, 3, 2).tolist())
     sound = chord(frequencies_hz, n, rng.uniform(0, 2 * np.pi))
     return sound * signals.cadence(turns_s, n, rng.uniform(0, sum(turns_s)))
 
@@ -157,13 +163,19 @@ def fax(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def clicks(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Returns clicks that fade within milliseconds, at random times."""
+    """Returns clicks and knocks, broad or in a band, that fade within hundredths of a second, at
+    random times."""
     sound = np.zeros(n)
-    size = round(0.02 * RATE_HZ)
+    size = round(0.06 * RATE_HZ)
     for _ in range(1 + int(rng.poisson(n / RATE_HZ * rng.uniform(0.3, 6)))):
-        fade = rounded(np.exp(-np.arange(size) / (RATE_HZ * rng.uniform(0.0003, 0.004))))
-        click = rng.uniform(0.2, 1) * rng.standard_normal(size) * fade
+        fade_s = rounded(np.exp(rng.uniform(np.log(0.0003), np.log(0.015))))
+        fade = rounded(np.exp(-np.arange(size) / (RATE_HZ * fade_s)))
+        middle_hz = rng.uniform(250, 3900)
+        at_hz = [100, middle_hz / 2, middle_hz, 2 * middle_hz, 7900]
+        in_a_band = noise(rng, size, at_hz, [-40, -15, 0, -15, -40])
+        click = in_a_band if rng.random() < 0.5 else rng.standard_normal(size)
         start = int(rng.integers(n))
+        click = rng.uniform(0.2, 1) * click * fade
         sound[start : start + size] += click[: n - start]
     return sound
 
