@@ -289,6 +289,19 @@ def test_the_ctc_branch_says_what_params_had_it_say(call, fitted_directory, tmp_
         telephone_asr.transcribe(call[0], directory)
 
 
+@pytest.mark.parametrize("doubt", ["[1]", ".nan", "{ctc: 0.3, llm: 0.6}", "1.5"])
+def test_a_doubt_that_is_no_share_is_not_used(call, fitted_directory, tmp_path, doubt, capsys):
+    directory = Path(shutil.copytree(fitted_directory, tmp_path / "model"))
+    with (directory / "config.yaml").open("a", encoding="utf-8") as config:
+        config.write(f"branch_conf: {{doubt: {doubt}}}\n")
+    if doubt == "1.5":
+        with pytest.raises(InputError, match=r"branch_conf\.doubt: expected a mean .* got 1\.5"):
+            telephone_asr.transcribe(call[0], directory)
+    else:
+        assert telephone_asr.transcribe(call[0], directory).turns
+        assert re.search(r"branch_conf\.doubt: expected .*: not used", capsys.readouterr().out)
+
+
 def test_a_model_without_a_ctc_branch_has_turns_without_characters(call, tiny_directory, tmp_path):
     from model_fixtures import write_variant
 

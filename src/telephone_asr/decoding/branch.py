@@ -128,10 +128,10 @@ def from_config(config: Mapping[str, Any]) -> Limits | None:
     """
     own = config.get(SECTION) or {}
     doubt, short = own.get("doubt"), own.get("short")
-    if not isinstance(doubt, (int, float, type(None))):
+    if doubt is not None and not (isinstance(doubt, (int, float)) and 0 <= doubt <= 1):
         raise InputError(
-            f"config.yaml: branch_conf.doubt: expected a number, a mean of probabilities, got "
-            f"{doubt}: export the model again, or write what metrics/final.json has."
+            f"config.yaml: branch_conf.doubt: expected a mean probability, up to 1, got {doubt}: "
+            "export the model again."
         )
     if short and set(short) != set(Short.__annotations__):
         raise InputError(
