@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from storage_fixtures import flip
+from storage_fixtures import flip, flipped
 
 KEY, SECRET = "ACCESSKEY123", "SECRETKEY123"
 USER, PASSWORD = "team", "a-password"
@@ -108,7 +108,7 @@ class S3(Server):
         )
         data = path.read_bytes()
         place = f"team/calls/{path.relative_to(self.store)}"
-        store.pipe_file(place, data[:-1] + bytes([data[-1] ^ 1]))
+        store.pipe_file(place, flipped(data))
         assert path.read_bytes() != data
 
     def settings(self, port: int | None = None) -> list[str]:

@@ -73,8 +73,12 @@ def rewrite(path: Path, change) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
 def flip(path: Path) -> None:
-    rewrite(path, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    rewrite(path, flipped)
 
 
 def cut(path: Path) -> None:

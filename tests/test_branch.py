@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from telephone_asr.decoding import branch as branch_module
 from telephone_asr.decoding.branch import Limits, beliefs, settled
 from telephone_asr.decoding.confidence import ctc_greedy, token_probabilities
 from telephone_asr.decoding.encoded import Encoded
@@ -61,6 +62,22 @@ def test_the_branch_is_half_of_what_is_believed(heard, means):
     batch = heard_as(encoded, texts, [0.9] * len(texts))
     expected = [(0.9 + one) / 2 for one in means]
     assert beliefs(batch, prompts, texts) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_language_model_is_asked_only_where_the_branch_alone_is_not_enough(heard, monkeypatch):
+    prompts, texts, encoded = heard
+    batch = heard_as(encoded, texts, [0.9, 0.7] * (len(texts) // 2))
+    asked: list[str] = []
+
+    def probabilities(nano, own_prompts, own_texts, rows):
+        asked.extend(own_texts)
+        return token_probabilities(nano, own_prompts, own_texts, rows)
+
+    monkeypatch.setattr(branch_module, "token_probabilities", probabilities)
+    some = beliefs(batch, prompts, texts, enough=0.4)
+    assert asked == texts[1::2]
+    assert some[::2] == pytest.approx([0.45] * len(texts[::2]))
+    assert some[1::2] == pytest.approx(beliefs(batch, prompts, texts)[1::2])
 
 
 def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):

@@ -60,7 +60,7 @@ def settled(
     if not encoded.nano.has_ctc:
         return settled
     if limits.doubt is not None:
-        sure = beliefs(encoded, prompts, texts)
+        sure = beliefs(encoded, prompts, texts, limits.doubt)
         settled = [
             text if one >= limits.doubt else "" for text, one in zip(texts, sure, strict=True)
         ]
@@ -69,20 +69,27 @@ def settled(
 
 
 @torch.inference_mode()
-def beliefs(encoded: Encoded, prompts: Sequence[str], texts: Sequence[str]) -> list[float]:
+def beliefs(
+    encoded: Encoded, prompts: Sequence[str], texts: Sequence[str], enough: float = 1.0
+) -> list[float]:
     """Returns how sure both judges are of each text of a batch: the mean of the probabilities that
     the CTC branch and the language model give its tokens, themselves means over them. 1 of an empty
-    text, which nobody doubts."""
+    text, which nobody doubts.
+
+    enough: where the branch alone brings the mean so far, the language model is not asked.
+    """
     nano, sure = encoded.nano, [1.0] * len(texts)
-    asked = [i for i, text in enumerate(texts) if text]
+    for i, text in enumerate(texts):
+        if text:
+            sure[i] = _by_branch(nano, encoded.log_probs[i].float().cpu(), text) / 2
+    asked = [i for i, text in enumerate(texts) if text and sure[i] < enough]
     if not asked:
         return sure
     again = encoded.rows[asked], encoded.lengths[asked]
     own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
     likely = token_probabilities(nano, own_prompts, own_texts, again)
     for i, one in zip(asked, likely, strict=True):
-        by_branch = _by_branch(nano, encoded.log_probs[i].float().cpu(), texts[i])
-        sure[i] = (by_branch + float(one.log().mean().exp())) / 2
+        sure[i] += float(one.log().mean().exp()) / 2
     return sure
 
 

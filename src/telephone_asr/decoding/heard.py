@@ -69,6 +69,11 @@ def dataset_of(
     return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
+def evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
+    """Returns no more examples than that, from all over them."""
+    return list(examples[:: -(-len(examples) // at_most)])
+
+
 def heard_before(
     nano: FunASRNano, examples: Sequence[Example], heard: Mapping[str, torch.Tensor]
 ) -> SpeechDataset:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephone_asr.decoding.branch import SECTION, Limits, as_config, beliefs, short_texts
-from telephone_asr.decoding.heard import dataset_of
+from telephone_asr.decoding.heard import dataset_of, evenly
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.names import TELEPHONE
@@ -42,8 +42,7 @@ def find_limits(nano: FunASRNano, params: Params) -> Limits | None:
     sure: list[tuple[float, int]] = []
     right = 0
     for name in TELEPHONE:
-        examples = read_manifest(MANIFESTS / name / "valid.jsonl")
-        examples = examples[:: -(-len(examples) // HEARD)]
+        examples = evenly(read_manifest(MANIFESTS / name / "valid.jsonl"), HEARD)
         for belief, written, error in _judged(nano, examples, SHARDS[name], params, branch.short):
             correct = error.length - error.substitutions - error.deletions
             right += correct

@@ -104,15 +104,13 @@ def prompt_embeddings(
     prompts: Sequence[str],
     adapted: torch.Tensor,
     lengths: torch.Tensor,
-    skip: int = 0,
 ) -> list[torch.Tensor]:
-    """Returns what the language model reads before it writes, but for its first `skip` tokens: one
-    (n, D) tensor an utterance."""
+    """Returns what the language model reads before it writes: one (n, D) tensor an utterance."""
     embed = nano.model.llm.get_input_embeddings()
     parts = {}
     for prompt in dict.fromkeys(prompts):
-        before, after = chat_tokens(nano.tokenizer, prompt, nano.config)
-        tokens = [torch.tensor(t, dtype=torch.long) for t in (before[skip:], after)]
+        around = chat_tokens(nano.tokenizer, prompt, nano.config)
+        tokens = [torch.tensor(t, dtype=torch.long) for t in around]
         parts[prompt] = [embed(t.to(adapted.device)) for t in tokens]
     return [
         torch.cat([parts[prompt][0], speech[:length].to(embed.weight.dtype), parts[prompt][1]])

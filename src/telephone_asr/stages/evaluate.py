@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from telephone_asr import processes
 from telephone_asr.corpora.several import read_account
 from telephone_asr.decoding.branch import SECTION
-from telephone_asr.decoding.heard import dataset_of, heard_before, listen
+from telephone_asr.decoding.heard import dataset_of, evenly, heard_before, listen
 from telephone_asr.decoding.limits import put_limits
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
@@ -262,8 +262,8 @@ def hotword_words(
 ) -> tuple[list[Example], list[hotwords.Words]]:
     """Chooses the calls to recognise with lists of hotwords, of test sets by name, and the words of
     each."""
-    calls = _evenly(examples["telecall"], LISTED)
-    more = [example.text for own in examples.values() for example in _evenly(own, LISTED)]
+    calls = evenly(examples["telecall"], LISTED)
+    more = [example.text for own in examples.values() for example in evenly(own, LISTED)]
     return calls, hotwords.choose({call.key: call.text for call in calls}, more, options)
 
 
@@ -276,10 +276,6 @@ def hotword_counts(
     """Returns what `hotwords.count` finds in the texts under each list."""
     said = [call.text for call in calls]
     return {name: hotwords.count(words, said, own, options) for name, own in texts.items()}
-
-
-def _evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
-    return list(examples[:: -(-len(examples) // at_most)])
 
 
 def both_bands(examples: Mapping[str, Sequence[Example]]) -> list[tuple[Example, Example]]:
