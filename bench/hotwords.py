@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import variants
-from telephone_asr.decoding.heard import dataset_of, listen
+from telephone_asr.decoding.heard import dataset_of, heard_before, listen
 from telephone_asr.names import TEST_SETS, UNMERGED
 from telephone_asr.params import load_params
 from telephone_asr.paths import SHARDS
@@ -43,7 +43,8 @@ def hear(root: Path) -> tuple[Counts, list[str]]:
         sounds = sound_index(SHARDS["telecall"])
         dataset = dataset_of(nano, calls, sounds)
         _, heard = listen(nano, dataset, params.decode, kept={call.key for call in calls})
-        texts = evaluate.hotword_texts(nano, calls, words, {}, heard, params.decode)
+        again = heard_before(nano, calls, heard, sounds)
+        texts = evaluate.hotword_texts(nano, again, words, {}, params.decode)
         counts = evaluate.hotword_counts(calls, words, texts, params.scoring)
     finally:
         os.chdir(here)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from telephone_asr.decoding.encoded import Encoded
-from telephone_asr.decoding.heard import dataset_of, listen
+from telephone_asr.decoding.heard import dataset_of, heard_before, listen
 from telephone_asr.decoding.spotting import likely
 from telephone_asr.names import FINAL, TEST_SETS
 from telephone_asr.params import load_params
@@ -33,8 +33,10 @@ def main() -> None:
     nano = evaluate.load_model(FINAL, params)
     examples = {name: evaluate.read_examples(name) for name in TEST_SETS}
     calls, words = evaluate.hotword_words(examples, params.scoring)
-    dataset = dataset_of(nano, calls, sound_index(SHARDS["telecall"]))
+    sounds = sound_index(SHARDS["telecall"])
+    dataset = dataset_of(nano, calls, sounds)
     texts, heard = listen(nano, dataset, params.decode, kept={call.key for call in calls})
+    again = heard_before(nano, calls, heard, sounds)
     plain = {call.key: text for call, text in zip(calls, texts, strict=True)}
     print("| floor | said words left, % | others left of 100 | CER, recall | none is said: CER |")
     print("|--:|--:|--:|--:|--:|")
@@ -47,7 +49,7 @@ def main() -> None:
                 [kept] = likely(encoded, [list_], floor)
                 left.append((len(kept), len(list_)))
         decode = replace(params.decode, hotword_floor=floor)
-        listed = evaluate.hotword_texts(nano, calls, words, plain, heard, decode)
+        listed = evaluate.hotword_texts(nano, again, words, plain, decode)
         counts = evaluate.hotword_counts(calls, words, listed, params.scoring)
         speakers = [call.speaker for call in calls]
         rates = {name: hotwords.rates(own, speakers, 0) for name, own in counts.items()}

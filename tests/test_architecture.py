@@ -14,7 +14,7 @@ LAYERS = (
     ("__init__", "names", "paths", "titles"),
     ("errors", "keys", "pages", "sections", "tags", "textfiles", "workers"),
     ("outs", "program", "scratch", "channel"),
-    ("shards", "measures", "sameness", "simulation", "telephone_rate", "no_speech"),
+    ("shards", "measures", "sameness", "silero", "simulation", "telephone_rate", "no_speech"),
     ("corpora", "scoring", "manifests", "model"),
     ("params",),
     ("processes",),

@@ -14,6 +14,7 @@ from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.model.fun_asr_nano import ctc_tokens, encode
 from telephone_asr.params import Short
+from telephone_asr.silero import speech_likely
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def heard(fitted, make_inputs):
     texts = transcribe(fitted, inputs, 4, 12)
     batch = inputs.batch(range(len(inputs)))
     with torch.inference_mode():
-        return batch.prompts, texts, Encoded(fitted, *encode(fitted, batch.inputs, batch.lengths))
+        rows = encode(fitted, batch.inputs, batch.lengths)
+    return batch.prompts, texts, Encoded(fitted, *rows, inputs.sound)
 
 
 @pytest.fixture
@@ -35,10 +37,17 @@ def means(fitted, heard) -> list[float]:
 
 
 @pytest.fixture
+def spoken(heard) -> list[float]:
+    """The detector's probabilities."""
+    _, texts, encoded = heard
+    return speech_likely([encoded.sound(i) for i in range(len(texts))])
+
+
+@pytest.fixture
 def limit(heard) -> float:
     """One that parts the texts, with none so near that rounding decides."""
     prompts, texts, encoded = heard
-    ordered = sorted(beliefs(encoded, prompts, texts))
+    ordered = sorted(beliefs(encoded, prompts, texts, nothing(texts)))
     gap = max(range(1, len(ordered)), key=lambda i: ordered[i] - ordered[i - 1])
     return (ordered[gap] + ordered[gap - 1]) / 2
 
@@ -47,26 +56,55 @@ def nobody(texts: list[str]) -> list[list[str]]:
     return [[]] * len(texts)
 
 
-def test_a_text_is_not_written_where_both_judges_together_doubt_it(heard, limit):
+def nothing(texts: list[str]) -> list[str]:
+    return [""] * len(texts)
+
+
+def test_a_text_is_not_written_where_the_judges_together_doubt_it(heard, limit):
     prompts, texts, encoded = heard
     found = settled(encoded, prompts, texts, nobody(texts), Limits(limit, None))
-    sure = beliefs(encoded, prompts, texts)
+    sure = beliefs(encoded, prompts, texts, nothing(texts))
     assert found == [text if one >= limit else "" for text, one in zip(texts, sure, strict=True)]
     assert 0 < sum(map(bool, found)) < len(texts)
     for doubt in (0.0, None):
         assert settled(encoded, prompts, texts, nobody(texts), Limits(doubt, None)) == texts
 
 
-def test_the_branch_is_half_of_what_is_believed(heard, means):
+def test_branch_language_model_and_detector_have_a_third_each(heard, means, spoken):
     prompts, texts, encoded = heard
     batch = heard_as(encoded, texts, [0.9] * len(texts))
-    expected = [(0.9 + one) / 2 for one in means]
-    assert beliefs(batch, prompts, texts) == pytest.approx(expected, abs=1e-4)
+    expected = [(0.9 + one + other) / 3 for one, other in zip(means, spoken, strict=True)]
+    assert beliefs(batch, prompts, texts, nothing(texts)) == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_language_model_is_asked_only_where_the_branch_alone_is_not_enough(heard, monkeypatch):
+def test_the_branchs_own_text_is_judged_without_the_language_model(heard, spoken):
     prompts, texts, encoded = heard
-    batch = heard_as(encoded, texts, [0.9, 0.7] * (len(texts) // 2))
+    own = [texts[1], *nothing(texts)[1:]]
+    batch = heard_as(encoded, [texts[1], *texts[1:]], [0.8] * len(texts))
+    expected = (0.8 + spoken[0]) / 2
+    assert beliefs(batch, prompts, texts, own)[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_written_where_the_detector_hears_nobody_is_doubted(heard):
+    prompts, texts, encoded = heard
+    batch = heard_as(encoded, texts, [0.5] * len(texts))
+    noise = np.random.default_rng(0).normal(0, 300, 24000).astype(np.int16)
+    empty = replace(batch, sound=lambda place: (noise, 8000))
+    empty.__dict__["log_probs"] = batch.log_probs
+    sure = beliefs(batch, prompts, texts, nothing(texts))
+    fooled = beliefs(empty, prompts, texts, nothing(texts))
+    assert all(one - other > 0.15 for one, other in zip(sure, fooled, strict=True))
+    between = [Limits((one + other) / 2, None) for one, other in zip(sure, fooled, strict=True)]
+    for i, limits in enumerate(between):
+        assert not settled(empty, prompts, texts, nobody(texts), limits)[i]
+        assert settled(batch, prompts, texts, nobody(texts), limits)[i] == texts[i]
+
+
+def test_the_language_model_is_asked_only_where_the_others_are_not_enough(
+    heard, spoken, monkeypatch
+):
+    prompts, texts, encoded = heard
+    batch = heard_as(encoded, texts, [0.9, 0.1] * (len(texts) // 2))
     asked: list[str] = []
 
     def probabilities(nano, own_prompts, own_texts, rows):
@@ -74,10 +112,11 @@ def test_the_language_model_is_asked_only_where_the_branch_alone_is_not_enough(h
         return token_probabilities(nano, own_prompts, own_texts, rows)
 
     monkeypatch.setattr(branch_module, "token_probabilities", probabilities)
-    some = beliefs(batch, prompts, texts, enough=0.4)
+    own = nothing(texts)
+    some = beliefs(batch, prompts, texts, own, enough=0.5)
     assert asked == texts[1::2]
-    assert some[::2] == pytest.approx([0.45] * len(texts[::2]))
-    assert some[1::2] == pytest.approx(beliefs(batch, prompts, texts)[1::2])
+    assert some[::2] == pytest.approx([(0.9 + one) / 3 for one in spoken[::2]], abs=1e-4)
+    assert some[1::2] == pytest.approx(beliefs(batch, prompts, texts, own)[1::2])
 
 
 def test_a_batch_is_judged_as_one_by_one(fitted, make_inputs, limit):
@@ -121,10 +160,14 @@ def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, hea
     branch = Limits(None, Short(characters=3, ctc=0.7))
     none = nobody(texts)
     assert settled(batch, prompts, texts, none, branch) == [*own[:2], *texts[2:]]
-    # Where the language model writes nothing, nobody spoke; what it wrote and is doubted, somebody.
+    # Where the language model writes nothing, nobody spoke.
     assert settled(batch, prompts, ["", *texts[1:]], none, branch) == ["", own[1], *texts[2:]]
-    doubted = replace(branch, doubt=1.0)
-    assert settled(batch, prompts, texts, none, doubted)[:3] == [*own[:2], ""]
+    # Its own texts are doubted too, by the branch and the detector.
+    sure = beliefs(batch, prompts, own, own)
+    assert sure[0] != sure[1]
+    doubted = replace(branch, doubt=(sure[0] + sure[1]) / 2)
+    expected = [text if one > doubted.doubt else "" for text, one in zip(own, sure, strict=True)]
+    assert settled(batch, prompts, texts, none, doubted)[:2] == expected[:2]
     # Hotwords are the language model's to write.
     written = [[texts[0][:2], "王伟"], *none[1:]]
     assert settled(batch, prompts, texts, written, branch)[0] == texts[0]
@@ -135,8 +178,8 @@ def test_what_the_branch_hears_as_short_is_its_own_where_it_is_surer(fitted, hea
 def test_without_a_branch_or_a_text_there_is_nothing_to_judge(fitted, heard):
     prompts, texts, encoded = heard
     everything = Limits(1.0, Short(characters=9, ctc=0.0))
-    nothing = [""] * len(texts)
-    assert settled(encoded, prompts, nothing, nobody(texts), everything) == nothing
+    silent = nothing(texts)
+    assert settled(encoded, prompts, silent, nobody(texts), everything) == silent
     without = replace(fitted)
     without.model = copy.copy(fitted.model)
     without.model.ctc_decoder = None

@@ -9,13 +9,15 @@ HOTWORDS = ("张三", "还款")
 DECODE = Decode(batch_size=5, max_tokens=40, beams=1, branch=None, hotwords=(), hotword_floor=None)
 
 
-def test_what_is_heard_once_is_written_down_again_as_if_it_were_heard_anew(fitted, make_inputs):
+def test_what_is_heard_once_is_written_down_again_as_if_it_were_heard_anew(
+    fitted, make_inputs, corpus
+):
     inputs = make_inputs(fitted)
     keys = {example.key for example in inputs.examples[::2]}
     texts, heard = listen(fitted, inputs, DECODE, kept=keys)
     assert heard.keys() == keys
     chosen = [example for example in inputs.examples if example.key in keys]
-    again = heard_before(fitted, chosen, heard)
+    again = heard_before(fitted, chosen, heard, corpus.sounds)
     assert listen(fitted, again, DECODE) == (texts[::2], {})
     prompted = replace(DECODE, hotwords=HOTWORDS)
     anew, _ = listen(fitted, inputs, prompted)
@@ -23,13 +25,13 @@ def test_what_is_heard_once_is_written_down_again_as_if_it_were_heard_anew(fitte
     assert anew != texts  # the words are in the prompt
 
 
-def test_the_encoder_is_not_asked_for_what_it_has_heard(fitted, make_inputs):
+def test_the_encoder_is_not_asked_for_what_it_has_heard(fitted, make_inputs, corpus):
     inputs = make_inputs(fitted)
     _, heard = listen(fitted, inputs, DECODE, kept={e.key for e in inputs.examples})
     asked = []
     hook = fitted.model.audio_encoder.register_forward_pre_hook(lambda *_: asked.append(1))
     try:
-        listen(fitted, heard_before(fitted, inputs.examples, heard), DECODE)
+        listen(fitted, heard_before(fitted, inputs.examples, heard, corpus.sounds), DECODE)
         assert not asked
         listen(fitted, inputs, DECODE)
         assert asked

@@ -67,12 +67,19 @@ def test_where_all_may_be_lost_nothing_is_believed(fitted, calls):
     assert find_limits(fitted, params_of(1.0)) == Limits(1.0, None)
 
 
-def test_what_the_branch_writes_itself_is_not_lost(fitted, calls, monkeypatch):
+def test_what_the_branch_writes_itself_counts_as_it_is_written(
+    fitted, calls, make_inputs, corpus, monkeypatch
+):
     short = Short(characters=3, ctc=0.7)
-    assert find_limits(fitted, params_of(0.0, short)).doubt < 1  # this branch writes nothing
-    heard = ("您好", [0.9, 0.8])
+    heard = (corpus.examples[0].text[:2], [0.9, 0.8])
     monkeypatch.setattr(branch, "ctc_greedy", lambda *_: heard)
-    assert find_limits(fitted, params_of(0.0, short)) == Limits(1.0, short)
+    found = find_limits(fitted, params_of(0.0, short))
+    assert 0 < found.doubt < 1
+    inputs = make_inputs(fitted)
+    written = transcribe(fitted, inputs, 5, 12, branch=Limits(None, short))
+    assert set(written) == {heard[0]}
+    kept = transcribe(fitted, inputs, 5, 12, branch=found)
+    assert right(corpus.examples, kept) == right(corpus.examples, written) > 0
 
 
 def test_there_is_nothing_to_find_where_nothing_is_asked_for(fitted, calls):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from telephone_asr.calls.segments import EDGE_S, MARGIN_S, Segment, segments
-from telephone_asr.calls.silero import FRAME_S, Activity
+from telephone_asr.silero import FRAME_S, Activity
 
 
 def activity(seconds: float, *speech: tuple[float, float], level_db: float = -20.0) -> Activity:

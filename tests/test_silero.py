@@ -6,8 +6,8 @@ import soxr
 import torch
 
 from call_fixtures import RATE_HZ
-from telephone_asr.calls.silero import FRAME, Activity, Listener
-from telephone_asr.calls.silero import RATE_HZ as HEARD_HZ
+from telephone_asr.silero import FRAME, Activity, Listener, speech_likely
+from telephone_asr.silero import RATE_HZ as HEARD_HZ
 
 
 def hear(samples: np.ndarray, rate_hz: int, size: int) -> list[Activity]:
@@ -67,3 +67,30 @@ def test_threads_stay_as_they_are(sound):
 def test_of_no_sound_nothing_is_heard():
     (one,) = hear(np.zeros((0, 1), dtype=np.float32), 16_000, 100)
     assert len(one.speech) == len(one.level_db) == 0
+
+
+def test_sounds_side_by_side_are_heard_as_one_by_one(sound):
+    def alone(samples: np.ndarray, rate_hz: int) -> float:
+        [activity] = hear(samples.astype(np.float32)[:, None] / 2**15, rate_hz, 10**7)
+        return float(activity.speech.max(initial=0.0))
+
+    speech = (sound[:, 0] * 2**15).astype(np.int16)
+    noise = np.random.default_rng(0).normal(0, 500, 5 * RATE_HZ).astype(np.int16)
+    wide = (soxr.resample(speech[: 20 * RATE_HZ] / 2**15, RATE_HZ, 16_000) * 2**15).astype(np.int16)
+    sounds = [
+        *((speech[first : first + size], RATE_HZ) for first, size in ((0, 9001), (20_000, 300))),
+        *((noise, RATE_HZ), (wide, 16_000), (speech[:0], RATE_HZ)),
+    ]
+    found = speech_likely(sounds)
+    assert found == pytest.approx([alone(*one) for one in sounds], abs=1e-4)
+    assert found[0] > 0.9 > 0.5 > found[2] > found[4] == 0.0
+    assert found[3] > 0.9
+
+
+def test_silence_after_a_sound_is_not_heard_with_it(sound):
+    """A short one beside a long one is padded, and a frame of that is none of it."""
+    speech = (sound[:, 0] * 2**15).astype(np.int16)
+    quiet = np.zeros(2000, dtype=np.int16)
+    alone = speech_likely([(quiet, RATE_HZ)])
+    assert speech_likely([(quiet, RATE_HZ), (speech, RATE_HZ)])[:1] == pytest.approx(alone)
+    assert speech_likely([]) == []

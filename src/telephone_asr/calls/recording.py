@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from telephone_asr.calls.segments import MAX_SEGMENT_S, Segment, segments
-from telephone_asr.calls.silero import Activity, Listener
 from telephone_asr.calls.turns import NAMES, Channels
 from telephone_asr.corpora.items import CANCELLED, MAX_HOURS
 from telephone_asr.corpora.sound import Sound, SoundError, open_sound
+from telephone_asr.silero import Activity, Listener
 
 
 @dataclass(frozen=True)

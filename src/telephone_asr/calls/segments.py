@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from telephone_asr.calls.silero import FRAME_S, Activity, spoken_frames
+from telephone_asr.silero import FRAME_S, Activity, spoken_frames
 
 MAX_SEGMENT_S = 20.0  # of speech at a time: what models are trained on
 PAUSE_S = 0.5  # ends a turn

@@ -113,7 +113,7 @@ class SpeechDataset(torch.utils.data.Dataset):
         fresh = example.source in self._fresh
         if not fresh and pad is None:
             return self._features(index)
-        samples, rate_hz = self._fresh_sound(index, copy) if fresh else self._sound(index)
+        samples, rate_hz = self._fresh_sound(index, copy) if fresh else self.sound(index)
         if pad is not None:
             samples = pad.padded(samples, rate_hz, example.key, copy)
         return self._frontend(samples, rate_hz)
@@ -121,11 +121,15 @@ class SpeechDataset(torch.utils.data.Dataset):
     def _features(self, index: int) -> torch.Tensor:
         if index in self._kept:
             return self._kept[index]
-        features = self._frontend(*self._sound(index))
+        features = self._frontend(*self.sound(index))
         self._keep(index, features)
         return features
 
-    def _sound(self, index: int) -> tuple[np.ndarray, int]:
+    def sound(self, index: int) -> tuple[np.ndarray, int]:
+        """Returns an example's samples (int16, mono) and sample rate in Hz, as its shard has them.
+
+        Raises InputError where no shard holds it.
+        """
         example = self.examples[index]
         _check_held(example, self._sounds)
         return self._sounds[example.source].read(example.key)

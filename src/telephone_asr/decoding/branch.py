@@ -1,17 +1,17 @@
-"""What the CTC branch has to say to what the language model writes.
+"""What the CTC branch, and a detector of speech, have to say to what the language model writes.
 
 **Doubt.** The language model goes on writing where it hears nothing, and is unsure of it; the CTC
-branch, which hears the sound alone, does not find it there. Either doubts what is said
-indistinctly, too; both seldom do, and what both doubt is taken for sound in which nobody speaks.
-How sure a model is of speech is its own: `decoding.limits` finds the limit.
+branch, which hears the sound alone, does not find it there; and silero's detector, which learnt
+from other speech and other noise than the model, hears nobody. Each doubts what is said
+indistinctly, too; all seldom do, and what they doubt together is taken for sound in which nobody
+speaks. How sure a model is of speech is its own: `decoding.limits` finds the limit.
 (Whisper leaves out what its probability of silence and its mean token probability speak against,
-A. Radford et al., "Robust speech recognition via large-scale weak supervision", 2022, section 4.5;
-here the branch is the first of the two judges.)
+A. Radford et al., "Robust speech recognition via large-scale weak supervision", 2022, section 4.5.)
 
 **Short turns.** The language model is given a row for each half second, and has to tell one
 syllable from another by that; the branch has a row for each 60 ms. So what the branch hears as a
 few characters, and is sure of, is written as it has it, unless the language model wrote a hotword,
-or nothing: then nobody spoke.
+or nothing: then nobody spoke. It is doubted like others, by those two judges whose it is.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.errors import InputError
 from telephone_asr.model.fun_asr_nano import ctc_tokens
 from telephone_asr.params import Short
+from telephone_asr.silero import speech_likely
 
 if TYPE_CHECKING:
     from telephone_asr.model.pretrained import FunASRNano
@@ -39,7 +40,7 @@ SECTION = "branch_conf"  # of config.yaml, which goes where the model goes
 class Limits:
     """What the branch may change of a model's texts."""
 
-    doubt: float | None  # texts of which both judges are less sure, in the mean, are not written
+    doubt: float | None  # texts of which the judges are less sure, in the mean, are not written
     short: Short | None
 
 
@@ -56,40 +57,50 @@ def settled(
 
     listed: the hotwords in each prompt.
     """
-    settled = list(texts)
     if not encoded.nano.has_ctc:
-        return settled
-    if limits.doubt is not None:
-        sure = beliefs(encoded, prompts, texts, limits.doubt)
-        settled = [
-            text if one >= limits.doubt else "" for text, one in zip(texts, sure, strict=True)
-        ]
+        return list(texts)
     own = short_texts(encoded, texts, listed, limits.short)
-    return [short or text for short, text in zip(own, settled, strict=True)]
+    if limits.doubt is None:
+        return [short or text for short, text in zip(own, texts, strict=True)]
+    sure = beliefs(encoded, prompts, texts, own, limits.doubt)
+    return [
+        (short or text) if one >= limits.doubt else ""
+        for short, text, one in zip(own, texts, sure, strict=True)
+    ]
 
 
 @torch.inference_mode()
 def beliefs(
-    encoded: Encoded, prompts: Sequence[str], texts: Sequence[str], enough: float = 1.0
+    encoded: Encoded,
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    own: Sequence[str],
+    enough: float = 1.0,
 ) -> list[float]:
-    """Returns how sure both judges are of each text of a batch: the mean of the probabilities that
-    the CTC branch and the language model give its tokens, themselves means over them. 1 of an empty
-    text, which nobody doubts.
+    """Returns how sure the judges are of what is written of each of a batch, in the mean.
 
-    enough: where the branch alone brings the mean so far, the language model is not asked.
+    The CTC branch and the language model say how likely they find its tokens, in the mean over
+    them, and the detector how likely it is that anybody speaks. Of its `own` text the branch and
+    the detector judge. An empty text nobody doubts: 1.
+
+    enough: where the first two bring the mean so far, the language model is not asked.
     """
     nano, sure = encoded.nano, [1.0] * len(texts)
-    for i, text in enumerate(texts):
-        if text:
-            sure[i] = _by_branch(nano, encoded.log_probs[i].float().cpu(), text) / 2
-    asked = [i for i, text in enumerate(texts) if text and sure[i] < enough]
+    assert encoded.sound, "`recognise` needs the sound where a text may be doubted"
+    written = [i for i, text in enumerate(texts) if text]
+    speech = speech_likely([encoded.sound(i) for i in written])
+    for i, spoken in zip(written, speech, strict=True):
+        log_probs = encoded.log_probs[i].float().cpu()
+        heard = _by_branch(nano, log_probs, own[i] or texts[i]) + spoken
+        sure[i] = heard / (2 if own[i] else 3)
+    asked = [i for i in written if not own[i] and sure[i] < enough]
     if not asked:
         return sure
     again = encoded.rows[asked], encoded.lengths[asked]
     own_prompts, own_texts = ([of[i] for i in asked] for of in (prompts, texts))
     likely = token_probabilities(nano, own_prompts, own_texts, again)
     for i, one in zip(asked, likely, strict=True):
-        sure[i] += float(one.log().mean().exp()) / 2
+        sure[i] += float(one.log().mean().exp()) / 3
     return sure
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from telephone_asr.model.fun_asr_nano import ctc_log_probs
@@ -21,6 +23,8 @@ class Encoded:
     nano: FunASRNano
     rows: torch.Tensor  # (B, T, D), padded
     lengths: torch.Tensor  # T of each
+    # Samples (int16, mono) and sample rate in Hz of each, for those who ask whether it is speech.
+    sound: Callable[[int], tuple[np.ndarray, int]] | None = None
 
     @cached_property
     @torch.inference_mode()

@@ -58,14 +58,11 @@ def listen(
     return (texts if share == (0, 1) else processes.put_together(texts)), heard
 
 
-def dataset_of(
-    nano: FunASRNano, examples: Sequence[Example], sounds: Sounds | None
-) -> SpeechDataset:
-    """Returns examples whose sound is read when they are heard. sounds: of all of them; None: what
-    the model is given will be told by `SpeechDataset.take`."""
+def dataset_of(nano: FunASRNano, examples: Sequence[Example], sounds: Sounds) -> SpeechDataset:
+    """Returns examples whose sound is read when they are heard. sounds: of all of them."""
     from telephone_asr.dataset.speech import SpeechDataset
 
-    by_source = {example.source: sounds for example in examples} if sounds else {}
+    by_source = {example.source: sounds for example in examples}
     return SpeechDataset(examples, by_source, Frontend(nano.config["frontend_conf"]), cache_mb=0)
 
 
@@ -75,11 +72,14 @@ def evenly(examples: Sequence[Example], at_most: int) -> list[Example]:
 
 
 def heard_before(
-    nano: FunASRNano, examples: Sequence[Example], heard: Mapping[str, torch.Tensor]
+    nano: FunASRNano,
+    examples: Sequence[Example],
+    heard: Mapping[str, torch.Tensor],
+    sounds: Sounds,
 ) -> SpeechDataset:
     """Returns examples that need not be heard again; heard: as `listen` keeps it, of those that
     this process writes down."""
-    dataset = dataset_of(nano, examples, None)
+    dataset = dataset_of(nano, examples, sounds)
     rows = {i: heard[e.key] for i, e in enumerate(examples) if e.key in heard}
     dataset.take(rows, "encoded")
     return dataset

@@ -43,11 +43,10 @@ def find_limits(nano: FunASRNano, params: Params) -> Limits | None:
     right = 0
     for name in TELEPHONE:
         examples = evenly(read_manifest(MANIFESTS / name / "valid.jsonl"), HEARD)
-        for belief, written, error in _judged(nano, examples, SHARDS[name], params, branch.short):
+        for belief, error in _judged(nano, examples, SHARDS[name], params, branch.short):
             correct = error.length - error.substitutions - error.deletions
             right += correct
-            if not written:
-                sure.append((belief, correct))
+            sure.append((belief, correct))
     return Limits(limit(sure, branch.doubt * right), branch.short)
 
 
@@ -78,9 +77,8 @@ def _judged(
     shards: Path,
     params: Params,
     short: Short | None,
-) -> list[tuple[float, bool, ErrorRate]]:
-    """Returns of each example how sure the judges are of what the language model writes, whether
-    the branch's text is written instead, and the error of what is written."""
+) -> list[tuple[float, ErrorRate]]:
+    """Returns of each example how sure the judges are of what is written, and its error."""
     found: dict[int, tuple[float, str]] = {}
 
     def look(
@@ -88,7 +86,7 @@ def _judged(
     ) -> None:
         none: list[list[str]] = [[]] * len(texts)
         own = short_texts(encoded, texts, none, short)
-        judged = zip(beliefs(encoded, prompts, texts), own, strict=True)
+        judged = zip(beliefs(encoded, prompts, texts, own), own, strict=True)
         found.update(zip(indices, judged, strict=True))
 
     dataset = dataset_of(nano, examples, sound_index(shards))
@@ -98,4 +96,4 @@ def _judged(
     )
     written = [found[i][1] or text for i, text in enumerate(texts)]
     errors = score([example.text for example in examples], written, **vars(params.scoring))
-    return [(found[i][0], bool(found[i][1]), error) for i, error in enumerate(errors)]
+    return [(found[i][0], error) for i, error in enumerate(errors)]

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Sound = Callable[[int], tuple[np.ndarray, int]]
 Look = Callable[[Sequence[int], Sequence[str], Sequence[str], Encoded], None]
 MAX_ROWS = 20_000  # of 60 ms a batch, padding counted: 20 minutes, a few gigabytes in the encoder
 LOWER_BATCH_SIZE = "lower decode.batch_size in params.yaml (of a command: --batch-size)"
@@ -61,6 +63,7 @@ def recognise(
     look: Look | None = None,
     hotwords: Lists | None = None,
     branch: Limits | None = None,
+    sound: Sound | None = None,
 ) -> list[str]:
     """Returns the texts of utterances, in their order, from a model in eval mode.
 
@@ -79,6 +82,8 @@ def recognise(
             the encoder made of it.
         hotwords: put into the prompts, as far as they may be in the sound.
         branch: what the CTC branch may change of a text; not where `rows` are the adaptor's.
+        sound: maps an utterance's number to samples (int16, mono) and sample rate in Hz; needed for
+            a `branch` that doubts.
     """
     texts = [""] * len(lengths)
     rank, processes = share
@@ -89,11 +94,15 @@ def recognise(
         found = _recognise_batch(
             *(nano, loaded, own_prompts, max_tokens, input_stage, by_ctc, beams),
             look and partial(look, indices),
-            *(own_hotwords, branch),
+            *(own_hotwords, branch, sound and partial(_of_batch, sound, indices)),
         )
         for index, text in zip(indices, found, strict=True):
             texts[index] = text
     return texts
+
+
+def _of_batch(sound: Sound, indices: Sequence[int], place: int) -> tuple[np.ndarray, int]:
+    return sound(indices[place])
 
 
 def transcribe(
@@ -129,6 +138,7 @@ def transcribe(
         look=look,
         hotwords=hotwords,
         branch=branch,
+        sound=dataset.sound,
     )
     for module in was_training:
         module.training = True
@@ -147,6 +157,7 @@ def _recognise_batch(
     look: Callable[[Sequence[str], Sequence[str], Encoded], None] | None,
     hotwords: Lists | None,
     branch: Limits | None,
+    sound: Sound | None,
 ) -> list[str]:
     device = next(nano.model.parameters()).device
     inputs = pad_sequence(list(rows), batch_first=True)
@@ -155,7 +166,7 @@ def _recognise_batch(
         lengths = torch.tensor([len(row) for row in rows], device=device)
         if input_stage == "features":
             hidden, lengths = encode_in_slices(nano, hidden, lengths)
-        encoded = Encoded(nano, hidden, lengths)
+        encoded = Encoded(nano, hidden, lengths, sound)
         if by_ctc:
             return [ctc_greedy(nano, log_probs)[0] for log_probs in encoded.log_probs]
         lists: Sequence[Sequence[str]] = [()] * len(rows)

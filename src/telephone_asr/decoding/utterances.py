@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from telephone_asr.decoding.branch import from_config
 from telephone_asr.decoding.recognise import Look, recognise
 from telephone_asr.decoding.spotting import FLOOR, Lists
@@ -29,10 +31,14 @@ def recognise_utterances(
 ) -> list[str]:
     """Returns the texts of utterances that are in memory, in their order, as `recognise` does. What
     the CTC branch has to say is in the model's config."""
+
+    def sound(i: int) -> tuple[np.ndarray, int]:
+        return utterances[i].samples, utterances[i].sample_rate_hz
+
     lists = Lists([hotwords] * len(utterances), hotword_floor) if hotwords else None
     return recognise(
         nano,
-        lambda i: frontend(utterances[i].samples, utterances[i].sample_rate_hz),
+        lambda i: frontend(*sound(i)),
         [feature_rows(len(u.samples), u.sample_rate_hz, frontend.fs) for u in utterances],
         [prompt] * len(utterances),
         batch_size,
@@ -41,4 +47,5 @@ def recognise_utterances(
         look=look,
         hotwords=lists,
         branch=from_config(nano.config),
+        sound=sound,
     )

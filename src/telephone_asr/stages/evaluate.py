@@ -54,6 +54,7 @@ from telephone_asr.shards import SoundIndex, read_cuts, recorded_id, sound_index
 if TYPE_CHECKING:
     import torch
 
+    from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.scoring.options import Scoring
 
 ALIGNED = 500  # utterances whose timestamps are compared
@@ -110,7 +111,8 @@ def evaluate(checkpoint: str, params: Params) -> None:
     made_up = _made_up(nano, examples["telecall"][0].prompt, params, share)
     keys = [example.key for example in examples["telecall"]]
     plain = {} if params.decode.hotwords else dict(zip(keys, texts["telecall"], strict=True))
-    listed = hotword_texts(nano, calls, words, plain, heard["telecall"], params.decode, share)
+    again = heard_before(nano, calls, heard["telecall"], sounds["telecall"])
+    listed = hotword_texts(nano, again, words, plain, params.decode, share)
     if not accelerator.is_main_process:
         return
     metrics, slices, lines = {}, {}, []
@@ -218,11 +220,12 @@ def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, in
     directory = NO_SPEECH / "test"
     if not (clips := read_clips(directory, prompt)):
         raise InputError(f"{directory} holds no clips: run `dvc repro no_speech`.")
-    decode, dataset = params.decode, dataset_of(nano, clips, sound_index(directory))
+    decode, sounds = params.decode, sound_index(directory)
     keys = {clip.key for clip in clips}
+    dataset = dataset_of(nano, clips, sounds)
     plain, heard = listen(nano, dataset, replace(decode, hotwords=()), share, keys)
     prompted = replace(decode, hotwords=decode.hotwords or no_speech.HOTWORDS)
-    again, _ = listen(nano, heard_before(nano, clips, heard), prompted, share)
+    again, _ = listen(nano, heard_before(nano, clips, heard, sounds), prompted, share)
     names = [(clip.key, clip.scene, clip.duration_s) for clip in clips]
     return [
         *no_speech.made_up_lines(names, plain, 0, params.scoring),
@@ -232,28 +235,26 @@ def _made_up(nano: FunASRNano, prompt: str, params: Params, share: tuple[int, in
 
 def hotword_texts(
     nano: FunASRNano,
-    calls: Sequence[Example],
+    calls: SpeechDataset,
     words: Sequence[hotwords.Words],
     plain: Mapping[str, str],
-    heard: Mapping[str, torch.Tensor],
     decode: Decode,
     share: tuple[int, int] = (0, 1),
 ) -> dict[str, list[str]]:
     """Returns the texts of calls under each of `hotwords.LISTS`.
 
     Args:
+        calls: as of `heard_before`.
         plain: texts by key that were written without hotwords; an empty one where there is none.
-        heard: what the encoder made of each call, by key.
         share: as in `listen`.
     """
     texts = {}
     for name in hotwords.LISTS:
         if name == "0" and plain:
-            texts[name] = [plain[call.key] for call in calls]
+            texts[name] = [plain[call.key] for call in calls.examples]
             continue
-        again = heard_before(nano, calls, heard)
         lists = [own.of_list(name) for own in words]
-        texts[name], _ = listen(nano, again, decode, share, words=lists)
+        texts[name], _ = listen(nano, calls, decode, share, words=lists)
     return texts
 
 
@@ -307,7 +308,8 @@ def timestamps(
     before = dataset_of(base, wideband, sound_index(SHARDS["wideband"]))
     rows = params.train.max_batch_rows
     expected = character_borders(base, before, rows)
-    found = character_borders(nano, heard_before(nano, simulated, heard), rows)
+    after = heard_before(nano, simulated, heard, sound_index(SHARDS["simulated"]))
+    found = character_borders(nano, after, rows)
     return displacement(found, expected)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from telephone_asr.calls.recording import Choice, Recording, listen
-from telephone_asr.calls.silero import FRAME_S, Activity
 from telephone_asr.channel.band import TELEPHONE_RATE_HZ
 from telephone_asr.corpora.items import Item, load_all
 from telephone_asr.corpora.sound import SoundError, open_sound
 from telephone_asr.corpora.values import shown
 from telephone_asr.sameness import HOP, RATE_HZ, as_text, words
 from telephone_asr.shards import Rejected, Utterance
+from telephone_asr.silero import FRAME_S, Activity
 from telephone_asr.telephone_rate import at_telephone_rate
 from telephone_asr.unlabelled.account import KEPT, SILENCE, Account
 from telephone_asr.unlabelled.known import KnownSounds

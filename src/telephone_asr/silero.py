@@ -8,8 +8,10 @@ time (upstream does so too, for 16 kHz and ONNX Runtime alone).
 
 from __future__ import annotations
 
+import math
 import warnings
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,6 +25,7 @@ FRAME = 256  # samples: 32 ms
 CONTEXT = 32  # samples of the frame before that the network sees with each
 FRAMES = 512  # that it is given at a time: 16 s
 FRAME_S = FRAME / RATE_HZ
+FULL_SCALE = 2**15  # of int16
 SILENCE_DB = -120.0  # of digital silence, which has no logarithm
 
 
@@ -92,6 +95,28 @@ class Listener:
         for channel in range(self._channels):
             self._speech[channel].frombytes(speech[channel].numpy().tobytes())
             self._level_db[channel].frombytes(level_db[channel].numpy().tobytes())
+
+
+def speech_likely(sounds: Sequence[tuple[np.ndarray, int]]) -> list[float]:
+    """Returns how likely it is, at most, in any frame of each sound, that somebody speaks.
+
+    They are listened to side by side, in a third of the time that one after the other takes.
+
+    Args:
+        sounds: samples (int16, mono) and sample rate in Hz of each.
+    """
+    found = [0.0] * len(sounds)
+    for rate_hz in {rate_hz for _, rate_hz in sounds}:
+        own = [i for i, (_, rate) in enumerate(sounds) if rate == rate_hz]
+        padded = np.zeros((max(len(sounds[i][0]) for i in own), len(own)), dtype=np.float32)
+        for column, i in enumerate(own):
+            padded[: len(sounds[i][0]), column] = sounds[i][0] / FULL_SCALE
+        listener = Listener(rate_hz, len(own))
+        listener.add(padded)
+        for i, activity in zip(own, listener.heard(), strict=True):
+            frames = math.ceil(len(sounds[i][0]) / rate_hz / FRAME_S)
+            found[i] = float(activity.speech[:frames].max(initial=0.0))
+    return found
 
 
 class _Network:
