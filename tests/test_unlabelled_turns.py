@@ -19,6 +19,7 @@ from telephone_asr.calls.inputs import Source
 from telephone_asr.channel.music import hold_music
 from telephone_asr.channel.options import Line
 from telephone_asr.corpora import conversations, spoken
+from telephone_asr.corpora.several import OwnTest, write_account
 from telephone_asr.errors import InputError
 from telephone_asr.shards import Utterance, read_cuts, sound_index, write_shards
 from telephone_asr.unlabelled.importing import with_ids
@@ -28,6 +29,7 @@ sys.path.append(str(ROOT / "bench"))
 from calls import make_call
 
 HELD_OUT = 6  # of the utterances: the last ones are test calls
+GOLDEN = 2  # but for this one, from the end: it is a test set of its own
 STAGE = """
 from telephone_asr.unlabelled import importing
 importing.MOST_FILES = 1
@@ -75,6 +77,7 @@ def recordings(tmp_path_factory, spoken_utterances) -> tuple[Path, list]:
     one_side[:, 1] = 0
     write("one side.wav", one_side)
     write("same on both.wav", stereo(voices[21:24], [], 2)[:, [0, 0]])
+    write("golden.wav", stereo([voices[16], voices[-GOLDEN]], [voices[17]], 8))
     write(
         "test call.wav", stereo([voices[16]], [voices[17], voices[-1]], 9)[:, 1], subtype="GSM610"
     )
@@ -94,6 +97,13 @@ def cut(tmp_path_factory, data_repository, recordings, spoken_utterances) -> Pat
         Utterance(f"test-{n}", int16(sound), RATE_HZ, text, "speaker")
         for n, (sound, text) in enumerate(spoken_utterances[-HELD_OUT:])
     ]
+    golden = tests.pop(-GOLDEN)
+    raw, manifests = (path / "data" / name / "tests" for name in ("raw", "manifests"))
+    (manifests / "golden").mkdir(parents=True)
+    (manifests / "golden" / "test.jsonl").write_text(json.dumps({"key": golden.id}) + "\n")
+    (raw / "golden").mkdir(parents=True)
+    write_shards(raw / "golden", [golden], 4)
+    write_account(manifests, [OwnTest("golden", "calls", "golden.jsonl", telephone=True)])
     write_shards(path / "data" / "telecall", tests, 4)
     for name, own in (("test", tests[1:]), ("valid", tests[:1])):
         lines = "".join(json.dumps({"key": one.id}) + "\n" for one in own)
@@ -114,11 +124,11 @@ def test_each_recording_that_is_not_used_has_its_reason(cut):
     reasons = {line["id"]: line["reason"] for line in left_out(cut) if "id" in line}
     assert reasons == {
         **{"cut off": "unusable", "nothing": "unusable", "music": "music"},
-        **{"test call": "held_out", "again": "duplicate"},
+        **{"test call": "held_out", "golden": "held_out", "again": "duplicate"},
     }
     metrics = json.loads((cut / "metrics" / "unlabelled.json").read_text())
-    assert metrics["recordings"]["all"] == 12
-    assert metrics["recordings"]["used"] == 12 - len(reasons)
+    assert metrics["recordings"]["all"] == 13
+    assert metrics["recordings"]["used"] == 13 - len(reasons)
     assert metrics["recordings"]["unusable"] == 2
     cuts = list(read_cuts(cut / "data" / "unlabelled"))
     used = {one["custom"]["recording"] for one in cuts}

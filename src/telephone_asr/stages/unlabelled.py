@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 import telephone_asr
 from telephone_asr.channel.babble import BabblePool
-from telephone_asr.corpora import spoken
+from telephone_asr.corpora import several, spoken
 from telephone_asr.errors import InputError
 from telephone_asr.outs import check_places, new_out, write_json
 from telephone_asr.params import Params, load_params
@@ -30,6 +30,7 @@ from telephone_asr.paths import (
     RAW,
     SCRATCH,
     TELECALL,
+    TESTS,
     UNLABELLED,
 )
 from telephone_asr.program import run
@@ -76,15 +77,14 @@ def import_all(params: Params) -> None:
     """Cuts all recordings into turns, on all cores; interrupted, it goes on where it was."""
     from telephone_asr.scratch import Scratch
     from telephone_asr.unlabelled.account import Total
-    from telephone_asr.unlabelled.importing import HeldOut, batches
+    from telephone_asr.unlabelled.importing import batches
     from telephone_asr.unlabelled.turns import Rules
 
     limits = params.filter.min_frames / FRAMES_A_SECOND, params.filter.max_frames / FRAMES_A_SECOND
     rules = Rules(params.corpus.max_hours, limits)
-    manifests = tuple(MANIFESTS / "telecall" / f"{name}.jsonl" for name in HELD_OUT)
-    held_out = HeldOut(TELECALL.absolute(), tuple(path.absolute() for path in manifests))
+    held_out = _held_out()
     recorded = _recorded(params)
-    identity = _identity(params, recorded, rules, manifests)
+    identity = _identity(params, recorded, rules, held_out)
     scratch = Scratch(SCRATCH, "unlabelled", identity, spare=OWN_SCRATCH)
     pieces = scratch.directory.absolute() / "pieces"
     groups = batches(recorded)
@@ -103,6 +103,18 @@ def import_all(params: Params) -> None:
         f"{UNLABELLED}: {total.turns} turns of {total.recordings['used']} recordings of "
         f"{len(recorded)}, {hours['speech']:.2f} of {hours['all']:.2f} hours of their channels"
     )
+
+
+def _held_out() -> HeldOut:
+    """Returns test and validation calls, and test sets of the user's own, with absolute paths."""
+    from telephone_asr.unlabelled.importing import HeldOut
+
+    calls = tuple((MANIFESTS / "telecall" / f"{name}.jsonl").absolute() for name in HELD_OUT)
+    own = (
+        ((RAW / TESTS / name).absolute(), ((MANIFESTS / TESTS / name / "test.jsonl").absolute(),))
+        for name in several.read_account(MANIFESTS / TESTS)
+    )
+    return HeldOut(((TELECALL.absolute(), calls), *own))
 
 
 def _recorded(params: Params) -> list[Recorded]:
@@ -130,13 +142,12 @@ def _recorded(params: Params) -> list[Recorded]:
     return with_ids([one for one in meant if isinstance(one, Source)])
 
 
-def _identity(
-    params: Params, recorded: Sequence[Recorded], rules: Rules, manifests: Sequence[Path]
-) -> str:
+def _identity(params: Params, recorded: Sequence[Recorded], rules: Rules, held_out: HeldOut) -> str:
     """Returns what names the scratch directory: a hash of all that the turns depend on."""
     from telephone_asr.scratch import files_identity, fingerprint
 
-    texts = [repr(rules), files_identity(TELECALL)]
+    texts = [repr(rules), *(files_identity(shards) for shards, _ in held_out.sets)]
+    manifests = [path for _, own in held_out.sets for path in own]
     for one in recorded:
         texts.append(repr(one))
         if isinstance(one.what, Path) and one.what.is_file():

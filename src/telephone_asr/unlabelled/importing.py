@@ -48,10 +48,10 @@ class Embedded:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Labelled utterances whose sound must not be trained on: manifests name them."""
+    """Labelled utterances whose sound must not be trained on: manifests name them, by the shards
+    that hold them."""
 
-    shards: Path
-    manifests: tuple[Path, ...]
+    sets: tuple[tuple[Path, tuple[Path, ...]], ...]
 
 
 def with_ids(sources: Sequence[Source]) -> list[Recorded]:
@@ -141,8 +141,10 @@ def _file(one: Recorded, target: Path, embedded: Embedded | None) -> Iterator[Pa
 
 @lru_cache(maxsize=1)  # once for each worker
 def _known(held_out: HeldOut) -> KnownSounds:
-    lines = (line for path in held_out.manifests for line in json_lines(path, "run `dvc repro`"))
-    return KnownSounds(held_out.shards, [line["key"] for line in lines])
+    return KnownSounds(
+        (shards, [line["key"] for path in own for line in json_lines(path, "run `dvc repro`")])
+        for shards, own in held_out.sets
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
-"""Sound that no recording without transcripts may have in it: that of test and validation calls.
+"""Sound that no recording without transcripts may have in it: of test and validation calls, and of
+test sets of the user's own.
 
 By the words of `sameness`, as for utterances that are in a corpus twice; but a turn of a whole call
 need not begin and end where the labelled utterance does, so that what both have is compared.
@@ -6,7 +7,8 @@ need not begin and end where the labelled utterance does, so that what both have
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +21,36 @@ WORD_S = HOP / RATE_HZ
 OFFSETS = 3  # that most keys of two sounds agree on are tried
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A part of an utterance."""
+
+    id: str
+    sounds: SoundIndex  # has the utterance's
+    start_s: float
+    words: np.ndarray
+
+
 class KnownSounds:
     """Labelled utterances, looked for in others by their sound.
 
     It takes 12 bytes of memory a word of 12 ms: 4 MB an hour of them.
 
     Args:
-        shards: where their sound lies.
-        ids: of those that are looked for, at least one.
+        held: directories of shards, and the ids of those in each that are looked for; at least one
+            in all.
     """
 
-    def __init__(self, shards: Path, ids: Iterable[str]):
-        self._sounds: SoundIndex = sound_index(shards)
-        self._pieces: list[tuple[str, float, np.ndarray]] = []  # id, start in seconds, words
-        for key in ids:
-            samples, rate_hz = self._sounds.read(key)
-            for first in range(0, len(samples), PIECE_S * rate_hz):
-                own = words(samples[first : first + PIECE_S * rate_hz], rate_hz)
-                self._pieces.append((key, first / rate_hz, own))
-        keys, places = zip(*(word_keys(own) for _, _, own in self._pieces), strict=True)
+    def __init__(self, held: Iterable[tuple[Path, Sequence[str]]]):
+        self._pieces: list[_Piece] = []
+        for shards, ids in held:
+            sounds = sound_index(shards)
+            for key in ids:
+                samples, rate_hz = sounds.read(key)
+                for first in range(0, len(samples), PIECE_S * rate_hz):
+                    own = words(samples[first : first + PIECE_S * rate_hz], rate_hz)
+                    self._pieces.append(_Piece(key, sounds, first / rate_hz, own))
+        keys, places = zip(*(word_keys(piece.words) for piece in self._pieces), strict=True)
         owners = [np.full(len(at), number) for number, at in enumerate(places)]
         self._keys = np.concatenate(keys)
         order = np.argsort(self._keys, kind="stable")
@@ -48,15 +61,15 @@ class KnownSounds:
         """Returns the id of an utterance that int16 samples have the sound of, or of a part; None
         where they have none's. own: their words."""
         for number, offset in self._candidates(own):
-            name, start_s, other = self._pieces[number]
-            span = same_words(own, other, offset)
+            piece = self._pieces[number]
+            span = same_words(own, piece.words, offset)
             if span is None:
                 continue
-            known, known_hz = self._sounds.read(name)
+            known, known_hz = piece.sounds.read(piece.id)
             a = _cut(samples, rate_hz, span[0] * WORD_S, span[1])
-            b = _cut(known, known_hz, start_s + (span[0] - offset) * WORD_S, span[1])
+            b = _cut(known, known_hz, piece.start_s + (span[0] - offset) * WORD_S, span[1])
             if alike(a, rate_hz, b, known_hz) > ALIKE:
-                return name
+                return piece.id
         return None
 
     def _candidates(self, own: np.ndarray) -> Iterator[tuple[int, int]]:
