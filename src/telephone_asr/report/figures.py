@@ -103,7 +103,9 @@ def png(panels: Sequence[Panel], title: str, columns: int) -> bytes:
     """Returns the panels in rows of so many, each under its title, which is in lines where it is
     longer than a panel is wide."""
     rows = -(-len(panels) // columns)
-    titles = [textwrap.fill(panel.title, TITLE_CHARACTERS) for panel in panels]
+    titles = [
+        textwrap.fill(panel.title, TITLE_CHARACTERS, break_on_hyphens=False) for panel in panels
+    ]
     needed = [p.height_in + LINE_IN * t.count("\n") for p, t in zip(panels, titles, strict=True)]
     heights = [max(needed[i * columns :][:columns]) for i in range(rows)]
     with matplotlib.style.context(["default", STYLE]):
