@@ -1,5 +1,7 @@
 """The forecast before a long run, against counting by hand and against what a run makes."""
 
+import json
+
 import pytest
 
 from repository_fixtures import ROOT, smaller, write_params
@@ -190,3 +192,26 @@ def test_a_fresh_line_needs_less_room_for_data_and_more_for_frozen_outputs(param
     weights_gb = by_stage(smaller(params, train={"cache_frozen_gb": 0.0}))["train_adaptor"].disk_gb
     assert frozen_gb[1] - weights_gb == pytest.approx(3 * (frozen_gb[0] - weights_gb))
     assert after["train_lora"] == before["train_lora"]
+
+
+def test_rounds_take_each_training_again_with_the_share_of_turns(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = by_stage(params)
+    assert not [stage for stage in before if "self_train" in stage]
+    rounds = smaller(params, unlabelled={"rounds": 2, "share": 0.5})
+    found = by_stage(rounds)
+    assert not [stage for stage in found if "pseudo_label" in stage]  # nobody knows how many turns
+    parts = [before[f"train_{stage}"] for stage in ("encoder", "adaptor", "lora")]
+    again = found["self_train, 2 times"]
+    assert again.speech.utterances == pytest.approx(1.5 * parts[0].speech.utterances, abs=2)
+    assert again.steps == pytest.approx(2 * 1.5 * sum(part.steps for part in parts), rel=0.01)
+    # What is validated stays as much.
+    assert 2 * sum(part.hours for part in parts) < again.hours
+    assert again.hours < 2 * 1.5 * sum(part.hours for part in parts)
+    assert again.memory_gb == max(part.memory_gb for part in parts)
+    assert by_stage(rounds, None)["self_train, 2 times"].hours is None
+    metrics = {"rounds": 2, "turns": 3000, "channel_hours": {"speech": 5.0}}
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "unlabelled.json").write_text(json.dumps(metrics))
+    labels = by_stage(rounds)["pseudo_label, 2 times"]
+    assert (labels.speech, labels.hours) == (Speech(3000, 5.0), pytest.approx(2 * 5.0 / 100))

@@ -6,6 +6,7 @@ on the machine that is named there.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
+from telephone_asr.paths import METRICS
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.several import Corpus
@@ -92,6 +94,8 @@ def forecast(
     yield Forecast("data", everything, 0, None, None, disk_gb)
     for stage in DATA:
         yield _training(stage, params, train, rates)
+    if params.unlabelled.rounds:
+        yield from _self_training(params, train, rates)
     calls = speech["calls"].share(params.split.test)
     test = speech["wideband"].share(2 * params.split.test) + calls
     listed_hours = HOTWORD_LISTS * calls.hours * min(1.0, LISTED / max(1, calls.utterances))
@@ -104,9 +108,43 @@ def forecast(
     yield Forecast("evaluate (5 checkpoints)", test, 0, decoding, None, FINAL_GB)
 
 
+def _self_training(
+    params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
+) -> Iterator[Forecast]:
+    """Yields what labels take, once the stage `unlabelled` has counted the turns, and the rounds of
+    training, where as many turns are kept as `unlabelled.share` allows."""
+    rounds, own = params.unlabelled.rounds, params.unlabelled
+    if turns := _unlabelled_speech():
+        decoding = _decoding_hours(rounds * turns.hours, rates, params.train.processes)
+        yield Forecast(f"pseudo_label, {rounds} times", turns, 0, decoding, None, 0.0)
+    parts = [_training(stage, params, speech, rates, own.share) for stage in DATA]
+    hours = [part.hours for part in parts if part.hours is not None]
+    memory = [part.memory_gb for part in parts if part.memory_gb is not None]
+    yield Forecast(
+        f"self_train, {rounds} times",
+        parts[0].speech,
+        rounds * sum(part.steps for part in parts),
+        rounds * sum(hours) if len(hours) == len(parts) else None,
+        max(memory) if len(memory) == len(parts) else None,
+        rounds * sum(part.disk_gb for part in parts),
+    )
+
+
+def _unlabelled_speech() -> Speech | None:
+    """Returns the turns that the stage `unlabelled` found; None before it ran with a round."""
+    path = METRICS / "unlabelled.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return Speech(found["turns"], found["channel_hours"]["speech"]) if "turns" in found else None
+
+
 def _training(
-    stage: str, params: Params, speech: Mapping[str, Speech], rates: Mapping[str, Any] | None
+    stage: str,
+    params: Params,
+    speech: Mapping[str, Speech],
+    rates: Mapping[str, Any] | None,
+    beside: float = 0.0,
 ) -> Forecast:
+    """Returns one stage's forecast. beside: turns without transcripts for each labelled one."""
     from telephone_asr.no_speech.clips import TRAIN_S
     from telephone_asr.params import stage_options
     from telephone_asr.training.plan import COPIES
@@ -114,7 +152,7 @@ def _training(
     options, common = stage_options(params.train, stage), params.train
     own = Speech(0, 0.0)
     for name in DATA[stage]:
-        own += speech[name]
+        own += speech[name].share(1 + beside)
     wideband = speech["wideband"]
     mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
     own += wideband.share(mixed)
