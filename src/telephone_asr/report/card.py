@@ -294,7 +294,10 @@ def _branch(facts: Facts) -> list[str]:
     if branch and branch.short:
         said.append("short turns are the CTC branch's")
     if doubt := facts.metrics[FINAL].get("branch", {}).get("doubt"):
-        said.append(f"what it and the language model are less sure of than {doubt:.2f} is left out")
+        said.append(
+            "what it, the language model and a detector of speech are less sure of than "
+            f"{doubt:.2f} is left out"
+        )
     if not said:
         return []
     return [
