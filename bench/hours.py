@@ -4,7 +4,7 @@
     python bench/hours.py DIRECTORY --hours 10 100
 
 For each of `--hours`, in DIRECTORY: recordings of half an hour, one channel, mu-law, in which the
-embedded calls' turns are said one after another over the noise of a line, long pauses between them;
+embedded calls that are trained on are said, by two, over the noise of a line, long pauses between;
 a copy of the repository, its data and models; the stages `unlabelled` and `pseudo_label` on them.
 The latter is killed (SIGKILL) once half of the shards are labelled, and run again; then the first
 `--again` shards are labelled once more, alone, which must give the same bytes. Peak memory is that
@@ -27,7 +27,8 @@ import soundfile
 from tqdm import tqdm
 
 import variants
-from telephone_asr.paths import TELECALL, UNLABELLED
+from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.paths import MANIFESTS, TELECALL, UNLABELLED
 from telephone_asr.shards import count_shards, read_shard
 
 RATE_HZ = 8000
@@ -41,9 +42,12 @@ def make_recordings(folder: Path, hours: float) -> float:
     """Writes the recordings that are not there yet; returns the hours in which somebody speaks.
 
     A turn is two of the embedded ones, drawn anew each time, so that no two recordings are alike.
+    Test and validation calls are not among them: the import would leave such recordings out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    said = [u.samples for i in range(count_shards(TELECALL)) for u in read_shard(TELECALL, i)]
+    keys = {example.key for example in read_manifest(MANIFESTS / "telecall" / "train.jsonl")}
+    calls = (u for i in range(count_shards(TELECALL)) for u in read_shard(TELECALL, i, keys))
+    said = [one.samples for one in calls]
     speech = 0
     for number in tqdm(range(round(hours * 60 / MINUTES)), desc="recordings"):
         rng = np.random.default_rng(number)
