@@ -105,8 +105,8 @@ def try_hours(directory: Path, hours: float, again: int) -> None:
     second = measured(LABEL, root)
     labels = (root / "data/pseudo/turns.jsonl").read_bytes()
     print(
-        f"labelled, killed in the middle of {shards} shards: {first[0]:,.0f} s and "
-        f"{second[0]:,.0f} s, {max(first[1], second[1]):,.0f} MB",
+        f"labelled, killed in the middle of {shards} shards: {first[0]:,.0f} s, "
+        f"{first[1]:,.0f} MB, and {second[0]:,.0f} s, {second[1]:,.0f} MB",
         flush=True,
     )
     for path in (root / UNLABELLED).glob("*.[0-9]*"):
