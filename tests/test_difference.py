@@ -54,6 +54,14 @@ def test_only_what_is_the_same_utterance_is_compared():
     assert of_transcripts(before, after, 0) is None
 
 
+def test_a_text_that_is_cut_off_on_one_side_is_of_the_same_utterance():
+    """Every text of an untrained model may be, and none of the one after it."""
+    before, after = lines("telecall", 0.2, cut_off=True), lines("telecall", 0.1, cut_off=False)
+    found = of_transcripts(before, after, 0)
+    assert found.utterances == len(after)
+    assert found.value == pytest.approx(-0.1)
+
+
 def test_a_field_that_only_newer_transcripts_have_makes_no_other_utterance():
     found = of_transcripts(lines("telecall", 0.1), lines("telecall", 0.1, snr_db=20.0), 0)
     assert found.utterances == 100

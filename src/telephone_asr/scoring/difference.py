@@ -15,7 +15,7 @@ from telephone_asr.scoring.compare import paired_difference, paired_p_value
 from telephone_asr.scoring.transcripts import lines_of
 
 # What a model makes of an utterance; the other fields of a transcript's line are the utterance.
-OUTCOME = frozenset({"text", "substitutions", "deletions", "insertions"})
+OUTCOME = frozenset({"text", "cut_off", "substitutions", "deletions", "insertions"})
 
 
 @dataclass(frozen=True)
