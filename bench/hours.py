@@ -27,6 +27,7 @@ import soundfile
 from tqdm import tqdm
 
 import variants
+from scale import peak_mb
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.paths import MANIFESTS, TELECALL, UNLABELLED
 from telephone_asr.shards import count_shards, read_shard
@@ -85,7 +86,7 @@ def measured(
     _, status, used = os.wait4(process.pid, 0)
     if status and kill_at is None:
         sys.exit(f"{command} failed")
-    return time.perf_counter() - started_s, used.ru_maxrss / 1000
+    return time.perf_counter() - started_s, peak_mb(used)
 
 
 def try_hours(directory: Path, hours: float, again: int) -> None:

@@ -150,12 +150,12 @@ def _training(
     from telephone_asr.training.plan import COPIES
 
     options, common = stage_options(params.train, stage), params.train
-    own = Speech(0, 0.0)
+    labelled = Speech(0, 0.0)
     for name in DATA[stage]:
-        own += speech[name].share(1 + beside)
+        labelled += speech[name]
     wideband = speech["wideband"]
-    mixed = min(common.mix * own.utterances / max(1, wideband.utterances), 1.0)
-    own += wideband.share(mixed)
+    mixed = min(common.mix * labelled.utterances / max(1, wideband.utterances), 1.0)
+    own = labelled + wideband.share(mixed) + labelled.share(beside)
     # As much before an utterance as after it: half of the most each, on average.
     quiet_s = common.pad.share * common.pad.most_s * own.utterances
     silent = round(own.utterances * common.no_speech / (1 - common.no_speech))
