@@ -215,3 +215,6 @@ def test_rounds_take_each_training_again_with_the_share_of_turns(params, tmp_pat
     (tmp_path / "metrics" / "unlabelled.json").write_text(json.dumps(metrics))
     labels = by_stage(rounds)["pseudo_label, 2 times"]
     assert (labels.speech, labels.hours) == (Speech(3000, 5.0), pytest.approx(2 * 5.0 / 100))
+    (tmp_path / "metrics" / "unlabelled.json").write_text("<<<<<<< HEAD\n{}")
+    with pytest.raises(InputError, match=r"unlabelled\.json .*: `dvc repro` makes it anew"):
+        by_stage(rounds)

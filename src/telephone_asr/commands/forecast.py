@@ -6,7 +6,6 @@ on the machine that is named there.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.paths import METRICS
+from telephone_asr.scoring.evidence import read_metrics
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.several import Corpus
@@ -131,9 +131,17 @@ def _self_training(
 
 
 def _unlabelled_speech() -> Speech | None:
-    """Returns the turns that the stage `unlabelled` found; None before it ran with a round."""
+    """Returns the turns that the stage `unlabelled` found; None before it ran with a round.
+
+    Raises InputError where its metrics are damaged.
+    """
     path = METRICS / "unlabelled.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return None
+    try:
+        found = read_metrics(path.as_posix(), path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} {error}: `dvc repro` makes it anew.") from None
     return Speech(found["turns"], found["channel_hours"]["speech"]) if "turns" in found else None
 
 
