@@ -78,10 +78,13 @@ def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, list[Err
     changes = [f"seed={seed}", "unlabelled.rounds=1", *a.set]
     without = root / "without"
     if not (without / "done").exists():
+        # What is said in the calls depends on the seed that made them: this directory's.
+        truth = {} if a.half else read_truth(a.truth) if a.truth else embedded_truth()
         variants.copy(without, changes, ("build",))
         with inside(without):
-            truth = half() if a.half else read_truth(a.truth) if a.truth else embedded_truth()
-            Path("truth.json").write_text(json.dumps(truth, ensure_ascii=False))
+            Path("truth.json").write_text(
+                json.dumps(half() if a.half else truth, ensure_ascii=False)
+            )
         variants.run(without, ["train encoder", "train adaptor", "train lora", "pseudo_label"])
         (without / "done").touch()
     with inside(without):
