@@ -30,9 +30,6 @@ MEANS = {
     "train.hotwords.share 0": ("train.hotwords={share: 0.0, most: 100}",),
     "train.pad.share 0.3": ("train.pad={share: 0.3, most_s: 2.0}",),
     "train.fresh_line true": ("train.fresh_line=true",),
-    "train.augment: none": (
-        "train.augment={speed: 0, tract: 0, hidden_filters: 0, hidden_frames: 0}",
-    ),
 }
 SHORT = 3  # characters, of a short turn
 
