@@ -1,4 +1,4 @@
-"""What calls that nobody wrote down are worth, and text alone: CER of the test calls.
+"""What calls that nobody wrote down are worth, and text alone: CER of the test sets.
 
     python bench/unlabelled.py build/unlabelled --seeds 0 1 2
 
@@ -13,8 +13,8 @@ above 0, whose data/unlabelled it then has) and trains the three stages, for eac
 
 What is said in the embedded calls is known; for others, `--truth FILE` has it (JSON lines with id
 and text). With `--half`, half of the speakers of the labelled calls lose their transcripts instead:
-these are the unlabelled calls, and their truth is known. Prints a table with 95 % intervals over
-the speakers of the test calls, paired with `without`.
+these are the unlabelled calls, and their truth is known. Prints a table of what is written and of
+what the CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired.
 """
 
 from __future__ import annotations
@@ -23,28 +23,31 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import variants
 from telephone_asr.corpora import conversations, spoken
-from telephone_asr.dataset.speech import SpeechDataset
+from telephone_asr.decoding.confidence import ctc_greedy
+from telephone_asr.decoding.encoded import Encoded
+from telephone_asr.decoding.heard import dataset_of
 from telephone_asr.decoding.limits import find_limits
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.model import parts
-from telephone_asr.model.frontend import Frontend
+from telephone_asr.names import TEST_SETS
 from telephone_asr.params import load_params
-from telephone_asr.paths import MANIFESTS, MODELS, PSEUDO, TELECALL, UNLABELLED
+from telephone_asr.paths import MANIFESTS, MODELS, PSEUDO, SHARDS, TELECALL, UNLABELLED
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index, write_shards
 from telephone_asr.unlabelled.labels import Label, label_line
 
 SCRIPTS = 0.5  # sentences for each utterance of stage 3
 SHARD = 200  # utterances
+Errors = dict[tuple[str, str], list[ErrorRate]]  # test set, whose text: errors by utterance
+WRITTEN, HEARD = "written", "the branch's"
 # Of each condition: what it changes, and whose stages are run in a copy of `without`.
 CONDITIONS = {
     "pseudo": ({}, ["self_train"]),
@@ -65,15 +68,16 @@ def main() -> None:
     a = parser.parse_args()
     if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):
         parser.error("name the true transcripts (--truth), or take some away (--half)")
-    errors: dict[str, list[ErrorRate]] = {}
+    errors: dict[str, Errors] = {}
     for seed in a.seeds:
         for name, own in run_seed(a.root.resolve() / str(seed), seed, a).items():
-            errors.setdefault(name, []).extend(own)
-    examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
-    report(errors, [example.speaker for example in examples] * len(a.seeds))
+            pooled = errors.setdefault(name, {})
+            for column, of_seed in own.items():
+                pooled.setdefault(column, []).extend(of_seed)
+    report(errors, len(a.seeds))
 
 
-def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, list[ErrorRate]]:
+def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, Errors]:
     """Trains all conditions of a seed, those that are not there yet; returns the test errors."""
     changes = [f"seed={seed}", "unlabelled.rounds=1", *a.set]
     without = root / "without"
@@ -166,35 +170,46 @@ def label_truly(truth: dict[str, str]) -> None:
     path.write_text("".join(map(label_line, labels)), encoding="utf-8")
 
 
-def test_errors() -> list[ErrorRate]:
-    """Transcribes the test calls with the last checkpoint of the working directory."""
+def test_errors() -> Errors:
+    """Transcribes the test sets with the last checkpoint of the working directory."""
     params = load_params()
-    options = vars(params.frontend)
-    nano = parts.load_checkpoint(MODELS, "lora", **options, round_=parts.last_round(MODELS))
-    examples = read_manifest(MANIFESTS / "telecall" / "test.jsonl")
-    frontend = Frontend(nano.config["frontend_conf"])
-    sounds = {"telecall": sound_index(TELECALL)}
-    dataset = SpeechDataset(examples, sounds, frontend, cache_mb=0)
-    decode, limits = params.decode, find_limits(nano, params)
-    sizes = decode.batch_size, decode.max_tokens
-    texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=limits)
-    return score([example.text for example in examples], texts, **vars(params.scoring))
+    decode, errors = params.decode, {}
+    last = parts.last_round(MODELS)
+    nano = parts.load_checkpoint(MODELS, "lora", **vars(params.frontend), round_=last)
+    limits = find_limits(nano, params)
+    for name in TEST_SETS:
+        examples = read_manifest(MANIFESTS / name / "test.jsonl")
+        dataset = dataset_of(nano, examples, sound_index(SHARDS[name]))
+        heard = [""] * len(examples)
+
+        def look(
+            indices: Sequence[int], _: object, __: object, encoded: Encoded, heard: list = heard
+        ) -> None:
+            for i, log_probs in zip(indices, encoded.log_probs, strict=True):
+                heard[i], _ = ctc_greedy(nano, log_probs)
+
+        sizes = decode.batch_size, decode.max_tokens
+        texts = transcribe(nano, dataset, *sizes, beams=decode.beams, look=look, branch=limits)
+        references = [example.text for example in examples]
+        errors[name, WRITTEN] = score(references, texts, **vars(params.scoring))
+        errors[name, HEARD] = score(references, heard, **vars(params.scoring))
+    return errors
 
 
-def report(errors: dict[str, list[ErrorRate]], speakers: list[str]) -> None:
+def report(errors: dict[str, Errors], seeds: int) -> None:
     first = errors["without"]
-    gap = sum(first, ErrorRate()).rate - sum(errors.get("ceiling", first), ErrorRate()).rate
-    print("| | CER | 95 % | less `without` | 95 % | of the way to the ceiling |")
-    print("|---|---|---|---|---|---|")
-    for name, own in errors.items():
-        rate = sum(own, ErrorRate()).rate
-        low, high = bootstrap_interval(own, speakers, 0)
-        change, least, most = paired_difference(first, own, speakers, 0)
-        way = f"{-change / gap:.0%}" if gap > 0 else "no gap"
-        print(
-            f"| {name} | {rate:.4f} | {low:.4f} to {high:.4f} | {change:+.4f} "
-            f"| {least:+.4f} to {most:+.4f} | {way} |"
-        )
+    print("| CER, % |", " | ".join(f"{name}, {whose}" for name, whose in first), "|")
+    print("|---|" + "--:|" * len(first))
+    speakers = {
+        name: [e.speaker for e in read_manifest(MANIFESTS / name / "test.jsonl")] * seeds
+        for name in TEST_SETS
+    }
+    for condition, own in errors.items():
+        rates = [variants.percent(own[of], speakers[of[0]]) for of in first]
+        print(f"| {condition} |", " | ".join(rates), "|")
+        if condition != "without":
+            less = [variants.change(first[of], own[of], speakers[of[0]]) for of in first]
+            print("| |", " | ".join(less), "|")
 
 
 if __name__ == "__main__":
