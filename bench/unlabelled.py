@@ -23,15 +23,13 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import variants
 from telephone_asr.corpora import conversations, spoken
-from telephone_asr.decoding.confidence import ctc_greedy
-from telephone_asr.decoding.encoded import Encoded
 from telephone_asr.decoding.heard import dataset_of
 from telephone_asr.decoding.limits import find_limits
 from telephone_asr.decoding.recognise import transcribe
@@ -83,12 +81,11 @@ def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, Errors]:
     without = root / "without"
     if not (without / "done").exists():
         # What is said in the calls depends on the seed that made them: this directory's.
-        truth = {} if a.half else read_truth(a.truth) if a.truth else embedded_truth()
+        truth = read_truth(a.truth) if a.truth else {} if a.half else embedded_truth()
         variants.copy(without, changes, ("build",))
         with inside(without):
-            Path("truth.json").write_text(
-                json.dumps(half() if a.half else truth, ensure_ascii=False)
-            )
+            truth = half() if a.half else truth
+            Path("truth.json").write_text(json.dumps(truth, ensure_ascii=False))
         variants.run(without, ["train encoder", "train adaptor", "train lora", "pseudo_label"])
         (without / "done").touch()
     with inside(without):
@@ -180,16 +177,9 @@ def test_errors() -> Errors:
     for name in TEST_SETS:
         examples = read_manifest(MANIFESTS / name / "test.jsonl")
         dataset = dataset_of(nano, examples, sound_index(SHARDS[name]))
-        heard = [""] * len(examples)
-
-        def look(
-            indices: Sequence[int], _: object, __: object, encoded: Encoded, heard: list = heard
-        ) -> None:
-            for i, log_probs in zip(indices, encoded.log_probs, strict=True):
-                heard[i], _ = ctc_greedy(nano, log_probs)
-
         sizes = decode.batch_size, decode.max_tokens
-        texts = transcribe(nano, dataset, *sizes, beams=decode.beams, look=look, branch=limits)
+        texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=limits)
+        heard = transcribe(nano, dataset, *sizes, by_ctc=True)
         references = [example.text for example in examples]
         errors[name, WRITTEN] = score(references, texts, **vars(params.scoring))
         errors[name, HEARD] = score(references, heard, **vars(params.scoring))
