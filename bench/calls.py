@@ -69,7 +69,7 @@ def make_call(
     said: list[Said] = []
     at_s, channel = TONE_S + 1, 0
     while True:
-        sound, text = utterances[rng.integers(len(utterances))]
+        sound, text = utterances[int(rng.integers(len(utterances)))]
         first = round(at_s * rate_hz)
         if first + len(sound) > len(samples):
             break

@@ -84,7 +84,11 @@ def judged(nano: FunASRNano, corpus: str) -> list[Judged]:
                 by_language_model(nano, text, row[: len(log_probs)]),
             )
             if len({len(column) for column in columns}) == 1:
-                found.extend(one for one in zip(*columns, strict=True) if one[1] is not None)
+                found.extend(
+                    (right, ctc, llm)
+                    for right, ctc, llm in zip(*columns, strict=True)
+                    if ctc is not None
+                )
 
     frontend = Frontend(nano.config["frontend_conf"])
     recognise_utterances(

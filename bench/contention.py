@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 
 BUSY = 2  # programs
-WAITS = {
+WAITS: dict[str, dict[str, str]] = {
     "spinning": {},
     "asleep": {"OMP_WAIT_POLICY": "PASSIVE"},
     "0.2 ms, then asleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"},
@@ -52,7 +53,8 @@ def serve() -> None:
     print("[]", flush=True)
     for line in sys.stdin:
         steps, limit_s = map(float, line.split())
-        times, started = [], time.perf_counter()
+        times: list[float] = []
+        started = time.perf_counter()
         while len(times) < steps and time.perf_counter() - started < limit_s:
             before = time.perf_counter()
             take(len(times))
@@ -60,7 +62,7 @@ def serve() -> None:
         print(json.dumps(times), flush=True)
 
 
-def stepper(folder: Path):
+def stepper(folder: Path) -> Callable[[int], object]:
     """A function that takes a step of stage 1."""
     import torch
     from accelerate import Accelerator
@@ -68,7 +70,7 @@ def stepper(folder: Path):
     from telephone_asr.dataset.batching import collate
     from telephone_asr.manifests.messages import PROMPT_VERBATIM
     from telephone_asr.model import parts
-    from telephone_asr.model.pretrained import load
+    from telephone_asr.model.pretrained import CTC_BRANCH, load
     from telephone_asr.model.tiny import write_tiny
     from telephone_asr.model.tokenizer import build_tokenizers
     from telephone_asr.params import load_params
@@ -80,7 +82,7 @@ def stepper(folder: Path):
     build_tokenizers([TEXT], folder / "tokenizer")
     write_tiny(folder / "base", params.base.tiny, folder / "tokenizer", 16000, seed=0)
     nano = load(folder / "base")
-    trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + parts.CTC_BRANCH)
+    trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + CTC_BRANCH)
     size = params.train.max_batch_rows // ROWS
     batch = collate(
         keys=[str(i) for i in range(size)],
@@ -117,16 +119,19 @@ def server(threads: int, waits: str) -> Iterator[subprocess.Popen]:
     own = {name: value for name, value in os.environ.items() if name not in WAITS[OURS]}
     environment = {**own, "OMP_NUM_THREADS": str(threads), **WAITS[waits]}
     command = [sys.executable, __file__, "--serve"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    with subprocess.Popen(command, env=environment, text=True, stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdout
         process.stdout.readline()  # it is ready
         yield process
 
 
 def times_s(process: subprocess.Popen, steps: int, limit_s: float) -> list[float]:
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(f"{steps} {limit_s}\n")
     process.stdin.flush()
-    return json.loads(process.stdout.readline())
+    times: list[float] = json.loads(process.stdout.readline())
+    return times
 
 
 def shown(values: list[float]) -> str:
@@ -144,18 +149,18 @@ def main() -> None:
     if arguments.serve:
         serve()
         return
-    rows = [(1, "asleep"), *((os.cpu_count(), waits) for waits in WAITS)]
+    rows = [(1, "asleep"), *((os.cpu_count() or 1, waits) for waits in WAITS)]
+    found: dict[tuple[int, str], tuple[list[float], list[float]]]
     found = {row: ([], []) for row in rows}
     with ExitStack() as stack:
         servers = {row: stack.enter_context(server(*row)) for row in rows}
         for _ in range(arguments.rounds):
-            for beside, programs in enumerate((0, BUSY)):
+            for place, programs in enumerate((0, BUSY)):
                 for row, process in servers.items():
                     with busy(programs):
-                        found[row][beside].extend(
-                            times_s(process, arguments.steps, arguments.limit)
-                        )
+                        found[row][place].extend(times_s(process, arguments.steps, arguments.limit))
         for process in servers.values():
+            assert process.stdin
             process.stdin.close()
     print(f"| threads of {os.cpu_count()} cores | wait | alone, ms | beside {BUSY}, ms | ratio |")
     print("|--:|---|--:|--:|--:|")

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from tqdm import tqdm
@@ -38,7 +39,12 @@ from telephone_asr.paths import MANIFESTS, MODELS, SHARDS
 from telephone_asr.shards import sound_index
 
 # Of random weights, 60 M parameters: the shares of overhead and of computing are others.
-LARGER = {"encoder_blocks": 12, "tp_blocks": 4, "encoder_dim": 256, "llm_layers": 12}
+LARGER: dict[str, Any] = {
+    "encoder_blocks": 12,
+    "tp_blocks": 4,
+    "encoder_dim": 256,
+    "llm_layers": 12,
+}
 LARGER |= {"llm_dim": 512}
 LARGER_TOKENS = 10  # random weights end no transcript; real ones of this corpus have so many
 Way = Callable[[Sequence[Path]], list[str]]
@@ -110,7 +116,9 @@ def larger_model(folder: Path) -> Path:
     return folder
 
 
-def measure(ways: dict[str, Way], paths: Sequence[Path], rounds: int):
+def measure(
+    ways: dict[str, Way], paths: Sequence[Path], rounds: int
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, list[str]]]:
     """Of each way its (wall, processor) seconds in each round, and its texts."""
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     texts = {}

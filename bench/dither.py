@@ -19,6 +19,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,9 @@ class Muted:
 # --- Training and hearing
 
 
-def recognise(nano: FunASRNano, examples: Sequence[Example], sounds, params: Params) -> list[str]:
+def recognise(
+    nano: FunASRNano, examples: Sequence[Example], sounds: Any, params: Params
+) -> list[str]:
     frontend = Frontend(nano.config["frontend_conf"])
     heard = []
     for example in examples:
@@ -169,7 +172,9 @@ def main() -> None:
     for name in TEST_SETS:
         speakers = [e.speaker for e in test_set(root, name)] * arguments.seeds
         for muting in MUTED:
-            ways = {way: pooled[(*way, name, muting)] for way in WAYS}
+            ways = {
+                (trained, heard): pooled[trained, heard, name, muting] for trained, heard in WAYS
+            }
             cells = [variants.percent(errors, speakers) for errors in ways.values()]
             cells.append(variants.change(ways[0.0, 0.0], ways[1.0, 1.0], speakers))
             cells.append(variants.change(ways[1.0, 0.0], ways[1.0, 1.0], speakers))

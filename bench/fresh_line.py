@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,24 @@ def print_readers(params: Params, examples: Sequence[Example], folder: Path) -> 
     ):
         fresh = FreshLine(SHARDS["wideband"], line, params.seed)
         fresh.save_babble(pool)
-        sounds = fresh.sounds(pool)
-        ways[name] = lambda e, sounds=sounds: sounds.read(e.key, e.speaker, 1)
+        ways[name] = partial(simulated, fresh.sounds(pool))
     print(
         "| sound from | × real time a core | with features | ms an utterance |\n|:--|--:|--:|--:|"
     )
     seconds = sum(example.duration_s for example in examples)
     for name, way in ways.items():
         sound_s = processor_s(way, examples)
-        whole_s = processor_s(lambda e, way=way: frontend(*way(e)), examples)
+        whole_s = processor_s(partial(with_features, way, frontend), examples)
         each_ms = 1000 * sound_s / len(examples)
         print(f"| {name} | {seconds / sound_s:,.0f} | {seconds / whole_s:,.0f} | {each_ms:.2f} |")
+
+
+def simulated(sounds: Any, example: Example) -> Any:
+    return sounds.read(example.key, example.speaker, 1)
+
+
+def with_features(way: Callable[[Example], Any], frontend: Any, example: Example) -> Any:
+    return frontend(*way(example))
 
 
 def processor_s(way: Callable[[Example], Any], examples: Sequence[Example]) -> float:
@@ -90,8 +98,8 @@ def processor_s(way: Callable[[Example], Any], examples: Sequence[Example]) -> f
 def print_steps(params: Params, workers: int, steps: int, rounds: int, folder: Path) -> None:
     rates: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(rounds):
-        for fresh, own in rates.items():
-            changes = replace(params.train, fresh_line=fresh, workers=workers)
+        for is_fresh, own in rates.items():
+            changes = replace(params.train, fresh_line=is_fresh, workers=workers)
             own.append(steps_a_second(replace(params, train=changes), steps, folder))
     disk, fresh = (statistics.median(own) for own in rates.values())
     shares = [b / a for a, b in zip(*rates.values(), strict=True)]
@@ -119,14 +127,13 @@ def steps_a_second(params: Params, steps: int, folder: Path) -> float:
     plan = stage_plan("encoder", params)
     trained = parts.choose_trained(nano, parts.PREFIXES["encoder"] + CTC_BRANCH)
     scratch = Scratch(folder, "steps", "0" * 16)
-    dataset, _, _ = Inputs(plan, params, nano, accelerator).sets("", scratch.directory)
-    copies = max(1, plan.copies)
-    batches = schedule(dataset.lengths, plan.max_batch_rows, plan.epochs, 0, copies=copies)
-    ticks = []
+    dataset, _, clips = Inputs(plan, params, nano, accelerator).sets("", scratch.directory)
+    batches = schedule(dataset.lengths, plan.max_batch_rows, plan.rounds, 0, of=clips)
+    ticks: list[float] = []
     loop.SAVE_EVERY_S = 3600.0
 
     class Ticking(Objective):
-        def forward(self, *arguments):
+        def forward(self, *arguments: Any) -> Any:
             ticks.append(time.perf_counter())
             return super().forward(*arguments)
 

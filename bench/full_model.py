@@ -34,8 +34,10 @@ QWEN_PATTERN = (  # of the Qwen tokenizers: how a text is cut up before its piec
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # The pieces of a prompt that are one token each in Qwen3's tokenizer, so that a generated one gives
 # the published 18 or 24 tokens before the speech, and 5 after it.
-PROMPT_TOKENS = ("system", "You", " are", " a", " helpful", " assistant", "user", "assistant")
-PROMPT_TOKENS += ("语音", "进行", "文本")
+PROMPT_TOKENS = (
+    *("system", "You", " are", " a", " helpful", " assistant", "user", "assistant"),
+    *("语音", "进行", "文本"),
+)
 HAN = "".join(map(chr, range(0x4E00, 0xA000)))
 # The 3,755 of GB 2312's first level.
 COMMON_HAN = b"".join(bytes(pair) for pair in product(range(0xB0, 0xD8), range(0xA1, 0xFF)))

@@ -78,8 +78,8 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         failed = repro(clone, root / "model", root / "log")
         rows = [json.loads(line) for line in (root / "log").read_text().splitlines()]
-        metrics = [json.loads((clone / "metrics" / f"{n}.json").read_text()) for n in METRICS]
-    print_table(rows, *metrics, small)
+        data, export = (json.loads((clone / f"metrics/{n}.json").read_text()) for n in METRICS)
+    print_table(rows, data, export, small)
     sys.exit(failed)
 
 

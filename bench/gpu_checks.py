@@ -480,7 +480,7 @@ def first_batch(root: Path, size: Size) -> dict[str, Any]:
     """A batch of long texts takes more memory than one with more rows: it is tried before any."""
     n, characters = size.texts
     texts = samples("texts", n, 0.6, full_model.TEXT * (characters // len(full_model.TEXT)))
-    changes = {"train.max_batch_rows": 1000, "train.batches_per_step": 1}
+    changes: dict[str, Any] = {"train.max_batch_rows": 1000, "train.batches_per_step": 1}
     changes |= {"train.encoder": {"epochs": 3, "ctc_weight": 0.0}}
     place = Repository(
         *(root / "first-batch", root / "models", changes), samples("train", 32, 3.0) + texts
@@ -534,8 +534,9 @@ def evaluate(root: Path, size: Size) -> dict[str, Any]:
 def readers(root: Path, size: Size) -> dict[str, Any]:
     """Processes that read ahead do not each fill train.cache_mb."""
     cache_mb, workers, n, epochs = (64, 6, 600, 10) if size is FULL else (8, 2, 100, 2)
-    changes = {"train.cache_mb": cache_mb, "train.workers": workers, "train.max_batch_rows": 1000}
-    changes |= {"train.batches_per_step": 1, "train.encoder": {"epochs": epochs}}
+    changes: dict[str, Any] = {"train.cache_mb": cache_mb, "train.workers": workers}
+    changes |= {"train.max_batch_rows": 1000, "train.batches_per_step": 1}
+    changes |= {"train.encoder": {"epochs": epochs}}
     train = samples("train", n, 3.0)  # features of 0.11 MB each
     place = Repository(root / "readers", root / "models-small", changes, train)
     process = place.start("train", "encoder")

@@ -83,6 +83,7 @@ class Host:
         unshare = "unshare --mount --uts --ipc --pid --fork --mount-proc --kill-child"
         command = ["ip", "netns", "exec", self.namespace, *unshare.split(), "sh", "-c", boot]
         self.holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout
         assert self.holder.stdout.readline() == "up\n"
         (self.init,) = psutil.Process(self.holder.pid).children()
 

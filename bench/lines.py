@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import variants
 from judge import Sounds, judge, load_whisper, read_corpus, spread
 from telephone_asr.channel.band import to_wideband
 from telephone_asr.channel.codecs import split_wideband, through_codec
@@ -34,8 +35,6 @@ from telephone_asr.channel.options import Hum, Line, Loss
 from telephone_asr.channel.portable import generator, to_int16
 from telephone_asr.channel.wideband import through_wideband
 from telephone_asr.scoring.cer import errors_of
-from telephone_asr.scoring.compare import paired_difference
-from telephone_asr.scoring.slices import rates
 
 FAR = (40.0, 40.0)
 QUIET = Line(
@@ -56,17 +55,16 @@ CODECS = {
 }
 PINK = replace(QUIET, pink_noise_snr_db=(5.0, 5.0))
 FAINT = replace(QUIET, level_db=(-45.0, -45.0))
-SUPPRESSED, CONTROLLED = {"noise_suppression": 1.0}, {"gain_control": 1.0}
 TELEPHONES = {
     "pink noise, 5 dB": PINK,
-    "pink noise, 5 dB + suppression": replace(PINK, **SUPPRESSED),
+    "pink noise, 5 dB + suppression": replace(PINK, noise_suppression=1.0),
     "-45 dBov": FAINT,
-    "-45 dBov + gain": replace(FAINT, **CONTROLLED),
+    "-45 dBov + gain": replace(FAINT, gain_control=1.0),
     "quiet": QUIET,
-    "quiet + suppression": replace(QUIET, **SUPPRESSED),
-    "quiet + suppression and gain": replace(QUIET, **SUPPRESSED, **CONTROLLED),
+    "quiet + suppression": replace(QUIET, noise_suppression=1.0),
+    "quiet + suppression and gain": replace(QUIET, noise_suppression=1.0, gain_control=1.0),
 }
-TABLES = {
+TABLES: dict[str, dict[str, Line]] = {
     "codecs": CODECS,
     "lost": {name: replace(line, loss=LOST) for name, line in CODECS.items()},
     "telephones": TELEPHONES,
@@ -141,13 +139,10 @@ def work_of(line: Line) -> Callable[[np.ndarray], object]:
 
 def cells(judged: Sequence[Mapping], reference: Sequence[Mapping]) -> list[str]:
     """Returns the CER with its interval, and what it is more than the reference's, in percent."""
-    own = rates(judged, 0)
-    cer = f"{100 * own['cer']:.1f} ({100 * own['cer_low']:.1f} to {100 * own['cer_high']:.1f})"
-    if reference is judged:
-        return [cer, ""]
-    sides = [[errors_of(one) for one in lines] for lines in (reference, judged)]
-    more = paired_difference(*sides, [one["speaker"] for one in judged], 0)
-    return [cer, "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in more))]
+    before, own = ([errors_of(one) for one in lines] for lines in (reference, judged))
+    speakers = [one["speaker"] for one in judged]
+    more = "" if reference is judged else variants.change(before, own, speakers)
+    return [variants.percent(own, speakers), more]
 
 
 def main() -> None:
@@ -169,7 +164,7 @@ def main() -> None:
         for name, line in TABLES[table].items():
             judged = tqdm(judge(lines, over(speech, line), hear), name, len(lines))
             own[name] = list(judged)
-            reference = name.partition(" + ")[0] if table == "telephones" else QUIET.codec
+            reference = name.partition(" + ")[0] if table == "telephones" else str(QUIET.codec)
             took_s = processor_s(work_of(line), list(speech.values()))
             row = [name, *cells(own[name], own[reference]), f"{seconds / took_s:,.0f}"]
             print(f"| {' | '.join(row)} |", flush=True)

@@ -101,7 +101,8 @@ def main() -> None:
         rate = sum(errors, ErrorRate()).rate
         intervals.append(f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})")
     print(f"| all | {' | '.join(intervals)} |")
-    difference, low, high = paired_difference(*pooled.values(), speakers, seed=0)
+    one, other = pooled.values()
+    difference, low, high = paired_difference(one, other, speakers, seed=0)
     print(
         f"\nCER in %, of {len(speakers) // len(seeds)} calls of {len(set(speakers))} speakers; "
         f"difference {100 * difference:+.1f} points, 95 % {100 * low:+.1f} to {100 * high:+.1f}"

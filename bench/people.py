@@ -110,7 +110,8 @@ def report(source: str, lines: dict[str, list[dict]]) -> None:
         low, high = bootstrap_interval(own, groups, 0)
         cer = sum(own, ErrorRate()).rate
         print(f"{source}, {arm}: {cer:.3f} ({low:.3f} to {high:.3f}), {len(own)} utterances")
-    print(f"{source}: {paired_difference(*errors.values(), groups, 0)}")
+    alone, with_embedded = errors.values()
+    print(f"{source}: {paired_difference(alone, with_embedded, groups, 0)}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def run_manifest(lines: int) -> None:
     rng = np.random.default_rng(0)
     texts = [text(rng) for _ in range(5000)]
 
-    def cuts():
+    def cuts() -> Iterator[dict]:
         for i in range(lines):
             yield json.loads(cut_line(i, unlike(texts, i)))
 

@@ -26,6 +26,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -146,7 +147,8 @@ def leave(server: Server, content: bytes, share: float) -> None:
         "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()
-    with socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port)) as to:
+    at = urlsplit(server.url)
+    with socket.create_connection((at.hostname or "", at.port or 0)) as to:
         to.sendall(request + body[: round(share * len(body))])
 
 
@@ -267,7 +269,7 @@ def breakage_table(server: Server, samples: np.ndarray, rate_hz: int, folder: Pa
         show(what, said, seconds, f"{server.memory_mb('VmHWM'):.0f}", next_one)
 
     for what, (name, content) in uploads.items():
-        tell(what, lambda name=name, content=content: call(server, name, content))
+        tell(what, partial(call, server, name, content))
     tell("the client leaves in the middle of its upload", lambda: leave(server, sound, 0.5))
     tell("the client leaves before its answer", lambda: leave(server, sound, 1))
 
@@ -280,6 +282,7 @@ def text_table(
     from telephone_asr import load_model
     from telephone_asr.calls.recording import Choice
     from telephone_asr.calls.transcriber import transcribe_calls
+    from telephone_asr.calls.turns import Call
 
     written = Path(shutil.copytree(model, folder / "written"))
     config = OmegaConf.load(written / "config.yaml")
@@ -289,7 +292,7 @@ def text_table(
     for path, (samples, _) in zip(paths, utterances, strict=True):
         path.write_bytes(wav(samples, rate_hz))
     found = transcribe_calls(load_model(model, "cpu"), paths, Choice(whole=True))
-    ours = ["".join(turn.text for turn in one.turns) for one in found]
+    ours = ["".join(turn.text for turn in one.turns) for one in found if isinstance(one, Call)]
     ways = {"telephone-asr transcribe --whole": ours}
     servers: dict[str, tuple[Path, dict[str, str]]] = {
         "served": (model, {}),

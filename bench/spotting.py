@@ -41,7 +41,8 @@ def main() -> None:
     print("| floor | said words left, % | others left of 100 | CER, recall | none is said: CER |")
     print("|--:|--:|--:|--:|--:|")
     for floor in FLOORS:
-        said, others = [], []
+        said: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
         for call, own in zip(calls, words, strict=True):
             rows = heard[call.key]
             encoded = Encoded(nano, rows[None], torch.tensor([len(rows)]))

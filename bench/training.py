@@ -89,6 +89,7 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
 
     from telephone_asr.model import parts
     from telephone_asr.model.devices import frozen_llm_in_bf16
+    from telephone_asr.model.pretrained import CTC_BRANCH
     from telephone_asr.params import load_params
     from telephone_asr.scratch import Scratch
     from telephone_asr.training import loop
@@ -101,7 +102,7 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
     if run.stage == "lora":
         trained = parts.add_lora(nano, parts.LoraSize(16, 32, 0.05), seed=0)
     else:
-        prefixes = parts.PREFIXES[run.stage] + (parts.CTC_BRANCH if run.ctc_weight else ())
+        prefixes = parts.PREFIXES[run.stage] + (CTC_BRANCH if run.ctc_weight else ())
         trained = parts.choose_trained(nano, prefixes)
     inputs = _inputs(run, nano)
     started = time.perf_counter()
@@ -120,8 +121,17 @@ def steps_of_ours(run: Run, nano: Any, profile: bool = False) -> dict:
         objective = _heard(nano, inputs.input_stage, run.ctc_weight, measured)
         with measured.watching(profile):
             loop.train(
-                *(objective, trained, lambda n: inputs.batch(run.batches[n]), len(run.batches)),
-                *([0], lambda: 0.0, plan, options, scratch, lambda row: None, accelerator),
+                objective,
+                trained,
+                lambda n: inputs.batch(run.batches[n]),
+                len(run.batches),
+                [0],
+                lambda: 0.0,
+                plan,
+                options,
+                scratch,
+                lambda row: None,
+                accelerator,
             )
     scratch.close(remove=True)
     losses = [float(loss) for loss in objective.losses[1:]]  # the first only tries the memory out
@@ -167,7 +177,7 @@ def start_s(model: Path) -> float:
     return round(time.perf_counter() - started, 1)
 
 
-def _inputs(run: Run, nano: Any):
+def _inputs(run: Run, nano: Any) -> Any:
     from telephone_asr.dataset.speech import SpeechDataset
     from telephone_asr.manifests.messages import read_manifest
     from telephone_asr.model.frontend import Frontend
@@ -180,7 +190,7 @@ def _inputs(run: Run, nano: Any):
     return SpeechDataset(examples, sounds, frontend, cache_mb=100, fresh=fresh)
 
 
-def _fresh_sounds(root: Path):
+def _fresh_sounds(root: Path) -> Any:
     from telephone_asr.params import load_params
     from telephone_asr.simulation import FreshLine
 
@@ -189,14 +199,14 @@ def _fresh_sounds(root: Path):
     return line.sounds(root / "babble.npz")
 
 
-def _heard(nano: Any, level: str, ctc_weight: float, measured: Steps):
+def _heard(nano: Any, level: Any, ctc_weight: float, measured: Steps) -> Any:
     """Our loss, which also keeps what it was, and when it was asked for."""
     from telephone_asr.training.objective import Objective
 
     class Heard(Objective):
         losses: Sequence[Any] = []
 
-        def forward(self, *arguments):
+        def forward(self, *arguments: Any) -> Any:
             measured.tick()
             loss = super().forward(*arguments)
             self.losses = [*self.losses, loss.detach()]
@@ -255,7 +265,7 @@ def steps_of_funasr(run: Run, nano: Any) -> dict:
     return measured.result(trained)
 
 
-def funasr_batches(run: Run, nano: Any):
+def funasr_batches(run: Run, nano: Any) -> Any:
     """FunASR's dataset and collator over the manifest, in its order."""
     import funasr.datasets.fun_asr_datasets.datasets
     import torch
@@ -467,7 +477,7 @@ def main() -> None:
             run = Run(root, arguments.profile, arguments.steps, BATCH[arguments.profile])
             steps_of_ours(run, loaded(root / "model"), profile=True)
             return
-        found = {}
+        found: dict[str, Any] = {}
         for stage in [arguments.stage] if arguments.stage else STAGES:
             run = Run(root, stage, arguments.steps, BATCH[stage], workers=arguments.workers)
             run = replace(run, fresh_line=arguments.fresh_line)

@@ -13,7 +13,9 @@ above 0, whose data/unlabelled it then has) and trains the three stages, for eac
 
 What is said in the embedded calls is known; for others, `--truth FILE` has it (JSON lines with id
 and text). With `--half`, half of the speakers of the labelled calls lose their transcripts instead:
-these are the unlabelled calls, and their truth is known. Prints a table of what is written and of
+these are the unlabelled calls, and their truth is known. With `--folds N` all of this is done N
+times, and each of the calls' speakers but those validated on is in a test set once. `--conditions`
+knows one more: `twice`, which is pseudo in two rounds. Prints a table of what is written and of
 what the CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired.
 """
 
@@ -26,6 +28,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import variants
@@ -34,24 +37,35 @@ from telephone_asr.decoding.heard import dataset_of
 from telephone_asr.decoding.limits import find_limits
 from telephone_asr.decoding.recognise import transcribe
 from telephone_asr.manifests.messages import read_manifest
+from telephone_asr.manifests.split import write_frozen
 from telephone_asr.model import parts
 from telephone_asr.names import TEST_SETS
 from telephone_asr.params import load_params
-from telephone_asr.paths import MANIFESTS, MODELS, PSEUDO, SHARDS, TELECALL, UNLABELLED
+from telephone_asr.paths import (
+    FROZEN_SPLITS,
+    MANIFESTS,
+    MODELS,
+    PSEUDO,
+    SHARDS,
+    TELECALL,
+    UNLABELLED,
+)
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index, write_shards
 from telephone_asr.unlabelled.labels import Label, label_line
 
 SCRIPTS = 0.5  # sentences for each utterance of stage 3
 SHARD = 200  # utterances
-Errors = dict[tuple[str, str], list[ErrorRate]]  # test set, whose text: errors by utterance
+# Of a test set, and whose text it is: each utterance's speaker and errors.
+Errors = dict[tuple[str, str], list[tuple[str, ErrorRate]]]
 WRITTEN, HEARD = "written", "the branch's"
 # Of each condition: what it changes, and whose stages are run in a copy of `without`.
-CONDITIONS = {
+CONDITIONS: dict[str, tuple[dict[str, float], list[str]]] = {
     "pseudo": ({}, ["self_train"]),
     "scripts": ({"unlabelled.scripts": SCRIPTS}, ["train lora"]),
     "both": ({"unlabelled.scripts": SCRIPTS}, ["self_train"]),
     "ceiling": ({}, ["self_train"]),
+    "twice": ({"unlabelled.rounds": 2}, ["self_train"]),
 }
 
 
@@ -60,30 +74,39 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--half", action="store_true")
+    parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--truth", type=Path)
-    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS])
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS][:-1])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     a = parser.parse_args()
     if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):
         parser.error("name the true transcripts (--truth), or take some away (--half)")
     errors: dict[str, Errors] = {}
-    for seed in a.seeds:
-        for name, own in run_seed(a.root.resolve() / str(seed), seed, a).items():
+    for seed, fold in product(a.seeds, range(a.folds) if a.folds else [None]):
+        root = a.root.resolve() / (str(seed) if fold is None else f"{seed}-fold-{fold}")
+        for name, own in train_and_test(root, seed, fold, a).items():
             pooled = errors.setdefault(name, {})
             for column, of_seed in own.items():
                 pooled.setdefault(column, []).extend(of_seed)
-    report(errors, len(a.seeds))
+    report(errors)
 
 
-def run_seed(root: Path, seed: int, a: argparse.Namespace) -> dict[str, Errors]:
-    """Trains all conditions of a seed, those that are not there yet; returns the test errors."""
+def train_and_test(
+    root: Path, seed: int, fold: int | None, a: argparse.Namespace
+) -> dict[str, Errors]:
+    """Trains all conditions of a seed, and of a fold where there are any, those that are not there
+    yet; returns the test errors."""
     changes = [f"seed={seed}", "unlabelled.rounds=1", *a.set]
+    if fold is not None:
+        changes.append("split.frozen=true")
     without = root / "without"
     if not (without / "done").exists():
         # What is said in the calls depends on the seed that made them: this directory's.
         truth = read_truth(a.truth) if a.truth else {} if a.half else embedded_truth()
         variants.copy(without, changes, ("build",))
         with inside(without):
+            if fold is not None:
+                hold_out(fold, a.folds)
             truth = half() if a.half else truth
             Path("truth.json").write_text(json.dumps(truth, ensure_ascii=False))
         variants.run(without, ["train encoder", "train adaptor", "train lora", "pseudo_label"])
@@ -137,6 +160,18 @@ def embedded_truth() -> dict[str, str]:
     return truth
 
 
+def hold_out(fold: int, folds: int) -> None:
+    """Makes a fold of the calls' speakers, without those of the validation set, the test set."""
+    paths = [MANIFESTS / "telecall" / f"{name}.jsonl" for name in ("train", "test")]
+    calls = [example for path in paths for example in read_manifest(path)]
+    tested = sorted({example.speaker for example in calls})[fold::folds]
+    ids = [example.key for example in calls if example.speaker in tested]
+    write_frozen(FROZEN_SPLITS / "telecall.txt", ids)
+    wideband = read_manifest(MANIFESTS / "wideband" / "test.jsonl")
+    write_frozen(FROZEN_SPLITS / "wideband.txt", [example.key for example in wideband])
+    variants.run(Path.cwd(), ["manifests"])
+
+
 def half() -> dict[str, str]:
     """Takes the transcripts from every other speaker of the training's calls; returns them."""
     path = MANIFESTS / "telecall" / "train.jsonl"
@@ -157,9 +192,16 @@ def label_truly(truth: dict[str, str]) -> None:
     """Writes labels that are true, and that no filter leaves out where there is a truth."""
     labels = [
         Label(
-            **{"id": cut["id"], "speaker": cut["supervisions"][0]["speaker"], "loop": False},
-            **{"text": truth.get(cut["id"], ""), "ctc_text": None, "confidence": 1.0},
-            **{"ctc_confidence": None, "distance": None, "characters_per_s": 4.0, "speech_s": 1.0},
+            id=cut["id"],
+            speaker=cut["supervisions"][0]["speaker"],
+            text=truth.get(cut["id"], ""),
+            confidence=1.0,
+            ctc_text=None,
+            ctc_confidence=None,
+            distance=None,
+            loop=False,
+            characters_per_s=4.0,
+            speech_s=1.0,
         )
         for cut in read_cuts(UNLABELLED)
     ]
@@ -181,25 +223,34 @@ def test_errors() -> Errors:
         texts = transcribe(nano, dataset, *sizes, beams=decode.beams, branch=limits)
         heard = transcribe(nano, dataset, *sizes, by_ctc=True)
         references = [example.text for example in examples]
-        errors[name, WRITTEN] = score(references, texts, **vars(params.scoring))
-        errors[name, HEARD] = score(references, heard, **vars(params.scoring))
+        speakers = [example.speaker for example in examples]
+        for whose, said in ((WRITTEN, texts), (HEARD, heard)):
+            own = score(references, said, **vars(params.scoring))
+            errors[name, whose] = list(zip(speakers, own, strict=True))
     return errors
 
 
-def report(errors: dict[str, Errors], seeds: int) -> None:
+def report(errors: dict[str, Errors]) -> None:
     first = errors["without"]
     print("| CER, % |", " | ".join(f"{name}, {whose}" for name, whose in first), "|")
     print("|---|" + "--:|" * len(first))
-    speakers = {
-        name: [e.speaker for e in read_manifest(MANIFESTS / name / "test.jsonl")] * seeds
-        for name in TEST_SETS
-    }
     for condition, own in errors.items():
-        rates = [variants.percent(own[of], speakers[of[0]]) for of in first]
+        rates = [variants.percent(_rates(own[of]), _speakers(own[of])) for of in first]
         print(f"| {condition} |", " | ".join(rates), "|")
         if condition != "without":
-            less = [variants.change(first[of], own[of], speakers[of[0]]) for of in first]
+            less = [
+                variants.change(_rates(before), _rates(own[of]), _speakers(before))
+                for of, before in first.items()
+            ]
             print("| |", " | ".join(less), "|")
+
+
+def _rates(errors: list[tuple[str, ErrorRate]]) -> list[ErrorRate]:
+    return [rate for _, rate in errors]
+
+
+def _speakers(errors: list[tuple[str, ErrorRate]]) -> list[str]:
+    return [speaker for speaker, _ in errors]
 
 
 if __name__ == "__main__":
