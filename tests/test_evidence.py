@@ -8,9 +8,10 @@ import pytest
 
 from review_fixtures import commit
 from telephone_asr.commands import revisions
+from telephone_asr.errors import InputError
 from telephone_asr.names import CHECKPOINTS
 from telephone_asr.scoring import evidence
-from telephone_asr.scoring.evidence import read_metrics
+from telephone_asr.scoring.evidence import own_metrics, read_metrics
 
 
 def test_doctests():
@@ -48,6 +49,23 @@ def test_what_is_no_number_is_no_evidence(name, change, why, two_commits):
     change(tree)
     with pytest.raises(ValueError, match="^" + re.escape(why)):
         read_metrics(f"metrics/{name}.json", json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "is missing: `dvc pull` brings it"),
+        (b"\xff\xfe", "'utf-8' codec can't decode .*: `dvc repro` makes it anew"),
+        (b'{"turns": ', "is no JSON .*: `dvc repro` makes it anew"),
+        (b"<<<<<<< HEAD\n", ".*: `dvc repro` makes it anew"),
+    ],
+)
+def test_metrics_of_ones_own_that_are_damaged_are_named(content, why, tmp_path):
+    path = tmp_path / "unlabelled.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))} {why}"):
+        own_metrics(path)
 
 
 def test_a_key_twice_a_list_a_directory_and_a_link_are_no_metrics(branch, monkeypatch):

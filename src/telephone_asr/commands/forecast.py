@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from telephone_asr.errors import InputError
 from telephone_asr.paths import METRICS
-from telephone_asr.scoring.evidence import read_metrics
+from telephone_asr.scoring.evidence import own_metrics
 
 if TYPE_CHECKING:
     from telephone_asr.corpora.several import Corpus
@@ -138,10 +138,7 @@ def _unlabelled_speech() -> Speech | None:
     path = METRICS / "unlabelled.json"
     if not path.is_file():
         return None
-    try:
-        found = read_metrics(path.as_posix(), path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} {error}: `dvc repro` makes it anew.") from None
+    found = own_metrics(path)
     return Speech(found["turns"], found["channel_hours"]["speech"]) if "turns" in found else None
 
 

@@ -10,8 +10,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from telephone_asr.errors import InputError
 from telephone_asr.names import CHECKPOINTS, OWN, TEST_SETS
 from telephone_asr.textfiles import key_twice, one_line
 
@@ -109,6 +111,27 @@ def read_metrics(name: str, text: str) -> dict:
         for test_set in TEST_SETS:
             _check_rates(test_set, tree.get(test_set))
     return tree
+
+
+def own_metrics(path: Path) -> dict:
+    """Reads a file of metrics that a stage wrote here.
+
+    Raises InputError where it is missing or damaged.
+    """
+    try:
+        return read_metrics(path.as_posix(), own_text(path))
+    except ValueError as error:
+        raise InputError(f"{path} {error}: `dvc repro` makes it anew.") from None
+
+
+def own_text(path: Path) -> str:
+    """Reads a file that a stage wrote here. Raises InputError where it is missing."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is missing: `dvc pull` brings it, or `dvc repro` makes it."
+        ) from None
 
 
 def _no_number(word: str) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from telephone_asr.corpora import several
-from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import Example, read_manifest
 from telephone_asr.names import CHECKPOINTS, FINAL, TEST_SETS, TRAINED
 from telephone_asr.outs import new_out
@@ -39,7 +38,7 @@ from telephone_asr.report.markdown import markdown
 from telephone_asr.report.page import html
 from telephone_asr.report.slices import write_plots
 from telephone_asr.scoring.difference import Results
-from telephone_asr.scoring.evidence import read_metrics
+from telephone_asr.scoring.evidence import own_metrics, own_text
 from telephone_asr.scoring.gate import check
 from telephone_asr.scoring.slices import codec_family
 from telephone_asr.shards import read_cuts, simulated_id, sound_index
@@ -122,7 +121,7 @@ def blocks_of_line(findings: Findings) -> list[Block]:
 
 def read_findings(params: Params) -> Findings:
     """Reads all numbers of the report, from where the other stages left them."""
-    data = _numbers(METRICS / "data.json")
+    data = own_metrics(METRICS / "data.json")
     kinds = {"telecall": params.corpus.calls.kind, "wideband": params.corpus.wideband.kind}
     kinds["simulated"] = kinds["wideband"]
     for source, kind in kinds.items():
@@ -137,10 +136,10 @@ def read_findings(params: Params) -> Findings:
         gate=check(Results(metrics, transcripts), None, **vars(params.gate), seed=params.seed),
         data=data,
         checkpoints={name: _json(MODELS / name / "checkpoint.json") for name in TRAINED},
-        export=_numbers(METRICS / "export.json"),
+        export=own_metrics(METRICS / "export.json"),
         synthetic=frozenset(name for name, kind in kinds.items() if kind == "synthetic"),
         seed=params.seed,
-        costs={path.stem: _numbers(path) for path in sorted(COST.glob("*.json"))},
+        costs={path.stem: own_metrics(path) for path in sorted(COST.glob("*.json"))},
         stages=read_states(Path("dvc.yaml"), Path("dvc.lock")),
         made_up=_json_lines(MADE_UP / f"{FINAL}.jsonl"),
         scoring=params.scoring,
@@ -196,32 +195,16 @@ def examples_of_lines(cuts: Sequence[dict]) -> list[tuple[str, np.ndarray, int]]
 
 def _metrics(checkpoint: str) -> dict:
     """Reads a checkpoint's metrics, each test set with its slices."""
-    found, slices = (_numbers(place / f"{checkpoint}.json") for place in (METRICS, SLICES))
+    found, slices = (own_metrics(place / f"{checkpoint}.json") for place in (METRICS, SLICES))
     return {**found, **{name: {**found[name], **parts} for name, parts in slices.items()}}
 
 
-def _numbers(path: Path) -> dict:
-    try:
-        return read_metrics(path.as_posix(), _text(path))
-    except ValueError as error:
-        raise InputError(f"{path} {error}: `dvc repro` makes it anew.") from None
-
-
 def _json(path: Path) -> dict:
-    return json.loads(_text(path))
+    return json.loads(own_text(path))
 
 
 def _json_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in _text(path).split("\n") if line]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is missing: `dvc pull` brings it, or `dvc repro` makes it."
-        ) from None
+    return [json.loads(line) for line in own_text(path).split("\n") if line]
 
 
 if __name__ == "__main__":
