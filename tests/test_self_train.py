@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from repository_fixtures import run_stage, write_params
+from repository_fixtures import run_stage, stage_command, write_params
 from telephone_asr.errors import InputError
 from telephone_asr.manifests.messages import read_manifest
 from telephone_asr.model import parts
@@ -189,6 +191,33 @@ def test_a_killed_round_goes_on_with_the_part_that_is_trained(adapted, monkeypat
         assert f"{part}: goes on at step {steps} of {steps}" in said
     assert {path: file_sha256(path) for path in expected} == expected
     assert os.listdir(".scratch") == ["frozen"]
+
+
+@pytest.mark.slow
+def test_two_processes_keep_and_learn_what_one_does(adapted, tmp_path):
+    """In two rounds: the second one labels, too, although nothing that so small a model writes is
+    kept."""
+    write_params(adapted, {"unlabelled.rounds": 2, "train.batches_per_step": 2})
+    both = tmp_path / "both"
+    shutil.copytree(adapted, both)
+    write_params(both, {"train.processes": 2})
+    run_stage(adapted, "self_train")
+    command = [sys.executable, "-m", *stage_command("self_train")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=both, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for round_ in "12":
+        for name in ("train.jsonl", "left_out.jsonl"):
+            one, two = (root / "data/rounds" / round_ / name for root in (adapted, both))
+            assert two.read_bytes() == one.read_bytes()
+    one, two = (root / "data/rounds/2/labels.jsonl" for root in (adapted, both))
+    for before, after in zip(lines(one), lines(two), strict=True):
+        assert after["text"] == before["text"]
+        assert after["confidence"] == pytest.approx(before["confidence"], rel=1e-3)
+    one, two = (json.loads((x / "metrics/self_train.json").read_text()) for x in (adapted, both))
+    assert two == one
+    assert one["1"]["turns"]
+    assert os.listdir(both / ".scratch") == ["frozen"]
 
 
 def test_a_rounds_checkpoints_stand_on_one_another(adapted):
