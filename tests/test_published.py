@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from telephone_asr.errors import InputError
 from telephone_asr.model import layout, parts
 from telephone_asr.model.export import export
 from telephone_asr.model.pretrained import load, read_weights
+from telephone_asr.paths import PSEUDO, TELECALL, UNLABELLED
+from telephone_asr.shards import count_shards, read_shard, write_shards
+from telephone_asr.unlabelled.labels import label_line, read_labels
 
 STAGES = ("tokenizer", "manifests", "base", "train_encoder", "train_adaptor", "train_lora")
 
@@ -105,6 +109,39 @@ def test_the_commands_take_it(adapted, published_layout, monkeypatch, tmp_path, 
         work = Work(adapted / "models" / "base", Choice(whole=True), 1, None)
         transcribe_paths([path], work)
     assert capsys.readouterr().out.startswith(str(path))
+
+
+def test_calls_without_transcripts_are_labelled_and_trained_on(
+    adapted, published_layout, published_directory, tmp_path
+):
+    """With the model as it was published beside it, for a second text."""
+    path = tmp_path / "rounds"
+    shutil.copytree(adapted, path)
+    shutil.rmtree(path / "models" / "final")
+    write_params(
+        path, {"unlabelled.rounds": 1, "unlabelled.second_model": str(published_directory)}
+    )
+    calls = [
+        u for i in range(count_shards(path / TELECALL)) for u in read_shard(path / TELECALL, i)
+    ]
+    turns = [replace(u, id=f"new-{u.id}", text="", speaker=f"new-{u.id}") for u in calls[:5]]
+    write_shards(path / UNLABELLED, turns, 3)
+    run_stage(path, "pseudo_label")
+    labels = list(read_labels(path / PSEUDO / "turns.jsonl"))
+    assert len(labels) == 5
+    for label in labels:
+        assert label.second_text is not None
+        assert (label.ctc_text is None) == (published_layout != "modelscope")
+    # What so small a model writes of random weights is never trusted: as if it had been sure.
+    sure = {"loop": False, "confidence": 1.0, "distance": 0.0, "second_distance": 0.0}
+    sure |= {"text": "好的", "characters_per_s": 4.0}
+    lines = "".join(label_line(replace(label, **sure)) for label in labels)
+    (path / PSEUDO / "turns.jsonl").write_text(lines, encoding="utf-8")
+    run_stage(path, "self_train")
+    assert json.loads((path / "metrics/self_train.json").read_text())["1"]["turns"] == 5
+    run_stage(path, "export")
+    metrics = json.loads((path / "metrics/export.json").read_text(encoding="utf-8"))
+    assert metrics["equal"] == metrics["utterances"] > 5
 
 
 def test_a_base_without_the_ctc_branch_says_so_once(
