@@ -32,6 +32,7 @@ CHANGES = {
     "A-law": lambda x: (g711.through(resampled(x, 16000, 8000), "alaw"), 8000),
     "GSM": lambda x: (through_codec(resampled(x, 16000, 8000), "gsm"), 8000),
     "turned round": lambda x: (-(x // 2), 16000),
+    "by a clock that is 0.04 % faster": lambda x: (resampled(x, 16000 * 2500, 16000 * 2501), 16000),
     "0.1 s less in front": lambda x: (x[1600:], 16000),
 }
 

@@ -30,6 +30,7 @@ FEWEST = 25  # loud words; 0.3 s
 MAX_DIFFERENT, MIN_OVERLAP = 0.25, 0.7  # share of the bits; of loud words beside each other
 BAND_HZ, ALIKE_HZ = (300, 3400), 8000  # in which waveforms are compared, and at which rate
 ALIKE = 0.8  # highest correlation, by which docs/data.md has what was found
+PIECE, DRIFT = 4000, 5e-4  # 0.5 s; of the time, by how much two clocks move apart at the most
 ALIKE_S = 75  # of the beginning are compared
 KEY_LAG = 8  # an index's key is two words, 96 ms apart
 CROWD = 8  # recordings with one key that are compared each with each
@@ -75,8 +76,12 @@ def from_text(text: str) -> np.ndarray:
 
 
 def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float:
-    """Returns the highest correlation of two sounds in the telephone band, shifted and turned over
-    as it fits: 1 for one recording, over 0.8 after any codec but the coarsest, less for two."""
+    """Returns the correlation of two sounds in the telephone band, shifted and turned over as it
+    fits: 1 for one recording, over 0.8 after any codec but the coarsest, less for two.
+
+    Once shifted as a whole, pieces of them are shifted by themselves: the clocks of two recorders
+    differ, and in a whole call they move apart.
+    """
     waves = []
     for samples, rate_hz in ((a, a_rate_hz), (b, b_rate_hz)):
         wave = samples[: ALIKE_S * rate_hz].astype(np.float32)
@@ -84,10 +89,25 @@ def alike(a: np.ndarray, a_rate_hz: int, b: np.ndarray, b_rate_hz: int) -> float
     n = 1 << (sum(map(len, waves)) - 1).bit_length()
     frequency_hz = np.fft.rfftfreq(n, 1 / ALIKE_HZ)
     band = (frequency_hz > BAND_HZ[0]) & (frequency_hz < BAND_HZ[1])
-    a, b = (np.fft.irfft(np.fft.rfft(wave, n) * band, n) for wave in waves)
+    a, b = (np.fft.irfft(np.fft.rfft(wave, n) * band, n)[: len(wave)] for wave in waves)
     energy = np.sqrt(np.sum(a**2) * np.sum(b**2))
-    across = np.fft.irfft(np.fft.rfft(a) * np.fft.rfft(b).conj(), n)
-    return float(np.abs(across).max() / energy) if energy > 0 else 0.0
+    if not energy > 0:
+        return 0.0
+    shift = int(np.abs(_across(a, b, n)).argmax())
+    shift -= n if shift > len(a) else 0
+    a, b = a[max(0, shift) :], b[max(0, -shift) :]
+    together = min(len(a), len(b))
+    apart = 1 + round(DRIFT * together)  # samples
+    highest = 0.0
+    for at in range(0, together, PIECE):
+        across = np.abs(_across(a[at : at + PIECE], b[at : at + PIECE], 2 * PIECE))
+        highest += max(across[: apart + 1].max(), across[-apart:].max())
+    return float(highest / energy)
+
+
+def _across(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
+    """Returns the cross-correlation for each shift of b, those to the left from the end on."""
+    return np.fft.irfft(np.fft.rfft(a, n) * np.fft.rfft(b, n).conj(), n)
 
 
 def same_words(
