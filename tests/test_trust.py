@@ -45,14 +45,14 @@ def test_what_is_proposed_can_be_put_into_params_yaml(tmp_path):
     said = " ".join(line for line in lines if line.startswith("#"))
     assert "80 are kept, 62% of the speech, CER 0.0 %" in said
     assert "by limits chosen on the others: 62% of the speech, CER 0.0 %" in said
-    assert "over 8 speakers" in said
+    assert "95 %, of 8 speakers" in said
     assert "They rest on" in said  # 80 turns
 
 
 def test_one_speaker_shows_nothing_of_others(tmp_path):
     said = " ".join(thresholds(write_valid(tmp_path, some(1)), 0.01))
     assert "chosen on the others" not in said
-    assert "1 speakers, which is little" in said
+    assert "turns of one speaker, which is little" in said
 
 
 def test_a_target_out_of_reach_and_labels_that_are_not_there(tmp_path):

@@ -45,11 +45,12 @@ def thresholds(pseudo: Path, target_cer: float) -> Iterator[str]:
     low, high = bootstrap_interval(errors, groups, params.seed)
     every = sum((errors_of(label, params.scoring) for label in labels), ErrorRate())
     speakers, total_s = len(set(groups)), sum(label.speech_s for label in labels)
+    of_whom = f"{speakers} speakers" if speakers > 1 else "one speaker"
     share = sum(label.speech_s for label in found.kept) / total_s
     yield f"# Of {len(labels)} validation calls (CER {_percent(every)}), with these limits:"
     yield (
         f"# {len(found.kept)} are kept, {share:.0%} of the speech, CER {_percent(found.error)} "
-        f"({100 * low:.1f} to {100 * high:.1f}, 95 % over {speakers} speakers)."
+        f"({100 * low:.1f} to {100 * high:.1f}, 95 %, of {of_whom})."
     )
     if found.held_out.length:
         yield (
@@ -59,7 +60,7 @@ def thresholds(pseudo: Path, target_cer: float) -> Iterator[str]:
     if len(found.kept) < FEW or speakers < FEWEST_GROUPS:
         yield (
             f"# They rest on {found.error.errors} wrong characters in {len(found.kept)} turns of "
-            f"{speakers} speakers, which is little: label more validation calls."
+            f"{of_whom}, which is little: label more validation calls."
         )
     yield "unlabelled:"
     yield "  keep:"
