@@ -15,8 +15,9 @@ What is said in the embedded calls is known; for others, `--truth FILE` has it (
 and text). With `--half`, half of the speakers of the labelled calls lose their transcripts instead:
 these are the unlabelled calls, and their truth is known. With `--folds N` all of this is done N
 times, and each of the calls' speakers but those validated on is in a test set once. `--conditions`
-knows one more: `twice`, which is pseudo in two rounds. Prints a table of what is written and of
-what the CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired.
+knows one more: `twice`, which is pseudo in two rounds. Prints what each filter keeps, with its CER
+on the validation calls and on the turns themselves; and a table of what is written and of what the
+CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired.
 """
 
 from __future__ import annotations
@@ -52,12 +53,14 @@ from telephone_asr.paths import (
 )
 from telephone_asr.scoring.cer import ErrorRate, score
 from telephone_asr.shards import count_shards, read_cuts, read_shard, sound_index, write_shards
-from telephone_asr.unlabelled.labels import Label, label_line
+from telephone_asr.unlabelled.keep import by_filter
+from telephone_asr.unlabelled.labels import Label, label_line, read_labels
 
 SCRIPTS = 0.5  # sentences for each utterance of stage 3
 SHARD = 200  # utterances
 # Of a test set, and whose text it is: each utterance's speaker and errors.
 Errors = dict[tuple[str, str], list[tuple[str, ErrorRate]]]
+RATES = ("cer", "cer_low", "cer_high")
 WRITTEN, HEARD = "written", "the branch's"
 # Of each condition: what it changes, and whose stages are run in a copy of `without`.
 CONDITIONS: dict[str, tuple[dict[str, float], list[str]]] = {
@@ -82,12 +85,15 @@ def main() -> None:
     if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):
         parser.error("name the true transcripts (--truth), or take some away (--half)")
     errors: dict[str, Errors] = {}
+    roots: list[Path] = []
     for seed, fold in product(a.seeds, range(a.folds) if a.folds else [None]):
         root = a.root.resolve() / (str(seed) if fold is None else f"{seed}-fold-{fold}")
+        roots.append(root)
         for name, own in train_and_test(root, seed, fold, a).items():
             pooled = errors.setdefault(name, {})
             for column, of_seed in own.items():
                 pooled.setdefault(column, []).extend(of_seed)
+    report_filters([root / "without" for root in roots])
     report(errors)
 
 
@@ -228,6 +234,32 @@ def test_errors() -> Errors:
             own = score(references, said, **vars(params.scoring))
             errors[name, whose] = list(zip(speakers, own, strict=True))
     return errors
+
+
+def report_filters(places: list[Path]) -> None:
+    """Prints what each limit of the working directory keeps of all labels, and how wrong it is."""
+    params = load_params()
+    valid: list[Label] = []
+    turns: list[Label] = []
+    for place in places:
+        truth = json.loads((place / "truth.json").read_text())
+        valid += read_labels(place / PSEUDO / "valid.jsonl")
+        # Of turns of which nobody said what is in them, no CER is known.
+        own = read_labels(place / PSEUDO / "turns.jsonl")
+        turns += [replace(label, reference=truth.get(label.id) or None) for label in own]
+    options = params.unlabelled.keep, params.scoring
+    tables = [by_filter(labels, *options) for labels in (turns, valid)]
+    print(f"| filter | of {len(turns)} turns | of the speech, % | CER, validation | CER, turns |")
+    print("|---|--:|--:|--:|--:|")
+    whole_hours = tables[0]["all"]["kept"]["hours"]
+    for name, part in tables[0].items():
+        kept, known = part["kept"], tables[1][name]["kept"]
+        rates = [
+            "{:.1f} ({:.1f} to {:.1f})".format(*(100 * (one[key] or 0) for key in RATES))
+            for one in (known, kept)
+        ]
+        share = 100 * kept["hours"] / whole_hours
+        print(f"| {name} | {kept['turns']} | {share:.0f} |", " | ".join(rates), "|")
 
 
 def report(errors: dict[str, Errors]) -> None:
