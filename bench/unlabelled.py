@@ -17,7 +17,8 @@ these are the unlabelled calls, and their truth is known. With `--folds N` all o
 times, and each of the calls' speakers but those validated on is in a test set once. `--conditions`
 knows one more: `twice`, which is pseudo in two rounds. Prints what each filter keeps, with its CER
 on the validation calls and on the turns themselves; and a table of what is written and of what the
-CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired.
+CTC branch alone hears, with 95 % intervals over the speakers, and less `without`, paired: over the
+speakers, and over the trainings.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from statistics import mean, stdev
+
+from scipy.special import stdtrit
 
 import variants
 from telephone_asr.corpora import conversations, spoken
@@ -84,17 +88,15 @@ def main() -> None:
     a = parser.parse_args()
     if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):
         parser.error("name the true transcripts (--truth), or take some away (--half)")
-    errors: dict[str, Errors] = {}
+    runs: dict[str, list[Errors]] = {}
     roots: list[Path] = []
     for seed, fold in product(a.seeds, range(a.folds) if a.folds else [None]):
         root = a.root.resolve() / (str(seed) if fold is None else f"{seed}-fold-{fold}")
         roots.append(root)
         for name, own in train_and_test(root, seed, fold, a).items():
-            pooled = errors.setdefault(name, {})
-            for column, of_seed in own.items():
-                pooled.setdefault(column, []).extend(of_seed)
+            runs.setdefault(name, []).append(own)
     report_filters([root / "without" for root in roots])
-    report(errors)
+    report(runs)
 
 
 def train_and_test(
@@ -262,19 +264,41 @@ def report_filters(places: list[Path]) -> None:
         print(f"| {name} | {kept['turns']} | {share:.0f} |", " | ".join(rates), "|")
 
 
-def report(errors: dict[str, Errors]) -> None:
-    first = errors["without"]
-    print("| CER, % |", " | ".join(f"{name}, {whose}" for name, whose in first), "|")
-    print("|---|" + "--:|" * len(first))
-    for condition, own in errors.items():
-        rates = [variants.percent(_rates(own[of]), _speakers(own[of])) for of in first]
+def report(runs: dict[str, list[Errors]]) -> None:
+    first = runs["without"]
+    columns = list(first[0])
+    print("| CER, % |", " | ".join(f"{name}, {whose}" for name, whose in columns), "|")
+    print("|---|" + "--:|" * len(columns))
+    for condition, own in runs.items():
+        pooled = [[one for run in own for one in run[of]] for of in columns]
+        rates = [variants.percent(_rates(errors), _speakers(errors)) for errors in pooled]
         print(f"| {condition} |", " | ".join(rates), "|")
-        if condition != "without":
-            less = [
-                variants.change(_rates(before), _rates(own[of]), _speakers(before))
-                for of, before in first.items()
-            ]
-            print("| |", " | ".join(less), "|")
+        if condition == "without":
+            before = pooled
+            continue
+        less = [
+            variants.change(_rates(one), _rates(other), _speakers(one))
+            for one, other in zip(before, pooled, strict=True)
+        ]
+        print("| by speaker |", " | ".join(less), "|")
+        print("| by training |", " | ".join(by_training(of, first, own) for of in columns), "|")
+
+
+def by_training(of: tuple[str, str], before: list[Errors], after: list[Errors]) -> str:
+    """Returns each training's difference, and where there are three, Student's interval of their
+    mean: two trainings on the same data differ, too."""
+    points = [
+        100 * (_rate(b[of]).rate - _rate(a[of]).rate) for a, b in zip(before, after, strict=True)
+    ]
+    each = ", ".join(f"{one:+.1f}" for one in points)
+    if len(points) < 3:
+        return each
+    reach = stdtrit(len(points) - 1, 0.975) * stdev(points) / len(points) ** 0.5
+    return f"{each}: {mean(points):+.1f} ± {reach:.1f}"
+
+
+def _rate(errors: list[tuple[str, ErrorRate]]) -> ErrorRate:
+    return sum(_rates(errors), ErrorRate())
 
 
 def _rates(errors: list[tuple[str, ErrorRate]]) -> list[ErrorRate]:
