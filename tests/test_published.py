@@ -133,8 +133,8 @@ def test_calls_without_transcripts_are_labelled_and_trained_on(
         assert label.second_text is not None
         assert (label.ctc_text is None) == (published_layout != "modelscope")
     # What so small a model writes of random weights is never trusted: as if it had been sure.
-    sure = {"loop": False, "confidence": 1.0, "distance": 0.0, "second_distance": 0.0}
-    sure |= {"text": "好的", "characters_per_s": 4.0}
+    sure = {"loop": False, "confidence": 1.0, "ctc_confidence": 1.0, "distance": 0.0}
+    sure |= {"text": "好的", "second_distance": 0.0, "characters_per_s": 4.0}
     lines = "".join(label_line(replace(label, **sure)) for label in labels)
     (path / PSEUDO / "turns.jsonl").write_text(lines, encoding="utf-8")
     run_stage(path, "self_train")
