@@ -3,13 +3,17 @@
 import doctest
 import importlib.util
 import re
+from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from repository_fixtures import ROOT
 
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 SPEC = importlib.util.spec_from_file_location("upgrade", ROOT / ".ci" / "upgrade.py")
 upgrade = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(upgrade)
@@ -58,3 +62,31 @@ def test_it_refuses_where_uv_is_missing_or_finds_nothing(monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as ended:
         upgrade.resolve(tmp_path / "new.txt", [])
     assert ended.value.code != 0
+
+
+def test_every_version_can_be_had_by_the_first_python_that_it_is_for():
+    """Debian's Python is 3.11.2: a version that asks for 3.11.5 is none for Python 3.11. Of what is
+    installed here."""
+    seen = 0
+    for line in upgrade.CONSTRAINTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") or not line:
+            continue
+        pin = Requirement(line)
+        try:
+            package = metadata(pin.name)
+        except PackageNotFoundError:
+            continue
+        if f"=={package['Version']}" != str(pin.specifier):
+            continue
+        for_python = [
+            python for python in PYTHONS if pin.marker is None or fits(pin.marker, python)
+        ]
+        if for_python:
+            wanted = SpecifierSet(package.get("Requires-Python", ""))
+            assert wanted.contains(f"{for_python[0]}.0"), f"{line} asks for Python {wanted}"
+            seen += 1
+    assert seen > 50
+
+
+def fits(marker: Marker, python: str) -> bool:
+    return marker.evaluate({"python_version": python, "python_full_version": f"{python}.0"})
