@@ -21,9 +21,10 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+import variants
 from telephone_asr.keys import change_key
 from telephone_asr.scoring.cer import ErrorRate, score
-from telephone_asr.scoring.compare import bootstrap_interval, paired_difference
+from telephone_asr.scoring.compare import paired_difference
 
 NETWORKS: dict[str, list[str]] = {
     "G.711 alone": ["channel.codec={alaw: 4, mulaw: 1}", "channel.loss.share=0"],
@@ -95,11 +96,7 @@ def main() -> None:
                 rates.append(f"{100 * sum(errors, ErrorRate()).rate:.1f}")
             speakers += own
             print(f"| {seed} | {' | '.join(rates)} |", flush=True)
-    intervals = []
-    for errors in pooled.values():
-        low, high = bootstrap_interval(errors, speakers, seed=0)
-        rate = sum(errors, ErrorRate()).rate
-        intervals.append(f"{100 * rate:.1f} ({100 * low:.1f} to {100 * high:.1f})")
+    intervals = [variants.percent(errors, speakers) for errors in pooled.values()]
     print(f"| all | {' | '.join(intervals)} |")
     one, other = pooled.values()
     difference, low, high = paired_difference(one, other, speakers, seed=0)

@@ -74,6 +74,7 @@ CONDITIONS: dict[str, tuple[dict[str, float], list[str]]] = {
     "ceiling": ({}, ["self_train"]),
     "twice": ({"unlabelled.rounds": 2}, ["self_train"]),
 }
+USUAL = ["pseudo", "scripts", "both", "ceiling"]
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--half", action="store_true")
     parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--truth", type=Path)
-    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS][:-1])
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=USUAL)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     a = parser.parse_args()
     if not (a.half or a.truth or load_params().corpus.unlabelled.kind == "synthetic"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from telephone_asr.errors import InputError
 from telephone_asr.names import CHECKPOINTS, FINAL, TRAINED
 from telephone_asr.paths import METRICS, MODELS, SLICES
+from telephone_asr.scoring.evidence import own_text
 
 if TYPE_CHECKING:
     from telephone_asr.params import Base
@@ -152,9 +153,4 @@ def _first_line(corpus: Path) -> str:
 
 
 def _json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is missing: `dvc pull` brings it, or `dvc repro` makes it."
-        ) from None
+    return json.loads(own_text(path))
